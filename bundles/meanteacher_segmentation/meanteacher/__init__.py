@@ -1,0 +1,3 @@
+from .objective import MeanTeacherObjective
+
+__all__ = ["MeanTeacherObjective"]

@@ -1,0 +1,1 @@
+"""Shared parts of the semi-supervised segmentation bundles: engine, losses, transforms, networks, data, metrics."""

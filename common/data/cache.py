@@ -1,0 +1,129 @@
+"""Data sets that decode every case once and keep it as plain tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from monai.data import Dataset
+from monai.transforms import LoadImage
+from torch import Tensor
+from tqdm import tqdm
+
+from ..errors import InputError
+
+
+class CheckedDataset(Dataset):
+    """MONAI's ``Dataset``, except that a case that cannot be read is an ``InputError`` naming its file."""
+
+    def _transform(self, index: int) -> dict:
+        try:
+            return super()._transform(index)
+        except Exception as error:
+            files = _files(self.data[index])
+            raise InputError(f"{_unreadable(files)}: cannot be read ({_last_words(error)})") from error
+
+
+class CachedDataset(CheckedDataset):
+    """Decode all cases up front, check them, and serve plain tensors from RAM or from the device.
+
+    Deterministic transforms run once per case at construction, in threads. What is wrong with a file is known before
+    the first iteration.
+
+    Args:
+        data: one dictionary of file paths per case: ``image`` and, where labeled, ``label``; other keys are kept.
+        transform: deterministic chain from paths to channel-first tensors.
+        classes: number of classes; every label value must be an integer below it.
+        device: where the tensors live; ``cpu`` or a CUDA device with room for the whole set.
+        slices: split volumes along their last axis into 2D samples.
+        workers: decoding threads.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: naming the file, for one that cannot be read, an image and a label of different shapes, label
+            values outside the classes, or an image with NaN or infinite values.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[Mapping],
+        transform: Callable | None = None,
+        classes: int = 2,
+        device: str | torch.device = "cpu",
+        slices: bool = False,
+        workers: int = 4,
+        progress: bool = False,
+    ) -> None:
+        super().__init__(data=list(data), transform=transform)
+        self.classes, self.device = classes, torch.device(device)
+        with ThreadPoolExecutor(max_workers=max(workers, 1)) as pool:
+            decoded = pool.map(self._decode, range(len(self.data)))
+            self.cases = list(tqdm(decoded, total=len(self.data), desc="decoding", disable=not progress, leave=False))
+        if slices:
+            self.cases = [part for case in self.cases for part in _split_slices(case)]
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def __getitem__(self, index: int) -> dict:
+        return self.cases[index]
+
+    def _decode(self, index: int) -> dict:
+        decoded = self._transform(index)
+        case = {key: _plain(value) for key, value in decoded.items() if not isinstance(value, Mapping)}
+        check_case(case, _files(self.data[index]), self.classes)
+        if "label" in case:
+            case["label"] = case["label"].to(torch.uint8)
+        return {key: value.to(self.device) if isinstance(value, Tensor) else value for key, value in case.items()}
+
+
+def check_case(case: Mapping, files: Mapping[str, str], classes: int) -> None:
+    """Raise ``InputError`` unless image and label fit each other and hold usable values."""
+    image = case["image"]
+    if not torch.isfinite(image).all():
+        raise InputError(f"{files['image']}: the image holds NaN or infinite values")
+    if "label" not in case:
+        return
+    label = case["label"]
+    if image.shape[1:] != label.shape[1:]:
+        raise InputError(
+            f"{files['label']}: label of shape {tuple(label.shape[1:])} for an image of shape {tuple(image.shape[1:])}"
+        )
+    values = torch.unique(label)
+    wrong = [v for v in values.tolist() if v != int(v) or not 0 <= v < classes]
+    if wrong:
+        raise InputError(f"{files['label']}: label values {wrong[:5]} outside the classes 0..{classes - 1}")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.ndarray):
+        value = torch.from_numpy(value)
+    return value.detach().as_subclass(Tensor).contiguous() if isinstance(value, Tensor) else value
+
+
+def _split_slices(case: Mapping) -> list[dict]:
+    depth = case["image"].shape[-1]
+    return [{k: v[..., z] if isinstance(v, Tensor) else v for k, v in case.items()} for z in range(depth)]
+
+
+def _files(item: Mapping) -> dict[str, str]:
+    return {key: str(item[key]) for key in ("image", "label") if key in item}
+
+
+def _unreadable(files: Mapping[str, str]) -> str:
+    """The files of a case, the readable ones left out where that can be told."""
+    broken = []
+    for path in files.values():
+        try:
+            LoadImage(image_only=True)(path)
+        except Exception:
+            broken.append(path)
+    return " and ".join(broken or files.values())
+
+
+def _last_words(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {error}".splitlines()[0][:200]

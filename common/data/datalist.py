@@ -1,0 +1,157 @@
+"""Which cases are labeled, unlabeled, for validation and for test: ``splits.json`` and its checks."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..errors import InputError
+
+ROLES = ("labeled", "unlabeled", "validation", "test")
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".png")
+
+
+def load_datalist(
+    dataset_dir: str | Path,
+    labeled: int | None = None,
+    validation: int | None = None,
+    group: str | None = None,
+    splits: str = "splits.json",
+) -> dict[str, list[dict[str, str]]]:
+    """Read and check the case lists of a data set.
+
+    A data set is a folder with ``images/<case>``, ``labels/<case>`` (for labeled, validation and test cases) and a
+    ``splits.json`` in one of two forms: lists ``labeled``, ``unlabeled``, ``validation``, ``test`` (each optional but
+    the first; ``seed`` records how they were drawn), or the community's ``train``, ``val``, ``test``, where the order
+    of ``train`` decides which cases are labeled.
+
+    Args:
+        dataset_dir: the folder.
+        labeled: how many cases, or groups, are labeled: the first ones of the list. Their followers are unlabeled.
+            ``None`` takes the list ``labeled`` as it is.
+        validation: hold out the last so many training cases, or groups, instead of the list in the file: they are
+            neither labeled nor unlabeled. ``None`` takes the list ``validation`` or ``val``.
+        group: regular expression whose first group names the patient; counts are then counts of patients, and a
+            patient on both sides of a split is an error.
+        splits: name of the lists' file inside ``dataset_dir``.
+
+    Returns:
+        For each of labeled, unlabeled, validation and test the cases as ``{"case", "image"[, "label"]}``. Unlabeled
+        cases carry no label, whether a file exists or not.
+
+    Raises:
+        InputError: naming file, key and expectation, for a missing folder or file, malformed lists, too few cases, an
+            empty labeled list, or a case (patient) on two sides.
+    """
+    root = Path(dataset_dir)
+    if not root.is_dir():
+        raise InputError(f"{root}: no such data folder (dataset_dir)")
+    lists = _read(root / splits)
+    roles = _assign(lists, labeled, validation, _grouping(group), root / splits)
+    _check_disjoint(roles, _grouping(group), root / splits)
+    return {role: [_locate(root, case, role != "unlabeled") for case in roles[role]] for role in ROLES}
+
+
+def _read(path: Path) -> dict[str, list[str]]:
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; it must list the cases ('labeled' or 'train', ...)") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: not valid JSON ({error})") from None
+    if not isinstance(content, Mapping) or not ("labeled" in content or "train" in content):
+        raise InputError(f"{path}: expected a list 'labeled' or 'train'")
+    lists = {key: content[key] for key in ("train", "val", *ROLES) if key in content}
+    for key, cases in lists.items():
+        if not isinstance(cases, list) or not all(isinstance(case, str) for case in cases):
+            raise InputError(f"{path}: key '{key}' must be a list of case names")
+        if len(set(cases)) != len(cases):
+            repeated = next(case for case in cases if cases.count(case) > 1)
+            raise InputError(f"{path}: key '{key}' names the case {repeated} twice")
+    return lists
+
+
+def _grouping(pattern: str | None):
+    def group_of(case: str) -> str:
+        if pattern is None:
+            return case
+        match = re.search(pattern, case)
+        if match is None:
+            raise InputError(f"case {case}: does not match the group pattern {pattern!r}")
+        return match.group(1)
+
+    return group_of
+
+
+def _assign(lists: Mapping, labeled: int | None, validation: int | None, group_of, path: Path) -> dict[str, list[str]]:
+    if "labeled" in lists:
+        pool, first = [*lists["labeled"], *lists.get("unlabeled", [])], lists["labeled"]
+    else:
+        pool, first = lists["train"], None
+    held_out = lists.get("validation", lists.get("val", []))
+    if validation is not None:
+        pool, held_out = _split_groups(pool, validation, group_of, f"{path}: validation={validation}", from_end=True)
+    if labeled is not None:
+        first, rest = _split_groups(pool, labeled, group_of, f"{path}: labeled={labeled}")
+    elif first is None:
+        raise InputError(f"{path}: it has a list 'train' but none 'labeled': say how many are labeled (labeled=N)")
+    else:
+        rest = [case for case in pool if case not in set(first)]
+        first = [case for case in pool if case in set(first)]
+    if not first:
+        raise InputError(f"{path}: the labeled list is empty")
+    return {"labeled": first, "unlabeled": rest, "validation": held_out, "test": lists.get("test", [])}
+
+
+def _split_groups(
+    cases: Sequence[str], count: int, group_of, where: str, from_end: bool = False
+) -> tuple[list[str], list[str]]:
+    """Split after the first ``count`` groups, or before the last ``count``."""
+    groups = list(dict.fromkeys(group_of(case) for case in cases))
+    if not 0 <= count <= len(groups):
+        raise InputError(f"{where}: expected a number between 0 and the {len(groups)} in the list")
+    chosen = set(groups[: len(groups) - count if from_end else count])
+    return [c for c in cases if group_of(c) in chosen], [c for c in cases if group_of(c) not in chosen]
+
+
+def _check_disjoint(roles: Mapping[str, list[str]], group_of, path: Path) -> None:
+    owner: dict[str, str] = {}
+    for role in ROLES:
+        for case in roles[role]:
+            for name in {case, group_of(case)}:
+                other = owner.setdefault(name, role)
+                between_training_lists = name != case and {other, role} == {"labeled", "unlabeled"}
+                if other != role and not between_training_lists:
+                    raise InputError(f"{path}: {name} is in both '{other}' and '{role}'")
+
+
+def _locate(root: Path, case: str, with_label: bool) -> dict[str, str]:
+    found = {"case": case}
+    for key, folder in (("image", "images"), ("label", "labels")):
+        if key == "label" and not with_label:
+            continue
+        files = [root / folder / f"{case}{suffix}" for suffix in SUFFIXES]
+        path = next((file for file in files if file.is_file()), None)
+        if path is None:
+            raise InputError(f"{root / folder / case}: no file with one of the endings {', '.join(SUFFIXES)}")
+        found[key] = str(path)
+    return found
+
+
+def find_images(source: str | Path | Sequence[str]) -> list[dict[str, str]]:
+    """Images to segment, ``[{"image": path}]``, from a file, a folder of images or a list of files.
+
+    Raises:
+        InputError: for a path that does not exist and a folder without images.
+    """
+    paths = [Path(source)] if isinstance(source, (str, Path)) else [Path(path) for path in source]
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{path}: no such image or folder (inputs)")
+        found += sorted(f for f in path.iterdir() if f.name.endswith(SUFFIXES)) if path.is_dir() else [path]
+    if not found:
+        raise InputError(f"{source}: no image with one of the endings {', '.join(SUFFIXES)} (inputs)")
+    return [{"image": str(path)} for path in found]

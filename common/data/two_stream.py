@@ -1,0 +1,104 @@
+"""Endless batches of labeled and unlabeled samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..errors import InputError
+from ..transforms.batch import Batch
+
+
+class IndexStream:
+    """Endless indices below ``length``: one shuffled pass after the other, each index once per pass."""
+
+    def __init__(self, length: int, generator: torch.Generator) -> None:
+        self.length, self.generator = length, generator
+        self.queue: list[int] = []
+
+    def take(self, count: int) -> list[int]:
+        """The next ``count`` indices."""
+        while len(self.queue) < count:
+            self.queue += torch.randperm(self.length, generator=self.generator).tolist()
+        taken, self.queue = self.queue[:count], self.queue[count:]
+        return taken
+
+
+class TwoStreamLoader:
+    """Batches of ``labeled_batch`` labeled samples followed by ``unlabeled_batch`` unlabeled ones.
+
+    Both streams are reshuffled independently and go on over the ends of epochs; an epoch is just ``epoch_length``
+    batches, the unit of logging, validation and checkpoints. Cases are decoded once by their data sets; a batch is cut
+    (``sample``) and then augmented (``augment``) on the device the data live on, without worker processes.
+
+    Args:
+        labeled: data set of ``{"image", "label"}`` tensors, ``C, spatial...`` each.
+        unlabeled: data set of ``{"image"}`` tensors; may be empty.
+        labeled_batch: labeled samples per batch.
+        unlabeled_batch: unlabeled samples per batch; 0 for supervised training.
+        sample: callable (case, generator) that gives every case of a batch one shape.
+        augment: ``BatchTransform``s in order.
+        epoch_length: batches per epoch.
+        seed: of all randomness here; each process of a distributed run adds its rank.
+
+    Raises:
+        InputError: when there is no labeled case, or no unlabeled one though a batch asks for some.
+    """
+
+    def __init__(
+        self,
+        labeled: Dataset,
+        unlabeled: Dataset,
+        labeled_batch: int,
+        unlabeled_batch: int,
+        sample: Callable[[dict, torch.Generator], dict[str, Tensor]],
+        augment: Sequence[Callable[[Batch, torch.Generator], Batch]] = (),
+        epoch_length: int = 100,
+        seed: int = 1337,
+    ) -> None:
+        if len(labeled) == 0:
+            raise InputError("the labeled list is empty: training needs at least one labeled case")
+        if unlabeled_batch and len(unlabeled) == 0:
+            raise InputError("the unlabeled list is empty: give unlabeled cases or set unlabeled_batch to 0")
+        rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+        self.generator = torch.Generator().manual_seed(seed + rank)
+        self.streams = [
+            (labeled, labeled_batch, IndexStream(len(labeled), self.generator)),
+            (unlabeled, unlabeled_batch, IndexStream(len(unlabeled), self.generator)),
+        ]
+        self.sample, self.augment, self.epoch_length = sample, tuple(augment), epoch_length
+
+    def __len__(self) -> int:
+        return self.epoch_length
+
+    def __iter__(self) -> Iterator[Batch]:
+        for _ in range(self.epoch_length):
+            yield self.next_batch()
+
+    def next_batch(self) -> Batch:
+        """Draw, cut, stack and augment one batch."""
+        cases = [
+            self.sample(dataset[i], self.generator)
+            for dataset, count, stream in self.streams
+            for i in stream.take(count)
+        ]
+        labels = [case["label"] for case in cases if "label" in case]
+        batch = Batch(torch.stack([case["image"] for case in cases]), torch.stack(labels))
+        for transform in self.augment:
+            batch = transform(batch, self.generator)
+        return batch
+
+    def state_dict(self) -> dict:
+        """Position of both streams and of the generator."""
+        return {
+            "generator": self.generator.get_state(),
+            "queues": [list(stream.queue) for *_, stream in self.streams],
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        self.generator.set_state(state["generator"])
+        for (*_, stream), queue in zip(self.streams, state["queues"]):
+            stream.queue = list(queue)

@@ -1,0 +1,140 @@
+"""The one training engine of the collection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import Trainer
+from monai.engines.utils import IterationEvents
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ..networks.modes import to_channels_last
+from ..transforms.batch import Batch
+from .objective import Objective
+from .precision import reject_wrong_bfloat16
+
+_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """How a training step is executed.
+
+    Attributes:
+        amp: autocast the objective; works on CPU too, where MONAI's own switch does not.
+        amp_dtype: ``bfloat16`` (no loss scaling needed) or ``float16`` (CUDA without bfloat16).
+        channels_last: lay out networks and images channels-last.
+        max_grad_norm: clip the gradient of each optimizer's parameters to this Euclidean norm; ``None``: no clipping.
+        check_every: iterations between two looks at whether all terms are finite. A look waits for the device; which
+            term failed first is known whatever the interval.
+    """
+
+    amp: bool = False
+    amp_dtype: str = "bfloat16"
+    channels_last: bool = True
+    max_grad_norm: float | None = None
+    check_every: int = 1
+
+    def __post_init__(self) -> None:
+        if self.amp_dtype not in _DTYPES:
+            raise ValueError(f"amp_dtype must be one of {tuple(_DTYPES)}, got {self.amp_dtype!r}")
+        if self.check_every < 1:
+            raise ValueError(f"check_every must be at least 1, got {self.check_every}")
+
+
+class SemiSupervisedTrainer(Trainer):
+    """Train the networks of an objective on batches of labeled and unlabeled samples.
+
+    The engine knows no method: it moves the batch, calls the objective, weights and sums its terms, does one backward
+    and steps every optimizer. It fires MONAI's iteration events, and ``engine.state.output`` holds the detached total
+    as ``loss`` beside every term and diagnostic of the objective.
+
+    Args:
+        device: where to train.
+        max_epochs: epochs to run, of ``len(train_data_loader)`` iterations each.
+        train_data_loader: sized iterable of ``Batch``.
+        objective: the method, bare or wrapped in ``DistributedDataParallel``.
+        optimizers: one or several; all are stepped in every iteration.
+        settings: precision, layout, clipping.
+        train_handlers: MONAI or Ignite handlers with ``attach``.
+
+    Raises:
+        FloatingPointError: at run time, naming the first term that became NaN or infinite and its iteration.
+    """
+
+    def __init__(
+        self,
+        device: torch.device | str,
+        max_epochs: int,
+        train_data_loader: object,
+        objective: Objective | nn.Module,
+        optimizers: Optimizer | Sequence[Optimizer],
+        settings: StepSettings | None = None,
+        train_handlers: Sequence | None = None,
+    ) -> None:
+        super().__init__(device=device, max_epochs=max_epochs, data_loader=train_data_loader, decollate=False)
+        self.settings = settings or StepSettings()
+        self.objective = objective.to(self.state.device)
+        self.terms_of: Objective = getattr(objective, "module", objective)
+        self.optimizers = [optimizers] if isinstance(optimizers, Optimizer) else list(optimizers)
+        if self.settings.channels_last:
+            to_channels_last(self.objective)
+        half = self.settings.amp and self.settings.amp_dtype == "float16"
+        self.loss_scaler = torch.amp.GradScaler(self.state.device.type, enabled=half)
+        self._failed: dict[str, Tensor] = {}
+        self.add_event_handler(Events.EPOCH_COMPLETED, self._raise_if_failed)  # before any handler can save weights
+        self._register_handlers(train_handlers or ())
+
+    def _iteration(self, engine: Engine, batchdata: Batch) -> dict[str, Tensor]:
+        settings, device, step = self.settings, self.state.device, engine.state.iteration
+        batch = batchdata.to(device, non_blocking=True)
+        if settings.channels_last:
+            batch = Batch(to_channels_last(batch.image), batch.label)
+        self.objective.train()
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        with ExitStack() as stack:
+            stack.enter_context(torch.autocast(device.type, dtype=_DTYPES[settings.amp_dtype], enabled=settings.amp))
+            if settings.amp and device.type == "cpu" and not self._failed:  # the first iteration of a run
+                stack.enter_context(reject_wrong_bfloat16(self.objective))
+            terms = self.objective(batch, step)
+        engine.fire_event(IterationEvents.FORWARD_COMPLETED)
+        total = self.terms_of.total(terms, step)
+        engine.fire_event(IterationEvents.LOSS_COMPLETED)
+        self._note_failures(terms)
+        if step % settings.check_every == 0:
+            self._raise_if_failed()
+        self.loss_scaler.scale(total).backward()
+        engine.fire_event(IterationEvents.BACKWARD_COMPLETED)
+        self._step_optimizers()
+        engine.fire_event(IterationEvents.MODEL_COMPLETED)
+        return {"loss": total.detach(), **{name: value.detach() for name, value in terms.items()}}
+
+    def _step_optimizers(self) -> None:
+        for optimizer in self.optimizers:
+            if self.settings.max_grad_norm is not None:
+                self.loss_scaler.unscale_(optimizer)
+                parameters = [p for group in optimizer.param_groups for p in group["params"]]
+                nn.utils.clip_grad_norm_(parameters, self.settings.max_grad_norm)
+            self.loss_scaler.step(optimizer)
+        self.loss_scaler.update()
+
+    def _note_failures(self, terms: dict[str, Tensor]) -> None:
+        """Remember on the device, per term, the first iteration at which it was not finite (0: none)."""
+        for name, value in terms.items():
+            before = self._failed.get(name, torch.zeros((), dtype=torch.int64, device=value.device))
+            now = (~torch.isfinite(value.detach())).all() * self.state.iteration
+            self._failed[name] = torch.where(before > 0, before, now)
+
+    def _raise_if_failed(self) -> None:
+        steps = torch.stack(list(self._failed.values())).tolist()
+        failed = {name: step for name, step in zip(self._failed, steps) if step}
+        if failed:
+            first = min(failed.values())
+            names = ", ".join(name for name, step in failed.items() if step == first)
+            raise FloatingPointError(f"iteration {first}: loss term {names} is NaN or infinite; training stopped")

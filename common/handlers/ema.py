@@ -1,0 +1,63 @@
+"""Exponential moving average of a student's weights."""
+
+from __future__ import annotations
+
+from ignite import handlers
+from ignite.engine import Engine, Events
+from torch import nn
+
+
+class EMAHandler(handlers.EMAHandler):
+    r"""Move the teacher's parameters towards the student's after every iteration.
+
+    .. math:: \theta_T \leftarrow a_t \theta_T + (1 - a_t) \theta_S, \qquad a_t = \min(1 - 1/(t + 1), a)
+
+    Ignite's handler with three additions the methods need: the teacher is given (the objective owns it), the decay
+    warms up as in UA-MT, and buffers are averaged or copied by value, where Ignite makes them share storage, so that a
+    teacher in training mode would write into the student's batch-norm statistics.
+
+    At the start of a fresh run the teacher is set to the student, whatever checkpoint was loaded into it before.
+
+    Args:
+        student: network that is trained.
+        teacher: network of the same structure without gradients.
+        decay: a, in (0, 1); 0.99 in the UA-MT family.
+        warm_up: use :math:`a_t`; else a from the first iteration.
+        buffers: of batch norm: ``copy`` or ``ema`` from the student, or ``own`` (left to the teacher's own passes).
+        name: attribute of ``engine.state`` that shows the current momentum 1 - a_t.
+
+    Source: Tarvainen and Valpola, NeurIPS 2017; UA-MT (Yu et al., MICCAI 2019).
+    """
+
+    BUFFERS = {"copy": "ema_train", "ema": "update", "own": "ema_train"}
+
+    def __init__(
+        self,
+        student: nn.Module,
+        teacher: nn.Module,
+        decay: float = 0.99,
+        warm_up: bool = True,
+        buffers: str = "own",
+        name: str = "ema_momentum",
+    ) -> None:
+        if buffers not in self.BUFFERS:
+            raise ValueError(f"buffers must be one of {tuple(self.BUFFERS)}, got {buffers!r}")
+        super().__init__(student, momentum=1 - decay, handle_buffers=self.BUFFERS[buffers])
+        self.ema_model, self.warm_up, self.copy_buffers, self.name = teacher, warm_up, buffers == "copy", name
+
+    def attach(self, engine: Engine) -> None:  # type: ignore[override]
+        engine.add_event_handler(Events.STARTED, self.start)
+        super().attach(engine, name=self.name, warn_if_exists=False)
+
+    def start(self, engine: Engine) -> None:
+        """Set the teacher to the student unless the run was resumed."""
+        if engine.state.iteration == 0:
+            self.ema_model.load_state_dict(self.model.state_dict())
+
+    def _update_ema_model(self, engine: Engine, name: str) -> None:
+        if self.warm_up:
+            setattr(engine.state, name, max(self.momentum, 1 / (engine.state.iteration + 1)))
+        super()._update_ema_model(engine, name)
+        if self.copy_buffers:
+            for teacher, student in zip(self.ema_model.buffers(), self.model.buffers()):
+                teacher.copy_(student)

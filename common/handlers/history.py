@@ -1,0 +1,66 @@
+"""Loss terms and diagnostics over training, one row per epoch."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import time
+from pathlib import Path
+
+import torch
+from ignite.engine import Engine, Events
+
+from ..files import atomic_path
+
+
+class History:
+    """Average every scalar of ``engine.state.output`` over the epoch, log the averages and keep them in a CSV file.
+
+    Sums stay on the device until the epoch ends. A resumed run keeps the rows of the epochs before it.
+
+    Args:
+        path: the CSV file: columns iteration, seconds_per_step, then the scalars.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.rows: list[dict[str, str]] = []
+        self.sums: dict[str, torch.Tensor] = {}
+        self.started = 0.0
+        self.logger = logging.getLogger(type(self).__name__)
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, lambda _: self.rows.clear())
+        engine.add_event_handler(Events.EPOCH_STARTED, self.reset)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.add)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
+
+    def recall(self, engine: Engine) -> None:
+        """Take up the rows of an earlier part of the same run; by now a resumed engine knows its iteration."""
+        if engine.state.iteration and not self.rows and self.path.is_file():
+            with open(self.path, newline="") as file:
+                self.rows = [row for row in csv.DictReader(file) if int(row["iteration"]) <= engine.state.iteration]
+
+    def reset(self, engine: Engine) -> None:
+        self.recall(engine)
+        self.sums, self.started = {}, time.perf_counter()
+
+    def add(self, engine: Engine) -> None:
+        for name, value in engine.state.output.items():
+            self.sums[name] = self.sums.get(name, 0) + value
+
+    def write(self, engine: Engine) -> None:
+        steps = engine.state.epoch_length
+        means = {name: float(total) / steps for name, total in self.sums.items()}
+        row = {
+            "iteration": engine.state.iteration,
+            "seconds_per_step": (time.perf_counter() - self.started) / steps,
+            **means,
+        }
+        self.rows.append({name: f"{value:.6g}" for name, value in row.items()})
+        self.logger.info(", ".join(f"{name} {value}" for name, value in self.rows[-1].items()))
+        columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        with atomic_path(self.path) as temporary, open(temporary, "w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(self.rows)

@@ -1,0 +1,18 @@
+"""Progress bar of a training run."""
+
+from __future__ import annotations
+
+from ignite.engine import Engine, Events
+from ignite.handlers import ProgressBar
+
+
+class Progress(ProgressBar):
+    """Ignite's progress bar over the iterations of an epoch with the current total loss, refreshed every 10th one."""
+
+    def attach(self, engine: Engine) -> None:  # type: ignore[override]
+        super().attach(
+            engine,
+            output_transform=lambda output: {"loss": float(output["loss"])},
+            event_name=Events.ITERATION_COMPLETED(every=10),
+            closing_event_name=Events.EPOCH_COMPLETED,
+        )

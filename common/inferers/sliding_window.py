@@ -1,0 +1,58 @@
+"""Sliding-window inference with the stride one asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from monai.inferers import Inferer, sliding_window_inference
+from torch import Tensor
+
+from ..networks.modes import to_channels_last
+
+
+class SlidingWindowInferer(Inferer):
+    """Average softmax maps over windows at an exact integer stride; ``B, C, spatial...`` to ``B, K, spatial...``.
+
+    Windows start at ``min(i * stride, extent - roi)``; a volume smaller than the window is padded symmetrically with
+    zeros; every window counts alike. MONAI's own inferer takes an overlap and truncates the stride it implies (an
+    overlap of 1 - 16/96 gives 15, not 16); here the overlap is chosen so that the truncation lands on the stride.
+
+    Args:
+        roi_size: extents of the window.
+        stride: step of the window along each axis, at most the window (18, 18, 4 in the LA protocol).
+        sw_batch_size: windows per forward.
+        amp: bfloat16 autocast of the network, on CPU too; the averaging stays in float32.
+        channels_last: lay out the windows channels-last.
+        softmax: apply softmax to the output of the network; off for one that returns probabilities.
+
+    Raises:
+        ValueError: for a stride outside 1..roi_size.
+    """
+
+    def __init__(
+        self,
+        roi_size: Sequence[int],
+        stride: Sequence[int],
+        sw_batch_size: int = 4,
+        amp: bool = False,
+        channels_last: bool = True,
+        softmax: bool = True,
+    ) -> None:
+        if len(roi_size) != len(stride) or any(not 1 <= s <= r for s, r in zip(stride, roi_size)):
+            raise ValueError(f"stride {list(stride)} must lie between 1 and the window {list(roi_size)} on each axis")
+        self.roi_size, self.sw_batch_size = tuple(roi_size), sw_batch_size
+        self.overlap = [max(1 - (s + 0.5) / r, 0.0) for s, r in zip(stride, roi_size)]
+        self.amp, self.channels_last, self.softmax = amp, channels_last, softmax
+
+    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args, **kwargs) -> Tensor:
+        def probabilities(windows: Tensor) -> Tensor:
+            if self.channels_last:
+                windows = to_channels_last(windows)
+            with torch.autocast(windows.device.type, dtype=torch.bfloat16, enabled=self.amp):
+                output = network(windows, *args, **kwargs)
+            return output.float().softmax(dim=1) if self.softmax else output.float()
+
+        return sliding_window_inference(
+            inputs, self.roi_size, self.sw_batch_size, probabilities, self.overlap, mode="constant"
+        )

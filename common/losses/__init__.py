@@ -1,0 +1,23 @@
+from .consistency import softmax_mse
+from .dice import SupervisedLoss, dice_linear, dice_squared, dice_squared_multiclass, one_hot
+from .entropy import entropy, kl_divergence
+from .prototypes import weighted_prototype_distance
+from .ramps import Ramp, gaussian_rampup
+from .reductions import masked_mean
+from .vat import VirtualAdversarialLoss
+
+__all__ = [
+    "Ramp",
+    "SupervisedLoss",
+    "VirtualAdversarialLoss",
+    "dice_linear",
+    "dice_squared",
+    "dice_squared_multiclass",
+    "entropy",
+    "gaussian_rampup",
+    "kl_divergence",
+    "masked_mean",
+    "one_hot",
+    "softmax_mse",
+    "weighted_prototype_distance",
+]

@@ -1,0 +1,162 @@
+"""Local distributional smoothness (virtual adversarial training) for segmentation."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import torch
+from torch import Tensor, nn
+
+from ..networks.modes import frozen_batchnorm_statistics, inactive_dropout
+from .entropy import kl_divergence
+
+
+def dice_per_class_divergence(logits: Tensor, target_logits: Tensor, eps: float = 1e-8) -> Tensor:
+    r"""Mean over classes of the linear Dice distance of two softmax maps (SS-Net, equation 3; paper, default).
+
+    .. math:: D = \frac{1}{C} \sum_c \Big(1 - \frac{2 \sum_i \hat p_{ic} p_{ic} + \epsilon}
+              {\sum_i \hat p_{ic} + \sum_i p_{ic} + \epsilon}\Big)
+
+    All divergences here take logits ``B, C, ...`` of the perturbed and of the clean pass and return a scalar.
+    """
+    p, q, dims = _maps(logits, target_logits)
+    return (1 - (2 * (p * q).sum(dims) + eps) / (p.sum(dims) + q.sum(dims) + eps)).mean()
+
+
+def dice_global_divergence(logits: Tensor, target_logits: Tensor) -> Tensor:
+    r"""Linear Dice distance of the whole tensors at once (published 3D code).
+
+    As the probabilities of a voxel sum to 1 this is exactly :math:`1 - \mathrm{mean}_i \langle \hat p_i, p_i\rangle`.
+    It is not 0 for equal maps: given p its minimiser is the one-hot argmax of p.
+    """
+    p, q, _ = _maps(logits, target_logits)
+    return 1 - (p * q).sum(dim=1).mean()
+
+
+def dice_squared_divergence(logits: Tensor, target_logits: Tensor, eps: float = 1e-10) -> Tensor:
+    """Mean over classes of the squared Dice distance of two softmax maps (published 2D code); 0 iff they are equal."""
+    p, q, dims = _maps(logits, target_logits)
+    return (1 - (2 * (p * q).sum(dims) + eps) / (p.square().sum(dims) + q.square().sum(dims) + eps)).mean()
+
+
+def kl_mean_divergence(logits: Tensor, target_logits: Tensor) -> Tensor:
+    """Voxel mean of KL(clean || perturbed) (Miyato et al., TPAMI 2019; SS-Net table 3, row KL)."""
+    return kl_divergence(target_logits, logits).mean()
+
+
+def _maps(logits: Tensor, target_logits: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+    dims = [d for d in range(logits.dim()) if d != 1]
+    return logits.float().softmax(dim=1), target_logits.float().softmax(dim=1), dims
+
+
+DIVERGENCES = {
+    "dice_per_class": dice_per_class_divergence,
+    "dice_global": dice_global_divergence,
+    "dice_squared": dice_squared_divergence,
+    "kl": kl_mean_divergence,
+}
+
+
+def unit(d: Tensor, eps: float = 1e-8) -> Tensor:
+    """Scale every sample of ``d`` to Euclidean norm 1 over all its elements."""
+    norm = torch.linalg.vector_norm(d.flatten(1), dim=1).view(-1, *[1] * (d.dim() - 1))
+    return d / (norm + eps)
+
+
+class VirtualAdversarialLoss(nn.Module):
+    r"""Distance between the predictions at x and at x + r, with r the direction in which they change fastest.
+
+    .. math:: r = \epsilon \, g / \lVert g \rVert_2, \quad g = \nabla_d D(f(x + \xi d), f(x)), \qquad
+              L = D(f(x + r), f(x))
+
+    The gradient reaches the network through the perturbed branch alone. The passes for the direction and the loss use
+    batch statistics without updating the running ones. The direction comes from ``torch.autograd.grad`` with respect
+    to d: no parameter gradient is computed or touched (the published code fills and clears them), and D is scaled by
+    the number of voxels before that, so that low precision does not underflow; only the direction matters.
+
+    Args:
+        enabled: switch of the term; a method skips a disabled one.
+        divergence: one of ``DIVERGENCES``.
+        xi: length of the probing step (10 in SS-Net).
+        eps: length of the adversarial perturbation per sample (10 on LA, 6 on ACDC).
+        ip: power iterations (1).
+        clean_target: ``recompute`` makes an own clean pass (published code); ``reuse_main`` takes the logits of the
+            main pass, which saves a forward.
+        dropout: masks of the clean and the perturbed passes: ``independent``, ``shared`` or ``off``.
+
+    Source: Miyato et al., TPAMI 2019; SS-Net (Wu et al., MICCAI 2022), equations 1 to 3 and appendix algorithm 1.
+    """
+
+    CLEAN_TARGETS = ("recompute", "reuse_main")
+    DROPOUTS = ("independent", "shared", "off")
+
+    def __init__(
+        self,
+        enabled: bool = True,
+        divergence: str = "dice_per_class",
+        xi: float = 10.0,
+        eps: float = 10.0,
+        ip: int = 1,
+        clean_target: str = "recompute",
+        dropout: str = "independent",
+    ) -> None:
+        super().__init__()
+        for name, value, known in (
+            ("divergence", divergence, tuple(DIVERGENCES)),
+            ("clean_target", clean_target, self.CLEAN_TARGETS),
+            ("dropout", dropout, self.DROPOUTS),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {known}, got {value!r}")
+        if clean_target == "reuse_main" and dropout != "independent":
+            raise ValueError("clean_target 'reuse_main' fixes the dropout masks of the main pass: use 'independent'")
+        self.enabled, self.divergence = enabled, DIVERGENCES[divergence]
+        self.xi, self.eps, self.ip = xi, eps, ip
+        self.clean_target, self.dropout = clean_target, dropout
+
+    def forward(self, network: nn.Module, x: Tensor, main_logits: Tensor) -> Tensor:
+        """Loss of ``network`` on the whole batch ``x`` (``B, C, ...``); ``main_logits`` are those of the main pass."""
+        with ExitStack() as stack:
+            if self.dropout == "off":
+                stack.enter_context(inactive_dropout(network))
+            masks = _RandomState(x.device) if self.dropout == "shared" else None
+            if self.clean_target == "reuse_main":
+                clean = main_logits.detach()
+            else:
+                with torch.no_grad():
+                    clean = network(x)
+            stack.enter_context(frozen_batchnorm_statistics(network))
+            r = self.eps * self.direction(network, x, clean, masks)
+            if masks is None:
+                return self.divergence(network(x + r), clean)
+            onwards = _RandomState(x.device)
+            masks.restore()
+            loss = self.divergence(network(x + r), clean)
+            onwards.restore()
+            return loss
+
+    def direction(self, network: nn.Module, x: Tensor, clean: Tensor, masks: _RandomState | None = None) -> Tensor:
+        """Unit vector per sample, shaped like ``x``, along which the prediction changes fastest."""
+        d = unit(torch.rand_like(x) - 0.5)
+        scale = clean.numel() / clean.shape[1]
+        for _ in range(self.ip):
+            d.requires_grad_()
+            if masks is not None:
+                masks.restore()
+            with torch.enable_grad():
+                distance = scale * self.divergence(network(x + self.xi * d), clean)
+            d = unit(torch.autograd.grad(distance, d)[0]).detach()
+        return d
+
+
+class _RandomState:
+    """Torch's global random state at construction, to be put back before each pass that shares its dropout masks."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.cpu = device, torch.get_rng_state()
+        self.cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+
+    def restore(self) -> None:
+        torch.set_rng_state(self.cpu)
+        if self.cuda is not None:
+            torch.cuda.set_rng_state(self.cuda, self.device)

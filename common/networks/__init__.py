@@ -1,0 +1,13 @@
+from .modes import frozen_batchnorm_statistics, inactive_dropout, to_channels_last
+from .teacher import make_teacher
+from .unet2d import UNet2D
+from .vnet import VNet
+
+__all__ = [
+    "UNet2D",
+    "VNet",
+    "frozen_batchnorm_statistics",
+    "inactive_dropout",
+    "make_teacher",
+    "to_channels_last",
+]

@@ -1,0 +1,49 @@
+"""Temporary and permanent modes of a network: frozen batch-norm statistics, silent dropout, memory layout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+@contextmanager
+def frozen_batchnorm_statistics(network: nn.Module) -> Iterator[None]:
+    """Within the block, batch norm normalises by batch statistics and leaves its running statistics untouched."""
+    layers = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    try:
+        for layer in layers:
+            layer.track_running_stats = False
+        yield
+    finally:
+        for layer in layers:
+            layer.track_running_stats = True
+
+
+@contextmanager
+def inactive_dropout(network: nn.Module) -> Iterator[None]:
+    """Within the block, dropout layers pass their input through; everything else keeps its mode."""
+    layers = [m for m in network.modules() if isinstance(m, _DropoutNd) and m.training]
+    try:
+        for layer in layers:
+            layer.training = False
+        yield
+    finally:
+        for layer in layers:
+            layer.training = True
+
+
+def to_channels_last(data: nn.Module | torch.Tensor) -> nn.Module | torch.Tensor:
+    """Lay out a tensor, or a module's 4-D and 5-D parameters, channels-last (values unchanged, modules in place)."""
+    if isinstance(data, torch.Tensor):
+        return data.contiguous(memory_format=_CHANNELS_LAST[data.dim()]) if data.dim() in _CHANNELS_LAST else data
+    for parameter in data.parameters():
+        if parameter.dim() in _CHANNELS_LAST:
+            parameter.data = parameter.data.contiguous(memory_format=_CHANNELS_LAST[parameter.dim()])
+    return data

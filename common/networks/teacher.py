@@ -1,0 +1,12 @@
+"""The teacher of a mean-teacher pair: a copy of the student that no gradient reaches."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+from torch import nn
+
+
+def make_teacher(student: nn.Module) -> nn.Module:
+    """Return a deep copy of ``student`` with ``requires_grad`` off; an EMA handler moves its weights."""
+    return deepcopy(student).requires_grad_(False)

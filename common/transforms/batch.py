@@ -1,0 +1,49 @@
+"""The batch that travels from the loader to the objective, and what changes one on the device."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Batch:
+    """Labeled samples first, then unlabeled ones.
+
+    Attributes:
+        image: ``B, C, spatial...`` float32, ``B = n_labeled + n_unlabeled``.
+        label: ``n_labeled, 1, spatial...`` uint8 class indices.
+    """
+
+    image: Tensor
+    label: Tensor
+
+    @property
+    def labeled(self) -> int:
+        """Number of labeled samples, the head of ``image``."""
+        return self.label.shape[0]
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        return Batch(self.image.to(device, non_blocking=non_blocking), self.label.to(device, non_blocking=non_blocking))
+
+
+class BatchTransform(ABC):
+    """A random augmentation of a whole batch: ``draw`` the parameters on the host, then ``apply`` them on the device.
+
+    Image and label of a sample get the same parameters, and all randomness comes from the generator given, so a
+    restored generator reproduces the batch.
+    """
+
+    @abstractmethod
+    def draw(self, batch: Batch, generator: torch.Generator) -> object:
+        """Random parameters of every sample of ``batch``."""
+
+    @abstractmethod
+    def apply(self, batch: Batch, parameters: object) -> Batch:
+        """The augmented batch."""
+
+    def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
+        return self.apply(batch, self.draw(batch, generator))

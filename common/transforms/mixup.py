@@ -1,0 +1,41 @@
+"""MixUp of unlabeled with labeled images."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class MixUp:
+    r"""Convex combination of each image with a random partner.
+
+    .. math:: b \sim \mathrm{Beta}(\alpha, \alpha), \quad \lambda = \max(b, 1 - b), \quad
+              M_i = \lambda_i U_i + (1 - \lambda_i) L_{\pi(i)}
+
+    With :math:`\lambda \ge 1/2` the image keeps the larger share, so its pseudo-label can stand for the mixture.
+
+    Args:
+        alpha: parameter of the Beta distribution (0.75 in SGRS-Net: mean of lambda 0.78).
+
+    Source: Zhang et al., ICLR 2018; SGRS-Net (MICCAI 2025), equations 1 and 2.
+    """
+
+    def __init__(self, alpha: float = 0.75) -> None:
+        if alpha <= 0:
+            raise ValueError(f"alpha must be positive, got {alpha}")
+        self.alpha = alpha
+
+    def draw(self, count: int, partners: int) -> tuple[Tensor, Tensor]:
+        """``count`` weights in [0.5, 1] and as many partner indices below ``partners``, all equally often."""
+        concentration = torch.full((count,), self.alpha)
+        b = torch.distributions.Beta(concentration, concentration).sample()
+        shuffled = torch.cat([torch.randperm(partners) for _ in range(-(-count // partners))])
+        return torch.maximum(b, 1 - b), shuffled[:count]
+
+    def apply(self, image: Tensor, partner: Tensor, weight: Tensor, index: Tensor) -> Tensor:
+        """Mix ``image`` (``B, C, ...``) with ``partner[index]``, weight by weight."""
+        weight = weight.to(image).view(-1, *[1] * (image.dim() - 1))
+        return weight * image + (1 - weight) * partner[index.to(partner.device)]
+
+    def __call__(self, image: Tensor, partner: Tensor) -> Tensor:
+        return self.apply(image, partner, *self.draw(image.shape[0], partner.shape[0]))

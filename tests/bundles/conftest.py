@@ -1,0 +1,57 @@
+"""A tiny phantom data set and a way to run bundles in this process."""
+
+from pathlib import Path
+
+import pytest
+
+from common.data import Phantom, write_phantoms
+from tools.run import run
+
+BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
+TINY = {
+    "patch_size": [16, 16, 16],
+    "stride": [16, 16, 16],
+    "test_stride": [16, 16, 16],
+    "iterations": 2,
+    "epoch_length": 1,
+    "val_interval": 1,
+    "labeled": None,
+    "labeled_batch": 2,
+    "unlabeled_batch": 2,
+    "amp": False,
+    "progress": False,
+    "device": "cpu",
+}
+
+
+@pytest.fixture(scope="session")
+def phantoms_3d(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("phantoms3d")
+    family = Phantom(size=(24, 24, 16), classes=2)
+    return write_phantoms(folder, family, labeled=2, unlabeled=3, validation=1, test=1, spacing=(1.25, 1.25, 1.25))
+
+
+@pytest.fixture(scope="session")
+def phantoms_multiclass(tmp_path_factory):
+    """Volumes of four classes named like ACDC cases."""
+    folder = tmp_path_factory.mktemp("phantoms4")
+    write_phantoms(folder, Phantom(size=(40, 32, 16), classes=4), labeled=2, unlabeled=2, validation=1, test=0)
+    for path in [*folder.glob("*/*.nii.gz"), folder / "splits.json"]:
+        if path.suffix == ".json":
+            path.write_text(path.read_text().replace("phantom_", "patient"))
+        else:
+            path.rename(path.with_name(path.name.replace("phantom_", "patient")))
+    return folder
+
+
+@pytest.fixture
+def run_tiny(tmp_path):
+    """Run layers of a bundle with tiny settings; returns the output folder."""
+
+    def call(bundle, *layers, **options):
+        where = {} if "inference" in layers else {"output_dir": str(tmp_path), "ckpt_dir": str(tmp_path)}
+        settings = {} if "inference" in layers else TINY
+        run(bundle, *layers, **{**settings, **where, **options})
+        return tmp_path
+
+    return call

@@ -1,0 +1,35 @@
+"""Two processes train one model (gloo, CPU)."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from .conftest import BUNDLES, TINY
+
+
+@pytest.mark.parametrize("name", ["meanteacher_segmentation", "ssnet_segmentation"])
+def test_two_processes_train_and_write_once(name, phantoms_3d, tmp_path):
+    configs = BUNDLES / name / "configs"
+    extra = {"separation#feature_channels": 4} if name == "ssnet_segmentation" else {}
+    options = {
+        **TINY, **extra, "network_def#base_channels": 4, "dataset_dir": phantoms_3d, "bundle_root": BUNDLES / name,
+        "output_dir": tmp_path, "ckpt_dir": tmp_path,
+    }  # fmt: skip
+    del options["device"]
+    words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
+    files = f"['{configs}/train.yaml','{configs}/multi_gpu_train.yaml']"
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nnodes=1", "--nproc_per_node=2"]
+    environment = {**os.environ, "PYTHONPATH": str(BUNDLES.parent), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    result = subprocess.run(
+        [*launcher, "-m", "monai.bundle", "run", "--config_file", files, *words],
+        env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert torch.load(tmp_path / "model.pt", weights_only=True)
+    first, second = (torch.load(tmp_path / f, weights_only=True) for f in ("resume.pt", "resume.rank1.pt"))
+    parameters = [key for key in first["objective"][0] if key.endswith("weight")]
+    assert all(torch.equal(first["objective"][0][key], second["objective"][0][key]) for key in parameters)
+    assert not torch.equal(first["loader"][0]["generator"], second["loader"][0]["generator"])

@@ -1,0 +1,89 @@
+import csv
+import json
+
+import pytest
+import torch
+from ignite.engine import Engine
+
+from common.handlers import CaseMetrics
+
+
+def one_hot(indices, classes=3):
+    return torch.nn.functional.one_hot(torch.tensor(indices), classes).movedim(-1, 0).float()
+
+
+PRED = {"a": [[1, 1, 0], [2, 0, 0]], "b": [[0, 0, 0], [2, 2, 0]]}
+LABEL = {"a": [[1, 0, 0], [2, 0, 0]], "b": [[1, 0, 0], [2, 0, 0]]}
+
+
+def evaluate(folder, encode=one_hot, per_batch=1, runs=1, **options):
+    """An evaluator over the cases above, decollated as MONAI's."""
+    cases = [{"case": name} for name in PRED]
+    batches = [cases[i : i + per_batch] for i in range(0, len(cases), per_batch)]
+    engine = Engine(lambda engine, batch: [
+        {"pred": encode(PRED[c["case"]]), "label": encode(LABEL[c["case"]])} for c in batch
+    ])  # fmt: skip
+    CaseMetrics(folder, classes=3, **options).attach(engine)
+    for _ in range(runs):
+        engine.run(batches)
+
+
+def rows(folder):
+    with open(folder / "metrics.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def summary(folder):
+    return json.loads((folder / "summary.json").read_text())
+
+
+@pytest.mark.parametrize("per_batch", [1, 2])
+def test_file_holds_a_row_per_case_and_class(tmp_path, per_batch):
+    evaluate(tmp_path, per_batch=per_batch)
+    assert list(rows(tmp_path)[0]) == ["case", "class", "dice", "jaccard", "hd95", "asd", "empty"]
+    table = [(r["case"], r["class"], pytest.approx(float(r["dice"])), float(r["empty"])) for r in rows(tmp_path)]
+    assert table == [("a", "1", 2 / 3, 0), ("a", "2", 1, 0), ("b", "1", 0, 1), ("b", "2", 2 / 3, 0)]
+
+
+def test_summary_averages_and_says_how_it_was_measured(tmp_path):
+    evaluate(tmp_path, notes={"dataset": "toy", "seed": 3})
+    content = summary(tmp_path)
+    assert content["mean"]["dice"] == pytest.approx(((2 / 3 + 0) / 2 + (1 + 2 / 3) / 2) / 2)
+    assert content["classes"]["1"]["jaccard"] == pytest.approx((1 / 2 + 0) / 2)
+    assert (content["cases"], content["empty"]) == (2, 1)
+    assert (content["unit"], content["empty_policy"]) == ("voxel", "official")
+    assert (content["dataset"], content["seed"]) == ("toy", 3)
+
+
+def test_label_maps_and_one_hot_maps_measure_the_same(tmp_path):
+    evaluate(tmp_path / "hot")
+    evaluate(tmp_path / "map", encode=lambda indices: torch.tensor([indices]))
+    assert rows(tmp_path / "hot") == rows(tmp_path / "map")
+
+
+def test_spacing_measures_distances_in_millimetres(tmp_path):
+    evaluate(tmp_path / "voxel", empty_policy="nan")
+    evaluate(tmp_path / "mm", empty_policy="nan", spacing=(2.0, 2.0))
+    assert summary(tmp_path / "mm")["unit"] == "mm"
+    assert summary(tmp_path / "voxel")["mean"]["hd95"] > 0
+    assert summary(tmp_path / "mm")["mean"]["hd95"] == pytest.approx(2 * summary(tmp_path / "voxel")["mean"]["hd95"])
+
+
+def test_empty_policy_is_passed_on(tmp_path):
+    evaluate(tmp_path, empty_policy="penalised")
+    assert float(rows(tmp_path)[2]["hd95"]) == pytest.approx((2**2 + 3**2) ** 0.5)
+    assert summary(tmp_path)["empty_policy"] == "penalised"
+
+
+def test_a_second_run_starts_over(tmp_path):
+    evaluate(tmp_path, runs=2)
+    assert len(rows(tmp_path)) == 4
+    assert summary(tmp_path)["cases"] == 2
+
+
+def test_result_is_logged_in_one_line(tmp_path, caplog):
+    caplog.set_level("INFO", logger="CaseMetrics")
+    evaluate(tmp_path)
+    (message,) = [record.message for record in caplog.records if record.name == "CaseMetrics"]
+    assert message.startswith("2 cases: Dice 58.33 %")
+    assert "1 empty predictions" in message

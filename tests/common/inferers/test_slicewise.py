@@ -1,0 +1,72 @@
+import pytest
+import torch
+from torch import nn
+
+from common.inferers import SliceWiseInferer
+from common.transforms.patch import resize_nearest
+
+
+def pointwise(classes=3):
+    return nn.Conv2d(1, classes, 1)
+
+
+def test_every_slice_is_segmented_on_its_own():
+    network, volume = nn.Conv2d(1, 2, 3, padding=1), torch.randn(2, 1, 8, 8, 5)
+    with torch.no_grad():
+        result = SliceWiseInferer([8, 8])(volume, network)
+        for b in range(2):
+            for z in range(5):
+                expected = network(volume[b : b + 1, ..., z]).softmax(1)[0]
+                torch.testing.assert_close(result[b, ..., z], expected)
+
+
+def test_images_count_as_one_slice():
+    network, image = pointwise(), torch.randn(2, 1, 6, 10)
+    result = SliceWiseInferer([8, 8])(image, network)
+    torch.testing.assert_close(result, SliceWiseInferer([8, 8])(image[..., None], network)[..., 0])
+    assert result.shape == (2, 3, 6, 10)
+
+
+def test_network_works_at_the_given_size_on_limited_batches():
+    shapes = []
+
+    def network(slices):
+        shapes.append(tuple(slices.shape))
+        return slices
+
+    SliceWiseInferer([16, 8], batch_size=4)(torch.randn(2, 1, 10, 12, 5), network)
+    assert shapes == [(4, 1, 16, 8), (4, 1, 16, 8), (2, 1, 16, 8)]
+
+
+def test_arg_max_commutes_with_resizing_back():
+    network, volume = pointwise(4), torch.randn(1, 1, 11, 14, 3)
+    with torch.no_grad():
+        maps = SliceWiseInferer([32, 32])(volume, network)
+        for z in range(3):
+            small = network(resize_nearest(volume[..., z], (32, 32))).argmax(1, keepdim=True)
+            assert torch.equal(maps.argmax(1)[0, ..., z], resize_nearest(small, (11, 14))[0, 0])
+
+
+def test_pointwise_networks_are_unharmed_by_enlarging_and_shrinking():
+    network, volume = pointwise(), torch.randn(1, 1, 5, 7, 2)
+    with torch.no_grad():
+        expected = torch.stack([network(volume[..., z]).softmax(1) for z in range(2)], dim=-1)
+        torch.testing.assert_close(SliceWiseInferer([10, 21])(volume, network), expected)
+
+
+def test_softmax_off_returns_what_the_network_returns():
+    result = SliceWiseInferer([4, 4], softmax=False)(torch.ones(1, 1, 4, 4, 2), lambda s: 5 * s)
+    assert (result == 5).all()
+
+
+@pytest.mark.parametrize(("amp", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_amp_reaches_the_network_and_the_result_stays_float32(amp, dtype):
+    seen, layer = [], pointwise()
+
+    def network(slices):
+        seen.append(layer(slices).dtype)
+        return layer(slices)
+
+    result = SliceWiseInferer([4, 4], amp=amp)(torch.randn(1, 1, 4, 4, 2), network)
+    assert seen == [dtype]
+    assert result.dtype == torch.float32

@@ -1,0 +1,150 @@
+import pytest
+import torch
+from torch import nn
+
+from common.inferers import SlidingWindowInferer
+from common.networks import VNet
+from tests.reference.sliding_window import sliding_window, window_starts
+
+
+class PositionRecorder:
+    """A predictor that reads the start of each window from an image numbered voxel by voxel."""
+
+    def __init__(self, shape):
+        self.shape, self.starts = shape, []
+
+    def __call__(self, windows):
+        for window in windows:
+            number, start = int(window.flatten()[0]), []
+            for extent in reversed(self.shape):
+                number, place = divmod(number, extent)
+                start.insert(0, place)
+            self.starts.append(tuple(start))
+        return windows
+
+
+def positions(shape, roi, stride):
+    recorder = PositionRecorder(shape)
+    image = torch.arange(torch.Size(shape).numel(), dtype=torch.float32).view(1, 1, *shape)
+    result = SlidingWindowInferer(roi, stride, channels_last=False, softmax=False)(image, recorder)
+    torch.testing.assert_close(result, image)
+    return recorder.starts
+
+
+def expected_positions(shape, roi, stride):
+    axes = [window_starts(*axis) for axis in zip(shape, roi, stride)]
+    return {tuple(start) for start in torch.cartesian_prod(*map(torch.tensor, axes)).tolist()}
+
+
+def test_windows_of_an_atrium_volume_follow_the_published_protocol():
+    shape, roi, stride = (192, 142, 88), (112, 112, 80), (18, 18, 4)
+    starts = positions(shape, roi, stride)
+    assert len(starts) == len(set(starts)) == 6 * 3 * 3
+    assert set(starts) == expected_positions(shape, roi, stride)
+
+
+@pytest.mark.parametrize(
+    ("shape", "roi", "stride"),
+    [((200, 98), (96, 96), (16, 16)), ((97, 96), (96, 96), (64, 64)), ((50, 41), (10, 8), (3, 8)),
+     ((20, 20), (8, 8), (1, 7)), ((9, 12, 16), (8, 8, 8), (5, 2, 8))],
+)  # fmt: skip
+def test_windows_start_at_multiples_of_the_stride_or_at_the_end(shape, roi, stride):
+    starts = positions(shape, roi, stride)
+    assert len(starts) == len(set(starts))
+    assert set(starts) == expected_positions(shape, roi, stride)
+
+
+def test_stride_16_on_a_window_of_96_is_not_truncated_to_15():
+    starts = positions((200, 96), (96, 96), (16, 96))
+    assert [row for row, _ in starts] == [0, 16, 32, 48, 64, 80, 96, 104]
+
+
+def test_every_stride_is_exact_for_every_window():
+    for roi in range(1, 129):
+        for stride in range(1, roi + 1):
+            overlap = SlidingWindowInferer([roi], [stride]).overlap[0]
+            assert 0 <= overlap < 1
+            assert int(roi * (1 - overlap)) == stride
+
+
+@pytest.mark.parametrize(
+    ("shape", "roi", "stride"),
+    [((40, 33), (16, 16), (7, 5)), ((20, 24, 18), (16, 16, 16), (3, 8, 16)), ((10, 24), (16, 16), (4, 4)),
+     ((9, 30, 11), (16, 16, 16), (5, 9, 2)), ((7, 5), (16, 16), (16, 16))],
+)  # fmt: skip
+def test_result_equals_the_slow_community_loop(shape, roi, stride):
+    convolution = nn.Conv2d if len(shape) == 2 else nn.Conv3d
+    network = nn.Sequential(convolution(2, 4, 3, padding=1), nn.Tanh(), convolution(4, 3, 3, padding=1)).eval()
+    image = 3 * torch.randn(1, 2, *shape)
+    with torch.no_grad():
+        expected, _ = sliding_window(image, network, roi, stride)
+        result = SlidingWindowInferer(roi, stride, sw_batch_size=3)(image, network)
+    torch.testing.assert_close(result, expected, atol=1e-5, rtol=0)
+
+
+def test_vnet_result_equals_the_slow_community_loop():
+    network, image = VNet(base_channels=2).eval(), torch.randn(1, 1, 20, 17, 16)
+    with torch.no_grad():
+        expected, windows = sliding_window(image, network, (16, 16, 16), (4, 4, 4))
+        result = SlidingWindowInferer([16, 16, 16], [4, 4, 4])(image, network)
+    assert windows == 4
+    torch.testing.assert_close(result, expected, atol=1e-5, rtol=0)
+
+
+def test_volumes_of_a_batch_are_independent():
+    network, images = nn.Conv2d(1, 2, 3, padding=1), torch.randn(3, 1, 20, 12)
+    inferer = SlidingWindowInferer([8, 8], [5, 3])
+    with torch.no_grad():
+        together = inferer(images, network)
+        alone = torch.cat([inferer(image[None], network) for image in images])
+    torch.testing.assert_close(together, alone)
+
+
+def test_probabilities_sum_to_one_and_logits_are_not_averaged():
+    image = torch.tensor([0.0, 0.0, 4.0, 0.0]).view(1, 1, 4, 1)
+
+    def contrast(windows):
+        low = windows.amax((2, 3), keepdim=True) * torch.ones_like(windows)
+        return torch.cat([torch.zeros_like(low), low], dim=1)
+
+    result = SlidingWindowInferer([2, 1], [1, 1])(image, contrast)[0, 1, :, 0]
+    low, high = 0.5, torch.tensor(4.0).sigmoid()
+    torch.testing.assert_close(result, torch.stack([torch.tensor(low), (low + high) / 2, high, high]))
+
+
+def test_softmax_off_averages_what_the_network_returns():
+    result = SlidingWindowInferer([4, 4], [2, 2], softmax=False)(torch.ones(1, 1, 6, 6), lambda w: 5 * w)
+    torch.testing.assert_close(result, torch.full((1, 1, 6, 6), 5.0))
+
+
+def test_amp_reaches_the_network_and_the_result_stays_float32():
+    seen, layer = [], nn.Conv2d(1, 2, 3, padding=1)
+
+    def network(windows):
+        output = layer(windows)
+        seen.append(output.dtype)
+        return output
+
+    for amp, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        seen.clear()
+        assert SlidingWindowInferer([8, 8], [8, 8], amp=amp)(torch.randn(1, 1, 8, 8), network).dtype == torch.float32
+        assert set(seen) == {dtype}
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_windows_are_laid_out_as_asked(channels_last):
+    layouts = []
+
+    def network(windows):
+        layouts.append(windows.is_contiguous(memory_format=torch.channels_last_3d))
+        return windows
+
+    inferer = SlidingWindowInferer([4, 4, 4], [4, 4, 4], channels_last=channels_last)
+    inferer(torch.randn(1, 2, 8, 4, 4), network)
+    assert set(layouts) == {channels_last}
+
+
+@pytest.mark.parametrize("stride", [(0, 4), (4, 9), (4,), (-1, 4)])
+def test_impossible_strides_are_refused(stride):
+    with pytest.raises(ValueError, match="stride"):
+        SlidingWindowInferer((8, 8), stride)

@@ -1,0 +1,73 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common.errors import InputError, find_input_error, require_file
+
+ROOT = Path(__file__).resolve().parents[2]
+PROLOGUE = "from common.errors import InputError, one_line_errors\none_line_errors()\n"
+
+
+def run(code):
+    return subprocess.run(
+        [sys.executable, "-c", PROLOGUE + code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def test_an_input_error_ends_the_program_with_one_line():
+    result = run("raise InputError('splits.json: not valid JSON')")
+    assert result.stderr == "error: splits.json: not valid JSON\n"
+    assert result.returncode == 1
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "try:\n    raise InputError('a.nii: bad')\nexcept InputError as error:\n    raise RuntimeError('x') from error",
+        "try:\n    raise InputError('a.nii: bad')\nexcept InputError as error:\n    raise RuntimeError('x')",
+        "one_line_errors()\nraise InputError('a.nii: bad')",
+    ],
+    ids=["as a cause", "as a context", "installed twice"],
+)
+def test_an_input_error_is_found_behind_others(code):
+    result = run(code)
+    assert result.stderr == "error: a.nii: bad\n"
+    assert result.returncode == 1
+
+
+def test_other_errors_keep_their_traceback():
+    result = run("raise ValueError('a bug')")
+    assert "Traceback" in result.stderr
+    assert "ValueError: a bug" in result.stderr
+    assert result.returncode == 1
+
+
+def test_search_ends_in_a_loop_of_causes():
+    first, second = ValueError("1"), ValueError("2")
+    first.__cause__, second.__cause__ = second, first
+    assert find_input_error(first) is None
+    assert find_input_error(None) is None
+
+
+def test_the_first_input_error_of_the_chain_is_found():
+    outer, inner = InputError("outer"), InputError("inner")
+    wrapped = RuntimeError("library")
+    outer.__cause__, wrapped.__context__ = inner, outer
+    assert find_input_error(wrapped) is outer
+
+
+def test_input_errors_are_value_errors():
+    assert isinstance(InputError("x"), ValueError)
+
+
+def test_required_files_are_returned_or_named_with_their_purpose(tmp_path):
+    path = tmp_path / "model.pt"
+    with pytest.raises(InputError, match=r"model\.pt: no such file; evaluation needs it"):
+        require_file(path, "evaluation needs it")
+    with pytest.raises(InputError, match="no such file"):
+        require_file(tmp_path, "a folder is no file")
+    path.touch()
+    assert require_file(path, "evaluation needs it") == str(path)

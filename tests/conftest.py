@@ -1,0 +1,19 @@
+"""Import paths of the tests (the repository and every bundle) and a fixed seed for each test."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+for folder in [*sorted((ROOT / "bundles").glob("*_segmentation")), ROOT]:
+    sys.path.insert(0, str(folder))
+
+
+@pytest.fixture(autouse=True)
+def fixed_seed():
+    """Every test starts from the same random state, whatever ran before it."""
+    torch.manual_seed(0)
+    np.random.seed(0)

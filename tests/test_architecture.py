@@ -1,0 +1,84 @@
+"""Who may import whom, in Python and in configuration files."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+BUNDLES = sorted(path for path in (ROOT / "bundles").iterdir() if (path / "configs").is_dir())
+METHODS = {next(p.name for p in bundle.iterdir() if (p / "__init__.py").is_file()) for bundle in BUNDLES}
+
+LEAVES = {"losses", "transforms", "networks", "metrics"}
+ALLOWED = {
+    **{leaf: LEAVES for leaf in LEAVES},
+    "data": {"data", "transforms"},
+    "inferers": {"inferers", "networks", "transforms"},
+    "handlers": {"handlers", "metrics"},
+    "engines": {"engines", "handlers", "losses", "transforms", "data", "networks"},
+}
+ROOT_MODULES = {"errors", "files", "options"}
+
+
+def imported(path):
+    """(module, level) of every import statement of a file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, 0) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or "", node.level
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "common").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_common_imports_downwards_and_relatively(path):
+    parts = path.relative_to(ROOT / "common").parts
+    package = parts[0] if len(parts) > 1 else None
+    for module, level in imported(path):
+        top = module.split(".")[0]
+        if level == 0:
+            assert top not in {"common", "tools", "bundles"} | METHODS
+        elif level == len(parts) and package is not None:
+            assert top in ALLOWED[package] | ROOT_MODULES, f"{package} must not import {module}"
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda p: p.name)
+def test_a_bundle_imports_common_but_no_bundle_and_no_tools(bundle):
+    for path in bundle.rglob("*.py"):
+        for module, level in imported(path):
+            assert level or module.split(".")[0] not in {"tools", "bundles"} | METHODS
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda p: p.name)
+def test_a_method_is_small(bundle):
+    files = list(bundle.rglob("*.py"))
+    assert sum(len(path.read_text().splitlines()) for path in files) <= 250
+
+
+def targets(node):
+    if isinstance(node, dict):
+        if isinstance(node.get("_target_"), str):
+            yield node["_target_"]
+        for child in node.values():
+            yield from targets(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from targets(child)
+    elif isinstance(node, str):
+        yield from re.findall(r"^\$(?:from|import) +([\w.]+)", node)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "bundles").glob("*/configs/*.yaml")), ids=lambda p: f"{p.parts[-3]}-{p.stem}")
+def test_configs_name_common_their_own_package_and_libraries(path):
+    own = {p.name for p in path.parent.parent.iterdir() if (p / "__init__.py").is_file()}
+    for target in targets(yaml.safe_load(path.read_text())):
+        top = target.split(".")[0]
+        assert "." not in target or top in {"common", "torch", "monai", "ignite"} | own, target
+        if path.stem == "inference":
+            assert not target.startswith(("common.engines", "common.handlers", "common.losses")), target
+
+
+def test_no_module_outgrows_the_house_rule():
+    for path in [*(ROOT / "common").rglob("*.py"), *(ROOT / "bundles").rglob("*.py"), *(ROOT / "tools").rglob("*.py")]:
+        assert len(path.read_text().splitlines()) <= 300, path

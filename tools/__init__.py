@@ -1,0 +1,1 @@
+"""Command line of the collection: ``python -m tools <verb>``."""

@@ -1,0 +1,16 @@
+"""Entry point: ``python -m tools <verb>``; ``python -m tools`` lists the verbs."""
+
+from __future__ import annotations
+
+import fire
+
+from common.errors import one_line_errors
+
+from .demo import demo
+from .phantom import phantom
+from .report import report
+from .run import run
+
+if __name__ == "__main__":
+    one_line_errors()
+    fire.Fire({"demo": demo, "phantom": phantom, "report": report, "run": run}, name="python -m tools")

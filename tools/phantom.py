@@ -1,0 +1,24 @@
+"""Write a synthetic data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from common.data import Phantom, write_phantoms
+
+
+def phantom(
+    output: str,
+    size: Sequence[int] = (64, 64, 32),
+    classes: int = 2,
+    difficulty: float = 0.5,
+    domain: int = 0,
+    labeled: int = 2,
+    unlabeled: int = 16,
+    validation: int = 2,
+    test: int = 8,
+    seed: int = 0,
+) -> str:
+    """Write phantom volumes (or, for two extents, images) with labels and splits.json into the folder ``output``."""
+    family = Phantom(tuple(size), classes, difficulty, domain)
+    return str(write_phantoms(output, family, labeled, unlabeled, validation, test, seed))

@@ -1,0 +1,138 @@
+"""A table, curves and overlays of finished runs, in one HTML page."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import nibabel
+import numpy as np
+from jinja2 import Environment, PackageLoader
+
+from common.data import load_datalist
+from common.errors import InputError
+from common.files import atomic_path
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt  # noqa: E402  (the backend must be chosen first)
+
+COLUMNS = (("dice", "Dice %", 100), ("jaccard", "Jaccard %", 100), ("hd95", "95HD", 1), ("asd", "ASD", 1))
+
+
+def report(runs: Mapping[str, str], dataset_dir: str, output: str = "report", split: str = "validation") -> str:
+    """Write ``index.html`` with pictures, and ``table.md``, into the folder ``output``.
+
+    Args:
+        runs: name of each method and the output folder of its run: ``<split>/summary.json`` (evaluate),
+            ``history.csv`` (train) and ``predictions/`` (inference) are read from it, the last two if present.
+        dataset_dir: the data set the runs were evaluated on.
+        split: evaluated list.
+    """
+    folders = {name: Path(folder) for name, folder in runs.items()}
+    summaries = {name: _summary(folder / split / "summary.json") for name, folder in folders.items()}
+    target = Path(output)
+    target.mkdir(parents=True, exist_ok=True)
+    histories = {name: _history(folder / "history.csv") for name, folder in folders.items()}
+    rows = [_row(name, summaries[name], histories[name]) for name in folders]
+    header = ["method", *(title for _, title, _ in COLUMNS), "s / step"]
+    table = [header, ["---"] * len(header), *rows]
+    _write(target / "table.md", "".join("| " + " | ".join(row) + " |\n" for row in table))
+    cases = load_datalist(dataset_dir, labeled=1 if "train" in _splits(dataset_dir) else None)[split]
+    pictures = [_curves(histories, target / "curves.png"), _overlays(folders, cases, target / "overlays.png")]
+    page = Environment(loader=PackageLoader("tools"), autoescape=True).get_template("report.html")
+    any_summary = next(iter(summaries.values()))
+    html = page.render(header=header, rows=rows, summary=any_summary, split=split, pictures=[p for p in pictures if p])
+    _write(target / "index.html", html)
+    return str(target / "index.html")
+
+
+def _splits(dataset_dir: str) -> dict:
+    return json.loads((Path(dataset_dir) / "splits.json").read_text())
+
+
+def _summary(path: Path) -> dict:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; run the evaluate configuration of this run first")
+    return json.loads(path.read_text())
+
+
+def _history(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _row(name: str, summary: Mapping, history: Sequence[Mapping]) -> list[str]:
+    cells = [f"{f * summary['mean'][m]:.2f} ± {f * summary['std'][m]:.2f}" for m, _, f in COLUMNS]
+    steps = [float(row["seconds_per_step"]) for row in history]
+    return [name, *cells, f"{np.median(steps):.2f}" if steps else "-"]
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text)
+
+
+def _save(figure, path: Path) -> str:
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=110, bbox_inches="tight", format="png")
+    plt.close(figure)
+    return path.name
+
+
+def _curves(histories: Mapping[str, Sequence[Mapping]], path: Path) -> str | None:
+    """Every logged scalar over iterations, one panel each."""
+    skipped = ("iteration", "seconds_per_step")
+    scalars = list(
+        dict.fromkeys(key for rows in histories.values() for key in (rows[0] if rows else ()) if key not in skipped)
+    )
+    if not scalars:
+        return None
+    figure, axes = plt.subplots(1, len(scalars), figsize=(3.2 * len(scalars), 2.6), squeeze=False)
+    for axis, scalar in zip(axes[0], scalars):
+        for name, rows in histories.items():
+            points = [(int(row["iteration"]), float(row[scalar])) for row in rows if row.get(scalar)]
+            if points:
+                axis.plot(*zip(*points), label=name)
+        axis.set_title(scalar, fontsize=9)
+        axis.tick_params(labelsize=7)
+    axes[0][0].legend(fontsize=7)
+    return _save(figure, path)
+
+
+def _overlays(folders: Mapping[str, Path], cases: Sequence[Mapping[str, str]], path: Path, most: int = 4) -> str | None:
+    """Outlines of label and predictions on the slice with the largest organ, one row per case."""
+    predicted = {name: folder / "predictions" for name, folder in folders.items()}
+    shown = [c for c in cases if all((p / Path(c["image"]).name).is_file() for p in predicted.values())][:most]
+    if not shown:
+        return None
+    figure, axes = plt.subplots(
+        len(shown), 1 + len(folders), figsize=(2.6 * (1 + len(folders)), 2.6 * len(shown)), squeeze=False
+    )
+    for row, case in zip(axes, shown):
+        image, label = _array(case["image"]), _array(case["label"])
+        z = int(np.argmax((label > 0).sum(axis=(0, 1)))) if label.ndim == 3 else None
+        maps = {"label": label, **{n: _array(p / Path(case["image"]).name) for n, p in predicted.items()}}
+        for axis, (name, mask) in zip(row, maps.items()):
+            _draw(axis, image, mask, z)
+            axis.set_title(name, fontsize=9)
+    return _save(figure, path)
+
+
+def _array(path: str | Path) -> np.ndarray:
+    return np.asarray(nibabel.load(path).dataobj)
+
+
+def _draw(axis, image: np.ndarray, mask: np.ndarray, z: int | None) -> None:
+    if z is not None:
+        image, mask = image[..., z], mask[..., z]
+    low, high = np.percentile(image, (1, 99))
+    axis.imshow(image.T, cmap="gray", vmin=low, vmax=high, origin="lower")
+    for number in range(1, int(mask.max()) + 1):
+        if (mask == number).any():
+            axis.contour((mask == number).T, levels=[0.5], colors=[f"C{number % 10}"], linewidths=1.2)
+    axis.axis("off")
