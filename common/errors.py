@@ -18,29 +18,36 @@ def require_file(path: str | os.PathLike, purpose: str) -> str:
     return os.fspath(path)
 
 
-def find_input_error(error: BaseException | None) -> InputError | None:
-    """The first ``InputError`` in the chain of causes of ``error``, if any."""
+class DivergedError(FloatingPointError):
+    """A loss became NaN or infinite; the message names the term and the iteration."""
+
+
+EXPLAINED = (InputError, DivergedError)
+
+
+def find_explained(error: BaseException | None) -> BaseException | None:
+    """The first error in the chain of causes of ``error`` whose message says all a user needs, if any."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
-        if isinstance(error, InputError):
+        if isinstance(error, EXPLAINED):
             return error
         seen.add(id(error))
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return None
 
 
 def one_line_errors() -> None:
-    """Make an uncaught ``InputError`` end the program with one line on stderr; other errors keep their traceback."""
+    """Make an uncaught error that explains itself end the program with one line on stderr, without a traceback."""
     previous: Callable = sys.excepthook
     if getattr(previous, "one_line", False):
         return
 
     def hook(kind, error, trace) -> None:
-        mistake = find_input_error(error)
+        mistake = find_explained(error)
         if mistake is None:
             previous(kind, error, trace)
         else:
-            sys.stderr.write(f"error: {mistake}\n")
+            sys.stderr.write(f"error: {' '.join(str(mistake).split())}\n")
 
     hook.one_line = True  # type: ignore[attr-defined]
     sys.excepthook = hook

@@ -13,7 +13,7 @@ METHODS = {next(p.name for p in bundle.iterdir() if (p / "__init__.py").is_file(
 
 LEAVES = {"losses", "transforms", "networks", "metrics"}
 ALLOWED = {
-    **{leaf: LEAVES for leaf in LEAVES},
+    **dict.fromkeys(LEAVES, LEAVES),
     "data": {"data", "transforms"},
     "inferers": {"inferers", "networks", "transforms"},
     "handlers": {"handlers", "metrics"},
@@ -69,7 +69,9 @@ def targets(node):
         yield from re.findall(r"^\$(?:from|import) +([\w.]+)", node)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "bundles").glob("*/configs/*.yaml")), ids=lambda p: f"{p.parts[-3]}-{p.stem}")
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "bundles").glob("*/configs/*.yaml")), ids=lambda p: f"{p.parts[-3]}-{p.stem}"
+)
 def test_configs_name_common_their_own_package_and_libraries(path):
     own = {p.name for p in path.parent.parent.iterdir() if (p / "__init__.py").is_file()}
     for target in targets(yaml.safe_load(path.read_text())):

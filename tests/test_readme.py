@@ -29,7 +29,7 @@ def test_command_is_runnable(document, line):
     words = shlex.split(line)
     if "tools" in words:
         bundle, *rest = words[words.index("run") + 1 :]
-        layers = [word for word in rest[: next((i for i, w in enumerate(rest) if w.startswith("--")), len(rest))]]
+        layers = rest[: next((i for i, w in enumerate(rest) if w.startswith("--")), len(rest))]
         base = [] if "inference" in layers else ["train"]
         files = [BUNDLES / bundle / "configs" / f"{layer}.yaml" for layer in [*base, *layers]]
     else:

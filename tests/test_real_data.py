@@ -15,7 +15,9 @@ from common.inferers import SlidingWindowInferer
 DATA = Path(os.environ.get("SSL_SEG_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 pytestmark = [pytest.mark.data, pytest.mark.skipif(not DATA.is_dir(), reason=f"no data folder {DATA} (SSL_SEG_DATA)")]
 
-LOAD = Compose([LoadImaged(["image", "label"], ensure_channel_first=True, allow_missing_keys=True), EnsureTyped("image")])
+LOAD = Compose(
+    [LoadImaged(["image", "label"], ensure_channel_first=True, allow_missing_keys=True), EnsureTyped("image")]
+)
 
 
 def test_la_list_gives_the_published_labeled_cases():
@@ -38,7 +40,10 @@ def test_la_windows_are_the_published_ones():
 
     mean = SlidingWindowInferer(patch, stride, sw_batch_size=8, softmax=False)(image, network)
     torch.testing.assert_close(mean, image, rtol=0, atol=1e-5)
-    starts = [sorted({min(i * s, n - p) for i in range(ceil((n - p) / s) + 1)}) for n, p, s in zip(image.shape[2:], patch, stride)]
+    starts = [
+        sorted({min(i * s, n - p) for i in range(ceil((n - p) / s) + 1)})
+        for n, p, s in zip(image.shape[2:], patch, stride)
+    ]
     for x, y, z in product(*starts):
         visits[..., x : x + 112, y : y + 112, z : z + 80] += 1
     assert sum(seen) == len(list(product(*starts))) and visits.min() >= 1

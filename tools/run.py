@@ -8,8 +8,8 @@ from pathlib import Path
 
 from monai.bundle import ConfigWorkflow
 
-from common.options import check_ids
 from common.errors import InputError
+from common.options import check_ids
 
 BUNDLES = Path(__file__).resolve().parent.parent / "bundles"
 

@@ -91,8 +91,7 @@ def check_case(case: Mapping, files: Mapping[str, str], classes: int) -> None:
         raise InputError(
             f"{files['label']}: label of shape {tuple(label.shape[1:])} for an image of shape {tuple(image.shape[1:])}"
         )
-    values = torch.unique(label)
-    wrong = [v for v in values.tolist() if v != int(v) or not 0 <= v < classes]
+    wrong = [value for value in torch.unique(label).tolist() if value not in range(classes)]
     if wrong:
         raise InputError(f"{files['label']}: label values {wrong[:5]} outside the classes 0..{classes - 1}")
 

@@ -74,6 +74,13 @@ def _read(path: Path) -> dict[str, list[str]]:
 
 
 def _grouping(pattern: str | None):
+    try:
+        groups = re.compile(pattern or "()").groups
+    except re.error as error:
+        raise InputError(f"group={pattern!r}: not a regular expression ({error})") from None
+    if not groups:
+        raise InputError(f"group={pattern!r}: needs a group in parentheses that matches the patient")
+
     def group_of(case: str) -> str:
         if pattern is None:
             return case
@@ -87,7 +94,10 @@ def _grouping(pattern: str | None):
 
 def _assign(lists: Mapping, labeled: int | None, validation: int | None, group_of, path: Path) -> dict[str, list[str]]:
     if "labeled" in lists:
-        pool, first = [*lists["labeled"], *lists.get("unlabeled", [])], lists["labeled"]
+        first = lists["labeled"]
+        pool = [*first, *lists.get("unlabeled", [])]
+        if both := set(first) & set(lists.get("unlabeled", [])):
+            raise InputError(f"{path}: {min(both)} is in both 'labeled' and 'unlabeled'")
     else:
         pool, first = lists["train"], None
     held_out = lists.get("validation", lists.get("val", []))
@@ -117,13 +127,14 @@ def _split_groups(
 
 
 def _check_disjoint(roles: Mapping[str, list[str]], group_of, path: Path) -> None:
-    owner: dict[str, str] = {}
-    for role in ROLES:
-        for case in roles[role]:
-            for name in {case, group_of(case)}:
+    """A case belongs to one list; a patient's cases may be labeled and unlabeled, but not on both sides of a split."""
+    side = {"labeled": "training", "unlabeled": "training"}
+    for name_of, list_of in ((str, lambda role: role), (group_of, lambda role: side.get(role, role))):
+        owner: dict[str, str] = {}
+        for role in ROLES:
+            for name in map(name_of, roles[role]):
                 other = owner.setdefault(name, role)
-                between_training_lists = name != case and {other, role} == {"labeled", "unlabeled"}
-                if other != role and not between_training_lists:
+                if list_of(other) != list_of(role):
                     raise InputError(f"{path}: {name} is in both '{other}' and '{role}'")
 
 

@@ -119,7 +119,7 @@ def write_phantoms(
     for name in ("images", "labels"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     counts = {"labeled": labeled, "unlabeled": unlabeled, "validation": validation, "test": test}
-    affine = np.diag([*(spacing or [1.0] * 3), 1.0])
+    affine = np.diag([*(spacing or []), 1.0, 1.0, 1.0, 1.0][:3] + [1.0])
     lists: dict[str, list[str]] = {role: [] for role in counts}
     for number, role in enumerate(role for role, count in counts.items() for _ in range(count)):
         case = f"phantom_{number:03d}"

@@ -59,8 +59,8 @@ class TwoStreamLoader:
         epoch_length: int = 100,
         seed: int = 1337,
     ) -> None:
-        if len(labeled) == 0:
-            raise InputError("the labeled list is empty: training needs at least one labeled case")
+        if len(labeled) == 0 or labeled_batch < 1:
+            raise InputError("training needs at least one labeled case, in the list and in a batch (labeled_batch)")
         if unlabeled_batch and len(unlabeled) == 0:
             raise InputError("the unlabeled list is empty: give unlabeled cases or set unlabeled_batch to 0")
         rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
@@ -85,7 +85,7 @@ class TwoStreamLoader:
             for dataset, count, stream in self.streams
             for i in stream.take(count)
         ]
-        labels = [case["label"] for case in cases if "label" in case]
+        labels = [case["label"] for case in cases[: self.streams[0][1]]]
         batch = Batch(torch.stack([case["image"] for case in cases]), torch.stack(labels))
         for transform in self.augment:
             batch = transform(batch, self.generator)

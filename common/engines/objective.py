@@ -48,4 +48,7 @@ class Objective(nn.Module, ABC):
 
     def total(self, terms: Mapping[str, Tensor], step: int) -> Tensor:
         """Weighted sum of the loss terms among ``terms``."""
-        return sum(self.weight(name, step) * terms[name] for name in self.TERMS if name in terms)
+        weighted = [self.weight(name, step) * terms[name] for name in self.TERMS if name in terms]
+        if not weighted:
+            raise ValueError(f"the objective returned none of its terms {list(self.TERMS)}: all are disabled")
+        return sum(weighted)

@@ -13,6 +13,7 @@ from monai.engines.utils import IterationEvents
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ..errors import DivergedError
 from ..networks.modes import to_channels_last
 from ..transforms.batch import Batch
 from .objective import Objective
@@ -64,7 +65,7 @@ class SemiSupervisedTrainer(Trainer):
         train_handlers: MONAI or Ignite handlers with ``attach``.
 
     Raises:
-        FloatingPointError: at run time, naming the first term that became NaN or infinite and its iteration.
+        DivergedError: at run time, naming the first term that became NaN or infinite and its iteration.
     """
 
     def __init__(
@@ -87,7 +88,8 @@ class SemiSupervisedTrainer(Trainer):
         half = self.settings.amp and self.settings.amp_dtype == "float16"
         self.loss_scaler = torch.amp.GradScaler(self.state.device.type, enabled=half)
         self._failed: dict[str, Tensor] = {}
-        self.add_event_handler(Events.EPOCH_COMPLETED, self._raise_if_failed)  # before any handler can save weights
+        for event in (Events.EPOCH_COMPLETED, Events.COMPLETED):  # before any handler can save weights
+            self.add_event_handler(event, self._raise_if_failed)
         self._register_handlers(train_handlers or ())
 
     def _iteration(self, engine: Engine, batchdata: Batch) -> dict[str, Tensor]:
@@ -128,13 +130,13 @@ class SemiSupervisedTrainer(Trainer):
         """Remember on the device, per term, the first iteration at which it was not finite (0: none)."""
         for name, value in terms.items():
             before = self._failed.get(name, torch.zeros((), dtype=torch.int64, device=value.device))
-            now = (~torch.isfinite(value.detach())).all() * self.state.iteration
+            now = (~torch.isfinite(value.detach())).any() * self.state.iteration
             self._failed[name] = torch.where(before > 0, before, now)
 
     def _raise_if_failed(self) -> None:
-        steps = torch.stack(list(self._failed.values())).tolist()
+        steps = torch.stack(list(self._failed.values())).tolist() if self._failed else []
         failed = {name: step for name, step in zip(self._failed, steps) if step}
         if failed:
             first = min(failed.values())
             names = ", ".join(name for name, step in failed.items() if step == first)
-            raise FloatingPointError(f"iteration {first}: loss term {names} is NaN or infinite; training stopped")
+            raise DivergedError(f"iteration {first}: loss term {names} is NaN or infinite; training stopped")

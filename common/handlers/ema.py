@@ -29,7 +29,7 @@ class EMAHandler(handlers.EMAHandler):
     Source: Tarvainen and Valpola, NeurIPS 2017; UA-MT (Yu et al., MICCAI 2019).
     """
 
-    BUFFERS = {"copy": "ema_train", "ema": "update", "own": "ema_train"}
+    BUFFERS = ("copy", "ema", "own")
 
     def __init__(
         self,
@@ -41,9 +41,9 @@ class EMAHandler(handlers.EMAHandler):
         name: str = "ema_momentum",
     ) -> None:
         if buffers not in self.BUFFERS:
-            raise ValueError(f"buffers must be one of {tuple(self.BUFFERS)}, got {buffers!r}")
-        super().__init__(student, momentum=1 - decay, handle_buffers=self.BUFFERS[buffers])
-        self.ema_model, self.warm_up, self.copy_buffers, self.name = teacher, warm_up, buffers == "copy", name
+            raise ValueError(f"buffers must be one of {self.BUFFERS}, got {buffers!r}")
+        super().__init__(student, momentum=1 - decay, handle_buffers="ema_train")
+        self.ema_model, self.warm_up, self.buffers, self.name = teacher, warm_up, buffers, name
 
     def attach(self, engine: Engine) -> None:  # type: ignore[override]
         engine.add_event_handler(Events.STARTED, self.start)
@@ -58,6 +58,10 @@ class EMAHandler(handlers.EMAHandler):
         if self.warm_up:
             setattr(engine.state, name, max(self.momentum, 1 / (engine.state.iteration + 1)))
         super()._update_ema_model(engine, name)
-        if self.copy_buffers:
-            for teacher, student in zip(self.ema_model.buffers(), self.model.buffers()):
+        if self.buffers == "own":
+            return
+        for teacher, student in zip(self.ema_model.buffers(), self.model.buffers()):
+            if self.buffers == "ema" and teacher.is_floating_point():
+                teacher.lerp_(student, getattr(engine.state, name))
+            else:
                 teacher.copy_(student)

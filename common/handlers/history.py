@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import time
+from collections import Counter
 from pathlib import Path
 
 import torch
@@ -26,6 +27,7 @@ class History:
         self.path = Path(path)
         self.rows: list[dict[str, str]] = []
         self.sums: dict[str, torch.Tensor] = {}
+        self.counts: Counter[str] = Counter()
         self.started = 0.0
         self.logger = logging.getLogger(type(self).__name__)
 
@@ -43,21 +45,18 @@ class History:
 
     def reset(self, engine: Engine) -> None:
         self.recall(engine)
-        self.sums, self.started = {}, time.perf_counter()
+        self.sums, self.counts, self.started = {}, Counter(), time.perf_counter()
 
     def add(self, engine: Engine) -> None:
         for name, value in engine.state.output.items():
             self.sums[name] = self.sums.get(name, 0) + value
+            self.counts[name] += 1
 
     def write(self, engine: Engine) -> None:
-        steps = engine.state.epoch_length
-        means = {name: float(total) / steps for name, total in self.sums.items()}
-        row = {
-            "iteration": engine.state.iteration,
-            "seconds_per_step": (time.perf_counter() - self.started) / steps,
-            **means,
-        }
-        self.rows.append({name: f"{value:.6g}" for name, value in row.items()})
+        seconds = (time.perf_counter() - self.started) / engine.state.epoch_length
+        means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
+        scalars = {name: f"{value:.6g}" for name, value in {"seconds_per_step": seconds, **means}.items()}
+        self.rows.append({"iteration": str(engine.state.iteration), **scalars})
         self.logger.info(", ".join(f"{name} {value}" for name, value in self.rows[-1].items()))
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
         with atomic_path(self.path) as temporary, open(temporary, "w", newline="") as file:

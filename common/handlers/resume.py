@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from ignite.engine import Engine, Events
 
+from ..errors import InputError
 from ..files import atomic_path
 
 
@@ -74,10 +75,14 @@ class Resume:
         if not self.path.is_file():
             self.logger.warning(f"{self.path}: no such file, starting from the beginning")
             return
-        state = torch.load(self.path, map_location="cpu", weights_only=True)
-        for name, parts in self.parts.items():
-            for part, part_state in zip(parts, state[name], strict=True):
-                part.load_state_dict(part_state)
+        try:
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            for name, parts in self.parts.items():
+                for part, part_state in zip(parts, state[name], strict=True):
+                    part.load_state_dict(part_state)
+        except Exception as error:
+            reason = str(error).splitlines()[0][:200]
+            raise InputError(f"{self.path}: does not fit this configuration, or is damaged ({reason})") from error
         engine.state.epoch = state["counters"]["epoch"]
         engine.state.iteration = state["counters"]["iteration"]
         torch.set_rng_state(state["random"]["cpu"])

@@ -119,6 +119,7 @@ class VirtualAdversarialLoss(nn.Module):
         with ExitStack() as stack:
             if self.dropout == "off":
                 stack.enter_context(inactive_dropout(network))
+            start = unit(torch.rand_like(x) - 0.5)
             masks = _RandomState(x.device) if self.dropout == "shared" else None
             if self.clean_target == "reuse_main":
                 clean = main_logits.detach()
@@ -126,26 +127,24 @@ class VirtualAdversarialLoss(nn.Module):
                 with torch.no_grad():
                     clean = network(x)
             stack.enter_context(frozen_batchnorm_statistics(network))
-            r = self.eps * self.direction(network, x, clean, masks)
-            if masks is None:
-                return self.divergence(network(x + r), clean)
-            onwards = _RandomState(x.device)
-            masks.restore()
-            loss = self.divergence(network(x + r), clean)
-            onwards.restore()
-            return loss
+            r = self.eps * self.direction(network, x, clean, start, masks)
+            if masks is not None:
+                masks.restore()
+            return self.divergence(network(x + r), clean)
 
-    def direction(self, network: nn.Module, x: Tensor, clean: Tensor, masks: _RandomState | None = None) -> Tensor:
-        """Unit vector per sample, shaped like ``x``, along which the prediction changes fastest."""
-        d = unit(torch.rand_like(x) - 0.5)
+    def direction(
+        self, network: nn.Module, x: Tensor, clean: Tensor, start: Tensor, masks: _RandomState | None = None
+    ) -> Tensor:
+        """Unit vector per sample, shaped like ``x``, along which the prediction changes fastest, from ``start``."""
+        d = start
         scale = clean.numel() / clean.shape[1]
         for _ in range(self.ip):
-            d.requires_grad_()
+            d = d.detach().requires_grad_()
             if masks is not None:
                 masks.restore()
             with torch.enable_grad():
                 distance = scale * self.divergence(network(x + self.xi * d), clean)
-            d = unit(torch.autograd.grad(distance, d)[0]).detach()
+            d = unit(torch.autograd.grad(distance, d)[0])
         return d
 
 

@@ -30,7 +30,7 @@ def case_metrics(
         empty_policy: what a class with an empty mask scores. ``official``: 0 for all four when the prediction or the
             label is empty, as published code does (which *rewards* the distances). ``penalised``: Dice and
             Jaccard 0 and both distances the diagonal of the image, or a perfect score if both masks are empty.
-            ``nan``: as ``penalised``, but distances are NaN and left out of averages.
+            ``nan``: as ``penalised``, but the diagonal is NaN and left out of averages.
 
     Returns:
         One dictionary per class: ``class``, the four of ``METRICS`` (overlaps in [0, 1]), ``empty`` (0 or 1: the

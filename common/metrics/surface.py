@@ -17,7 +17,8 @@ def surface_distances(
     background, so voxels at the border belong to it. With :math:`d(X \to Y)` the distances from every surface voxel of
     X to the nearest one of Y,
 
-    .. math:: \mathrm{HD95} = P_{95}\big(d(A \to B) \cup d(B \to A)\big), \qquad \mathrm{ASD} = \mathrm{mean}\ d(A \to B)
+    .. math:: \mathrm{HD95} = P_{95}\big(d(A \to B) \cup d(B \to A)\big), \qquad
+              \mathrm{ASD} = \mathrm{mean}\ d(A \to B)
 
     with A the prediction and B the label. ASD has a direction. MONAI's ``compute_hausdorff_distance(percentile=95)``
     is the larger of two directed percentiles and is never smaller than HD95 here.

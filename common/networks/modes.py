@@ -15,7 +15,7 @@ _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 @contextmanager
 def frozen_batchnorm_statistics(network: nn.Module) -> Iterator[None]:
-    """Within the block, batch norm normalises by batch statistics and leaves its running statistics untouched."""
+    """Within the block, batch norm in training mode normalises as ever but leaves its running statistics untouched."""
     layers = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     try:
         for layer in layers:

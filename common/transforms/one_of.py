@@ -20,7 +20,7 @@ class OneOf(BatchTransform):
     """
 
     def __init__(self, transforms: Sequence[BatchTransform], probabilities: Sequence[float]) -> None:
-        if len(transforms) != len(probabilities) or min(probabilities) < 0 or sum(probabilities) > 1:
+        if len(transforms) != len(probabilities) or min(probabilities) < 0 or sum(probabilities) > 1 + 1e-9:
             raise ValueError(f"need one probability per transform, at most 1 in all, got {list(probabilities)}")
         self.transforms, self.probabilities = tuple(transforms), tuple(probabilities)
 

@@ -15,7 +15,6 @@ TINY = {
     "iterations": 2,
     "epoch_length": 1,
     "val_interval": 1,
-    "labeled": None,
     "labeled_batch": 2,
     "unlabeled_batch": 2,
     "amp": False,

@@ -18,9 +18,8 @@ SETTINGS = {
 
 def command(name, data, output, **options):
     configs = BUNDLES / name / "configs"
-    extra = {"separation#feature_channels": 4} if name == "ssnet_segmentation" else {}
     options = {
-        **SETTINGS, **extra, "dataset_dir": data, "bundle_root": BUNDLES / name, "output_dir": output,
+        **SETTINGS, "dataset_dir": data, "bundle_root": BUNDLES / name, "output_dir": output,
         "ckpt_dir": output, **options,
     }  # fmt: skip
     words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
@@ -58,7 +57,10 @@ def test_killed_and_resumed_equals_uninterrupted(name, phantoms_3d, tmp_path):
     assert first.keys() == second.keys()
     assert all(torch.equal(first[key], second[key]) for key in first)
     without_time = [
-        [",".join(cell for i, cell in enumerate(line.split(",")) if i != 1) for line in (f / "history.csv").read_text().split()]
+        [
+            ",".join(cell for i, cell in enumerate(line.split(",")) if i != 1)
+            for line in (f / "history.csv").read_text().split()
+        ]
         for f in (whole, broken)
     ]
     assert without_time[0] == without_time[1]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import InputError, find_input_error, require_file
+from common.errors import InputError, find_explained, require_file
 
 ROOT = Path(__file__).resolve().parents[2]
 PROLOGUE = "from common.errors import InputError, one_line_errors\none_line_errors()\n"
@@ -16,8 +16,9 @@ def run(code):
     )
 
 
-def test_an_input_error_ends_the_program_with_one_line():
-    result = run("raise InputError('splits.json: not valid JSON')")
+@pytest.mark.parametrize("kind", ["InputError", "DivergedError"])
+def test_an_error_that_explains_itself_ends_the_program_with_one_line(kind):
+    result = run(f"raise {kind}('splits.json: not valid JSON')")
     assert result.stderr == "error: splits.json: not valid JSON\n"
     assert result.returncode == 1
     assert result.stdout == ""
@@ -48,15 +49,15 @@ def test_other_errors_keep_their_traceback():
 def test_search_ends_in_a_loop_of_causes():
     first, second = ValueError("1"), ValueError("2")
     first.__cause__, second.__cause__ = second, first
-    assert find_input_error(first) is None
-    assert find_input_error(None) is None
+    assert find_explained(first) is None
+    assert find_explained(None) is None
 
 
-def test_the_first_input_error_of_the_chain_is_found():
+def test_the_first_explained_error_of_the_chain_is_found():
     outer, inner = InputError("outer"), InputError("inner")
     wrapped = RuntimeError("library")
     outer.__cause__, wrapped.__context__ = inner, outer
-    assert find_input_error(wrapped) is outer
+    assert find_explained(wrapped) is outer
 
 
 def test_input_errors_are_value_errors():

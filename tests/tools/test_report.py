@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -41,7 +42,7 @@ def test_report_shows_the_figures_of_the_runs(tmp_path):
     table = (tmp_path / "out" / "table.md").read_text().splitlines()
     assert table[2].startswith("| exact | 100.00 ± 0.00 | 100.00 ± 0.00 | 0.00 ± 0.00 | 0.00 ± 0.00 | 0.60 |")
     assert f"{100 * moved['dice']:.2f} ±" in table[3] and set(METRICS) <= set(exact)
-    html = open(page).read()
+    html = Path(page).read_text()
     assert "overlays.png" in html and "curves.png" in html and f"{100 * moved['dice']:.2f}" in html
     assert {"overlays.png", "curves.png", "index.html", "table.md"} == {p.name for p in (tmp_path / "out").iterdir()}
 

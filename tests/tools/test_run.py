@@ -9,7 +9,11 @@ from tools.run import run
     [
         (["nothing"], {}, "nothing: no such bundle"),
         (["ssnet_segmentation", "la_quik"], {}, "la_quik: no such configuration of ssnet_segmentation"),
-        (["ssnet_segmentation"], {"labelled": 4}, "--labelled: no such option in the configuration; did you mean 'labeled'?"),
+        (
+            ["ssnet_segmentation"],
+            {"labelled": 4},
+            "--labelled: no such option in the configuration; did you mean 'labeled'?",
+        ),
         (["ssnet_segmentation", "inference"], {"iterations": 4}, "--iterations: no such option"),
     ],
 )

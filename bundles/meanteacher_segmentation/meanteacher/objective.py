@@ -60,8 +60,8 @@ class MeanTeacherObjective(Objective):
         super().__init__(weights)
         if target not in TARGETS:
             raise ValueError(f"target must be one of {TARGETS}, got {target!r}")
-        if uncertainty and (target != "soft" or mixup_alpha):
-            raise ValueError("the uncertainty mask needs target 'soft' and mixup_alpha 0")
+        if uncertainty and (target != "soft" or mixup_alpha or not teacher_train_mode):
+            raise ValueError("the uncertainty mask needs target 'soft', mixup_alpha 0 and teacher_train_mode true")
         self.network, self.teacher, self.supervised = network, teacher, supervised
         self.target, self.noise_std, self.uncertainty = target, noise_std, dict(uncertainty or {})
         self.teacher_train_mode = teacher_train_mode

@@ -114,7 +114,7 @@ class PrototypeSeparation(nn.Module):
 
     def select(self, classes: Tensor) -> Tensor:
         """Mask of the rows that pass the heads, shaped like ``classes``."""
-        kept = torch.ones_like(classes, dtype=torch.bool) if self.rows == "all" else classes > 0
+        kept = (classes >= (0 if self.rows == "all" else 1)).contiguous()
         for c in range(self.classes if self.row_limit else 0):
             surplus = ((classes == c) & kept).flatten().nonzero().squeeze(1)
             order = torch.randperm(len(surplus), device=surplus.device)

@@ -165,7 +165,6 @@ def test_malformed_lists_name_file_key_and_expectation(dataset, lists, options, 
         load_datalist(root, **options)
 
 
-@pytest.mark.xfail(strict=True, reason="the case becomes labeled twice instead")
 def test_a_case_in_both_training_lists_is_an_error(dataset):
     root = dataset({"labeled": ["a"], "unlabeled": ["a", "b"]})
     with pytest.raises(InputError, match="a is in both 'labeled' and 'unlabeled'"):
@@ -173,9 +172,6 @@ def test_a_case_in_both_training_lists_is_an_error(dataset):
 
 
 @pytest.mark.parametrize("pattern", [r"p\d", r"(p\d"])
-@pytest.mark.xfail(
-    strict=True, reason="a pattern without a group, or no pattern at all, is a bare IndexError, re.error"
-)
 def test_unusable_group_patterns_are_input_errors(dataset, pattern):
     root = dataset({"train": TRAIN})
     with pytest.raises(InputError, match="group"):

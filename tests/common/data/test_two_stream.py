@@ -147,7 +147,7 @@ def test_augmentations_run_in_order_on_the_whole_batch():
 
 
 def test_missing_cases_are_input_errors():
-    with pytest.raises(InputError, match="labeled list is empty: training needs"):
+    with pytest.raises(InputError, match="training needs at least one labeled case"):
         loader(labeled=0)
     with pytest.raises(InputError, match="unlabeled list is empty.*unlabeled_batch"):
         loader(unlabeled=0)

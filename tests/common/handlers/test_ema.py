@@ -139,7 +139,7 @@ def test_own_buffers_are_left_to_the_teacher():
 
 @pytest.mark.parametrize(
     "buffers",
-    ["copy", "own", pytest.param("ema", marks=pytest.mark.xfail(strict=True, reason="num_batches_tracked is shared"))],
+    ["copy", "own", "ema"],
 )
 def test_teacher_in_training_mode_does_not_write_into_the_students_buffers(buffers):
     student, teacher, _ = run_norm(buffers)

@@ -68,7 +68,7 @@ def test_a_resumed_run_keeps_the_rows_before_it_and_drops_those_after(tmp_path):
 
 @pytest.mark.parametrize(
     "iteration",
-    [999_998, pytest.param(1_234_568, marks=pytest.mark.xfail(strict=True, reason="written as 1.23457e+06"))],
+    [999_998, 1_234_568],
 )
 def test_iterations_are_written_as_whole_numbers(tmp_path, iteration):
     engine = Engine(lambda engine, batch: None)
@@ -78,5 +78,6 @@ def test_iterations_are_written_as_whole_numbers(tmp_path, iteration):
     history.add(engine)
     history.write(engine)
     assert read(tmp_path / "h.csv")[0]["iteration"] == str(iteration)
-    history.recall(engine)
-    assert len(history.rows) == 1
+    resumed = History(tmp_path / "h.csv")
+    resumed.recall(engine)
+    assert len(resumed.rows) == 1

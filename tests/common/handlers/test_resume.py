@@ -35,7 +35,7 @@ class DropoutObjective(Objective):
         return {"supervised": supervised, "consistency": softmax_mse(logits, target).mean()}
 
 
-def run(folder, epochs, resume=False, order=("schedule", "resume", "history", "ema"), stop_at=None):
+def run(folder, epochs, resume=False, order=("schedule", "history", "resume", "ema")):
     """Train up to ``epochs`` epochs of two iterations, with new objects, and return the end state of all of them."""
     torch.manual_seed(0)
     data = CaseList(3, (8, 8)), CaseList(5, (8, 8), labeled=False)
@@ -66,8 +66,15 @@ def rows(folder):
 
 
 @pytest.mark.parametrize("first", [1, 2, 3])
-@pytest.mark.parametrize("order", [("schedule", "resume", "history", "ema"), ("ema", "resume", "schedule", "history")])
-def test_an_interrupted_run_ends_exactly_as_an_uninterrupted_one(tmp_path, first, order):
+@pytest.mark.parametrize(
+    "order",
+    [
+        ("schedule", "history", "resume", "ema"),
+        ("ema", "resume", "schedule", "history"),
+        ("resume", "ema", "history", "schedule"),
+    ],
+)
+def test_an_interrupted_run_ends_exactly_as_an_uninterrupted_one_in_any_order_of_handlers(tmp_path, first, order):
     whole = run(tmp_path / "whole", 4, order=order)
     run(tmp_path / "parts", first, order=order)
     parts = run(tmp_path / "parts", 4, resume=True, order=order)
@@ -80,14 +87,6 @@ def test_an_interrupted_run_ends_exactly_as_an_uninterrupted_one(tmp_path, first
     assert torch.equal(parts.loader.state_dict()["generator"], whole.loader.state_dict()["generator"])
     assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
     assert [row["iteration"] for row in rows(tmp_path / "parts")] == ["2", "4", "6", "8"]
-
-
-@pytest.mark.xfail(strict=True, reason="the history is recalled before the counters are restored")
-def test_history_survives_whatever_the_order_of_the_handlers(tmp_path):
-    order = ("schedule", "history", "resume", "ema")
-    run(tmp_path, 2, order=order)
-    run(tmp_path, 4, resume=True, order=order)
-    assert [row["iteration"] for row in rows(tmp_path)] == ["2", "4", "6", "8"]
 
 
 def test_the_toy_run_is_random_enough_to_notice_a_difference(tmp_path):
