@@ -94,10 +94,10 @@ def _curves(histories: Mapping[str, Sequence[Mapping]], path: Path) -> str | Non
         return None
     figure, axes = plt.subplots(1, len(scalars), figsize=(3.2 * len(scalars), 2.6), squeeze=False)
     for axis, scalar in zip(axes[0], scalars):
-        for name, rows in histories.items():
+        for number, (name, rows) in enumerate(histories.items()):
             points = [(int(row["iteration"]), float(row[scalar])) for row in rows if row.get(scalar)]
             if points:
-                axis.plot(*zip(*points), label=name)
+                axis.plot(*zip(*points), color=f"C{number}", label=name)
         axis.set_title(scalar, fontsize=9)
         axis.tick_params(labelsize=7)
     axes[0][0].legend(fontsize=7)

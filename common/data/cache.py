@@ -39,7 +39,7 @@ class CachedDataset(CheckedDataset):
         device: where the tensors live; ``cpu`` or a CUDA device with room for the whole set.
         slices: split volumes along their last axis into 2D samples.
         workers: decoding threads.
-        progress: show a progress bar.
+        progress: show a progress bar, if there is a terminal.
 
     Raises:
         InputError: naming the file, for one that cannot be read, an image and a label of different shapes, label
@@ -60,7 +60,9 @@ class CachedDataset(CheckedDataset):
         self.classes, self.device = classes, torch.device(device)
         with ThreadPoolExecutor(max_workers=max(workers, 1)) as pool:
             decoded = pool.map(self._decode, range(len(self.data)))
-            self.cases = list(tqdm(decoded, total=len(self.data), desc="decoding", disable=not progress, leave=False))
+            self.cases = list(
+                tqdm(decoded, total=len(self.data), desc="decoding", disable=None if progress else True, leave=False)
+            )
         if slices:
             self.cases = [part for case in self.cases for part in _split_slices(case)]
 

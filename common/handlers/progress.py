@@ -7,7 +7,10 @@ from ignite.handlers import ProgressBar
 
 
 class Progress(ProgressBar):
-    """Ignite's progress bar over the iterations of an epoch with the current total loss, refreshed every 10th one."""
+    """Ignite's progress bar over an epoch with the current total loss, every 10th iteration; none without a terminal."""
+
+    def __init__(self) -> None:
+        super().__init__(disable=None)
 
     def attach(self, engine: Engine) -> None:  # type: ignore[override]
         super().attach(
