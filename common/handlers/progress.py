@@ -7,7 +7,7 @@ from ignite.handlers import ProgressBar
 
 
 class Progress(ProgressBar):
-    """Ignite's progress bar over an epoch with the current total loss, every 10th iteration; none without a terminal."""
+    """Ignite's bar over an epoch with the total loss of every 10th iteration; none without a terminal."""
 
     def __init__(self) -> None:
         super().__init__(disable=None)
