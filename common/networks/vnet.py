@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from monai.networks.blocks import Convolution
 from torch import Tensor, nn
 
@@ -19,7 +21,64 @@ def _up(cin: int, cout: int) -> nn.Module:
     )
 
 
-class VNet(nn.Module):
+def _stack(cin: int, cout: int, depth: int) -> nn.Sequential:
+    return nn.Sequential(*(_conv(cin if i == 0 else cout, cout) for i in range(depth)))
+
+
+class VNetDecoder(nn.Module):
+    """Decoder of the V-Net: transposed convolution, plus the skip, then a stack of convolutions, four times.
+
+    Args:
+        channels: of the five levels, finest first.
+    """
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.up = nn.ModuleList(_up(channels[i + 1], channels[i]) for i in (3, 2, 1, 0))
+        self.stacks = nn.ModuleList(
+            _stack(channels[i], channels[i], depth) for i, depth in zip((3, 2, 1, 0), (3, 3, 2, 1))
+        )
+
+    def forward(self, levels: list[Tensor]) -> Tensor:
+        """Finest feature from the five encoder features, finest first."""
+        x = levels[4]
+        for step, (up, stack) in enumerate(zip(self.up, self.stacks)):
+            x = stack(up(x) + levels[3 - step])
+        return x
+
+
+class DecodedNetwork(nn.Module):
+    """An encoder of five levels, to be added by a subclass, with the V-Net's decoder, dropout and head."""
+
+    def __init__(self, out_channels: int, base_channels: int, dropout: float) -> None:
+        super().__init__()
+        self.channels = [base_channels * 2**level for level in range(5)]
+        self.decoder = VNetDecoder(self.channels)
+        self.head_dropout = nn.Dropout3d(dropout)
+        self.head = nn.Conv3d(base_channels, out_channels, kernel_size=1)
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """Features of the five levels, finest first."""
+        raise RuntimeError("a subclass brings the encoder")
+
+    def features(self, x: Tensor) -> Tensor:
+        """Last decoder feature before its dropout, ``B, base_channels, H, W, D``."""
+        if x.shape[2] % 16 + x.shape[3] % 16 + x.shape[4] % 16 != 0:
+            raise ValueError(f"the network needs extents that are multiples of 16, got {x.shape}")
+        return self.decoder(self.encode(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits ``B, K, H, W, D``."""
+        return self.head(self.head_dropout(self.features(x)))
+
+    def forward_features(self, x: Tensor, post_dropout: bool = True) -> tuple[Tensor, Tensor]:
+        """Logits and the last decoder feature, taken after (SS-Net) or before its dropout."""
+        before = self.features(x)
+        after = self.head_dropout(before)
+        return self.head(after), after if post_dropout else before
+
+
+class VNet(DecodedNetwork):
     """V-Net as used by UA-MT, SS-Net, SGRS-Net and others; 9,448,866 parameters for one channel and two classes.
 
     It differs from ``monai.networks.nets.VNet`` (45.6 M parameters) in kernel size, activation, the absence of
@@ -48,46 +107,24 @@ class VNet(nn.Module):
         dropout: float = 0.5,
         init: str = "torch_default",
     ) -> None:
-        super().__init__()
-        c = [base_channels * 2**level for level in range(5)]
+        super().__init__(out_channels, base_channels, dropout)
+        c = self.channels
         self.encoder = nn.ModuleList(
-            self._stack(cin, cout, n) for cin, cout, n in zip([in_channels, *c[1:]], c, (1, 2, 3, 3, 3))
+            _stack(cin, cout, depth) for cin, cout, depth in zip([in_channels, *c[1:]], c, (1, 2, 3, 3, 3))
         )
         self.down = nn.ModuleList(_conv(c[i], c[i + 1], kernel=2, stride=2) for i in range(4))
-        self.up = nn.ModuleList(_up(c[i + 1], c[i]) for i in (3, 2, 1, 0))
-        self.decoder = nn.ModuleList(self._stack(c[i], c[i], n) for i, n in zip((3, 2, 1, 0), (3, 3, 2, 1)))
         self.bottleneck_dropout = nn.Dropout3d(dropout)
-        self.head_dropout = nn.Dropout3d(dropout)
-        self.head = nn.Conv3d(c[0], out_channels, kernel_size=1)
         initialise(self, init)
 
-    @staticmethod
-    def _stack(cin: int, cout: int, n: int) -> nn.Sequential:
-        return nn.Sequential(*(_conv(cin if i == 0 else cout, cout) for i in range(n)))
-
-    def features(self, x: Tensor) -> Tensor:
-        """Last decoder feature before its dropout, ``B, base_channels, H, W, D``."""
-        if x.shape[2] % 16 + x.shape[3] % 16 + x.shape[4] % 16 != 0:
-            raise ValueError(f"VNet needs extents that are multiples of 16, got {x.shape}")
-        skips: list[Tensor] = []
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """Features of the five levels, finest first; the last one after its dropout."""
+        levels: list[Tensor] = []
         for stack, down in zip(self.encoder, self.down):
             x = stack(x)
-            skips.append(x)
+            levels.append(x)
             x = down(x)
-        x = self.bottleneck_dropout(self.encoder[4](x))
-        for level, (up, stack) in enumerate(zip(self.up, self.decoder)):
-            x = stack(up(x) + skips[3 - level])
-        return x
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits ``B, K, H, W, D``."""
-        return self.head(self.head_dropout(self.features(x)))
-
-    def forward_features(self, x: Tensor, post_dropout: bool = True) -> tuple[Tensor, Tensor]:
-        """Logits and the last decoder feature, taken after (SS-Net) or before its dropout."""
-        before = self.features(x)
-        after = self.head_dropout(before)
-        return self.head(after), after if post_dropout else before
+        levels.append(self.bottleneck_dropout(self.encoder[4](x)))
+        return levels
 
 
 def initialise(network: nn.Module, init: str) -> None:

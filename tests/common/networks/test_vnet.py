@@ -24,12 +24,12 @@ def test_full_network_has_the_published_number_of_parameters():
     [
         ("encoder", 0, 480), ("encoder", 1, 55_488), ("encoder", 2, 332_352), ("encoder", 3, 1_328_256),
         ("encoder", 4, 5_310_720), ("down", 0, 4_192), ("down", 1, 16_576), ("down", 2, 65_920), ("down", 3, 262_912),
-        ("up", 0, 262_528), ("up", 1, 65_728), ("up", 2, 16_480), ("up", 3, 4_144),
-        ("decoder", 0, 1_328_256), ("decoder", 1, 332_352), ("decoder", 2, 55_488), ("decoder", 3, 6_960),
+        ("decoder.up", 0, 262_528), ("decoder.up", 1, 65_728), ("decoder.up", 2, 16_480), ("decoder.up", 3, 4_144),
+        ("decoder.stacks", 0, 1_328_256), ("decoder.stacks", 1, 332_352), ("decoder.stacks", 2, 55_488), ("decoder.stacks", 3, 6_960),
     ],
 )  # fmt: skip
 def test_every_stage_has_the_published_number_of_parameters(full_vnet, part, index, parameters):
-    assert count(getattr(full_vnet, part)[index]) == parameters
+    assert count(full_vnet.get_submodule(f"{part}.{index}")) == parameters
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_skips_are_added_after_the_transposed_convolution():
         y = network.down[level](skips[-1])
     y = network.encoder[4](y)
     for level in range(4):
-        y = network.decoder[level](network.up[level](y) + skips.pop())
+        y = network.decoder.stacks[level](network.decoder.up[level](y) + skips.pop())
     torch.testing.assert_close(network(x), network.head(y))
 
 
