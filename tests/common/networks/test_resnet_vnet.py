@@ -31,7 +31,7 @@ def test_logits_and_features_have_full_resolution():
 
 def test_feature_before_dropout_has_no_silent_channel():
     torch.manual_seed(0)
-    network, x = ResNetVNet(base_channels=8), torch.randn(1, 1, 16, 16, 16)
+    network, x = ResNetVNet(base_channels=8), torch.randn(2, 1, 16, 16, 16)
     silent = [(network.forward_features(x, tap)[1].abs().sum(dim=(0, 2, 3, 4)) == 0).sum() for tap in (True, False)]
     assert silent[0] > silent[1]
 
