@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 
@@ -14,7 +16,7 @@ class MeanSoftmax(nn.Module):
         networks: members, which return logits in eval mode.
     """
 
-    def __init__(self, *networks: nn.Module) -> None:
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
 

@@ -14,7 +14,7 @@ from .conftest import BUNDLES, TINY
 def test_two_processes_train_and_write_once(name, phantoms_3d, tmp_path):
     configs = BUNDLES / name / "configs"
     options = {
-        **TINY, "network_def#base_channels": 4, "dataset_dir": phantoms_3d, "bundle_root": BUNDLES / name,
+        **TINY, "base_channels": 4, "dataset_dir": phantoms_3d, "bundle_root": BUNDLES / name,
         "output_dir": tmp_path, "ckpt_dir": tmp_path,
     }  # fmt: skip
     del options["device"]

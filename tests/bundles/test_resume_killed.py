@@ -12,7 +12,7 @@ import torch
 from .conftest import BUNDLES, TINY
 
 SETTINGS = {
-    **TINY, "iterations": 24, "epoch_length": 2, "val_interval": 100, "ramp_up": 12, "network_def#base_channels": 4,
+    **TINY, "iterations": 24, "epoch_length": 2, "val_interval": 100, "ramp_up": 12, "base_channels": 4,
 }  # fmt: skip
 
 

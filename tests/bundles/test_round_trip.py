@@ -21,7 +21,7 @@ NAMES = sorted(path.name for path in BUNDLES.iterdir() if (path / "configs").is_
 BASE = {"train", "inference", "evaluate", "multi_gpu_train", "metadata"}
 LAYERS = [(name, path.stem) for name in NAMES for path in sorted((BUNDLES / name / "configs").glob("*.yaml"))]
 OVERRIDES = [(name, layer) for name, layer in LAYERS if layer not in BASE]
-SMALL = {"network_def#base_channels": 4}
+SMALL = {"base_channels": 4}
 
 
 @pytest.mark.parametrize("name", NAMES)

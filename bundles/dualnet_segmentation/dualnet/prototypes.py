@@ -1,0 +1,98 @@
+"""Prototype-guided learning: features of uncertain voxels move to the prototypes of reliable ones."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from common.losses import entropy
+
+from .pseudo_labels import Pair, percentile
+
+
+def distance(a: Tensor, b: Tensor) -> Tensor:
+    """Euclidean distance of L2-normalised rows, in [0, 2]; its slope at 0 is kept finite."""
+    cosine = (F.normalize(a, dim=-1) * F.normalize(b, dim=-1)).sum(dim=-1)
+    return (2 - 2 * cosine).clamp(min=1e-8).sqrt()
+
+
+class PrototypeGuidedLearning(nn.Module):
+    r"""Attraction of uncertain voxels to the prototype of their own prediction (equations 16 to 20).
+
+    .. math:: R(i) = [\hat y_A = \hat y_B][H_A \le q][H_B \le q], \quad c_k = \mathrm{mean}_{R, \hat y = k} F, \quad
+              L_c = \sum_k \mathrm{mean}_{U_k} d(F(i), c_k) + d(c_f, c_b)
+
+    with :math:`U_k` the other voxels that the network assigns to k. Prototypes are constants in the attraction and
+    carry gradient in the last term; for several classes that term is the mean over pairs. Empty sets drop their term.
+
+    Args:
+        enabled: switch of the term.
+        alpha: percentile of the entropies of both networks together.
+        reliable: ``agree_and_low`` (paper), or ``not_both_high`` without agreement (published code).
+        proto_term: ``plus`` (default), ``none`` (table 6) or ``margin``: max(0, margin - d), which separates.
+        margin: of the last.
+        nets: ``both`` networks' losses averaged, or the ``loser``'s: that of the higher labeled loss.
+    """
+
+    CHOICES = {
+        "reliable": ("agree_and_low", "not_both_high"),
+        "proto_term": ("plus", "none", "margin"),
+        "nets": ("both", "loser"),
+    }
+
+    def __init__(
+        self,
+        enabled: bool = True,
+        alpha: float = 70.0,
+        reliable: str = "agree_and_low",
+        proto_term: str = "plus",
+        margin: float = 1.0,
+        nets: str = "both",
+    ) -> None:
+        super().__init__()
+        for name, value in {"reliable": reliable, "proto_term": proto_term, "nets": nets}.items():
+            if value not in self.CHOICES[name]:
+                raise ValueError(f"{name} must be one of {self.CHOICES[name]}, got {value!r}")
+        self.enabled, self.alpha, self.reliable = enabled, alpha, reliable
+        self.proto_term, self.margin, self.nets = proto_term, margin, nets
+
+    def forward(self, logits: Pair, features: Pair, labeled_losses: Pair) -> tuple[Tensor, Tensor]:
+        """Loss, and the share of reliable voxels.
+
+        Args:
+            logits: of the unlabeled samples, ``B, C, ...``.
+            features: of the same, ``B, D, ...``.
+            labeled_losses: scalars that tell the loser.
+        """
+        reliable = self.reliable_voxels(logits)
+        losses = [self.one_net(z, f.float(), reliable) for z, f in zip(logits, features)]
+        loser = torch.where(labeled_losses[0] > labeled_losses[1], *losses)
+        return loser if self.nets == "loser" else sum(losses) / 2, reliable.float().mean()
+
+    @torch.no_grad()
+    def reliable_voxels(self, logits: Pair) -> Tensor:
+        """Mask R, ``B, ...``."""
+        h = [entropy(z) for z in logits]
+        if self.reliable == "not_both_high":
+            return ~((h[0] >= percentile(h[0], self.alpha)) & (h[1] >= percentile(h[1], self.alpha)))
+        limit = percentile(torch.stack(h), self.alpha)
+        return (logits[0].argmax(dim=1) == logits[1].argmax(dim=1)) & (h[0] <= limit) & (h[1] <= limit)
+
+    def one_net(self, logits: Tensor, features: Tensor, reliable: Tensor) -> Tensor:
+        rows, prediction = features.movedim(1, -1), logits.argmax(dim=1)
+        loss, prototypes = 0 * features.sum(), []
+        for c in range(logits.shape[1]):
+            members = rows[reliable & (prediction == c)]
+            if not len(members):
+                continue
+            prototypes.append(members.mean(dim=0))
+            uncertain = rows[~reliable & (prediction == c)]
+            if len(uncertain):
+                loss = loss + distance(uncertain, prototypes[-1].detach()).mean()
+        if self.proto_term == "none" or len(prototypes) < 2:
+            return loss
+        apart = torch.stack([distance(a, b) for a, b in combinations(prototypes, 2)])
+        return loss + (apart if self.proto_term == "plus" else (self.margin - apart).clamp(min=0)).mean()

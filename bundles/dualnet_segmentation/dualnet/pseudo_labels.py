@@ -1,0 +1,145 @@
+"""Three ways in which the two networks label unlabeled voxels for each other."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from common.losses import entropy, kl_divergence, masked_mean
+
+Pair = tuple[Tensor, Tensor]
+
+
+def percentile(values: Tensor, alpha: float) -> Tensor:
+    """The ``alpha``-th percentile of all ``values`` (nearest rank), on their device; not limited in size."""
+    flat = values.flatten()
+    return flat.kthvalue(max(1, math.ceil(alpha / 100 * flat.numel()))).values
+
+
+class CrossPseudoSupervision(nn.Module):
+    r"""Cross-entropy of each network against the other's pseudo-label (equations 7 and 8).
+
+    Args:
+        enabled: switch of the term.
+        threshold: binary pseudo-label where the foreground probability exceeds it (0.6); ``None``, and always for
+            several classes: the arg max.
+    """
+
+    def __init__(self, enabled: bool = True, threshold: float | None = 0.6) -> None:
+        super().__init__()
+        self.enabled, self.threshold = enabled, threshold
+
+    def forward(self, logits: Pair) -> Tensor:
+        a, b = logits
+        return F.cross_entropy(a.float(), self.label(b)) + F.cross_entropy(b.float(), self.label(a))
+
+    @torch.no_grad()
+    def label(self, logits: Tensor) -> Tensor:
+        if self.threshold is None or logits.shape[1] > 2:
+            return logits.argmax(dim=1)
+        return (logits.float().softmax(dim=1)[:, 1] > self.threshold).long()
+
+
+class EntropyFilteredSupervision(nn.Module):
+    r"""Cross-entropy against a joint pseudo-label where not both networks are uncertain (equations 9 to 11).
+
+    .. math:: m(i) = 1 - [H_A(i) > q_A][H_B(i) > q_B], \qquad
+              L_{efs} = \sum_k \frac{\sum_i m(i) CE(z_k(i), Y^*(i))}{\sum_i m(i)}
+
+    with :math:`q_k` the alpha-th percentile of the entropies. The comparison is strict, so that a plateau of equal
+    entropies is kept. Target and mask are constants; the logits get the gradient, which the published code cuts.
+
+    Args:
+        enabled: switch of the term.
+        alpha: percentile; a larger one keeps more voxels (70 LA, 80 pancreas, 30 BraTS).
+        target: ``union``: foreground if either network says so, the more confident class if both do and differ;
+            ``peer``: the other's arg max; ``agreement``: only voxels where both agree.
+        norm: ``valid_mean``, or ``official``: divided by the share of valid voxels once more.
+    """
+
+    CHOICES = {"target": ("union", "peer", "agreement"), "norm": ("valid_mean", "official")}
+
+    def __init__(
+        self, enabled: bool = True, alpha: float = 70.0, target: str = "union", norm: str = "valid_mean"
+    ) -> None:
+        super().__init__()
+        for name, value in {"target": target, "norm": norm}.items():
+            if value not in self.CHOICES[name]:
+                raise ValueError(f"{name} must be one of {self.CHOICES[name]}, got {value!r}")
+        if not 0 <= alpha <= 100:
+            raise ValueError(f"alpha is a percentile in [0, 100], got {alpha}")
+        self.enabled, self.alpha, self.target, self.norm = enabled, alpha, target, norm
+
+    def forward(self, logits: Pair) -> tuple[Tensor, Tensor]:
+        """Loss, and the share of voxels that count."""
+        valid = self.valid(logits)
+        labels = [z.argmax(dim=1) for z in logits]
+        if self.target == "agreement":
+            valid = valid & (labels[0] == labels[1])
+        targets = [self.union(logits)] * 2 if self.target == "union" else labels[::-1]
+        loss = sum(masked_mean(F.cross_entropy(z.float(), y, reduction="none"), valid) for z, y in zip(logits, targets))
+        share = valid.float().mean()
+        return (loss / share.clamp(min=1 / valid.numel()) if self.norm == "official" else loss), share
+
+    @torch.no_grad()
+    def valid(self, logits: Pair) -> Tensor:
+        """Mask m, ``B, ...``."""
+        uncertain = [h > percentile(h, self.alpha) for h in map(entropy, logits)]
+        return ~(uncertain[0] & uncertain[1])
+
+    @torch.no_grad()
+    def union(self, logits: Pair) -> Tensor:
+        """Joint pseudo-label ``B, ...``."""
+        (pa, a), (pb, b) = (z.float().softmax(dim=1).max(dim=1) for z in logits)
+        both = torch.where(pa >= pb, a, b)
+        return torch.where(a == 0, b, torch.where(b == 0, a, both))
+
+
+class UncertaintyEnhancement(nn.Module):
+    r"""Peer supervision weighted by the agreement of the predictions (equations 13 to 15).
+
+    .. math:: L_{ue} = \sum_k \mathrm{mean}_i\big[e^{-D_k(i)} CE(p_k(i), s_{\bar k}(i)) + D_k(i)\big], \quad
+              D_k = KL(p_{\bar k} \| p_k), \quad s_{\bar k} = \mathrm{softmax}(z_{\bar k} / T)
+
+    The peer is constant; D carries gradient in the weight too, and the summand D keeps it bounded.
+
+    Args:
+        enabled: switch of the term.
+        temperature: T.
+        target: ``soft`` s, or its ``hard`` arg max, on which T has no effect (published code).
+        direction: ``both``, or ``b_to_a``: only the second network teaches (published code).
+        scope: voxels of ``all`` samples or of the ``unlabeled`` ones.
+
+    Source: as the module; form of the loss after RCPS (Zhao et al., 2023).
+    """
+
+    CHOICES = {"target": ("soft", "hard"), "direction": ("both", "b_to_a"), "scope": ("all", "unlabeled")}
+
+    def __init__(
+        self,
+        enabled: bool = True,
+        temperature: float = 0.5,
+        target: str = "soft",
+        direction: str = "both",
+        scope: str = "all",
+    ) -> None:
+        super().__init__()
+        for name, value in {"target": target, "direction": direction, "scope": scope}.items():
+            if value not in self.CHOICES[name]:
+                raise ValueError(f"{name} must be one of {self.CHOICES[name]}, got {value!r}")
+        self.enabled, self.temperature, self.target = enabled, temperature, target
+        self.direction, self.scope = direction, scope
+
+    def forward(self, logits: Pair) -> Tensor:
+        a, b = logits
+        loss = self.one_way(a, b.detach())
+        return loss if self.direction == "b_to_a" else loss + self.one_way(b, a.detach())
+
+    def one_way(self, logits: Tensor, peer: Tensor) -> Tensor:
+        sharpened = peer.float() / self.temperature
+        target = sharpened.softmax(dim=1) if self.target == "soft" else sharpened.argmax(dim=1)
+        distance = kl_divergence(peer, logits)
+        return (torch.exp(-distance) * F.cross_entropy(logits.float(), target, reduction="none") + distance).mean()

@@ -1,0 +1,184 @@
+"""SGRS-Net: the acceptance tests of its equations."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from sgrsnet import ExtraDecay, RegionalLoss, SGRSNetObjective, SynergyRegions
+from sgrsnet.losses import region_dice
+from torch import nn
+from torch.nn import functional as F
+
+from common.losses import SupervisedLoss, one_hot
+from common.networks import UNet2D, VNet, make_teacher
+from common.transforms import Batch
+
+
+def logits_of(foreground):
+    """Two-class logits ``1, 2, n`` with these foreground probabilities."""
+    p = torch.tensor(foreground, dtype=torch.float64)
+    return torch.stack([1 - p, p]).log().unsqueeze(0).float()
+
+
+def objective_2d(classes=2, mixup_alpha=0.75, **regional):
+    network = UNet2D(1, classes, base_channels=4)
+    parts = (SupervisedLoss("squared_multiclass"), SynergyRegions(), RegionalLoss(**regional))
+    return SGRSNetObjective(network, make_teacher(network), *parts, mixup_alpha=mixup_alpha).train()
+
+
+def batch_2d(classes=2, n=2):
+    return Batch(torch.randn(2 * n, 1, 32, 32), torch.randint(0, classes, (n, 1, 32, 32), dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("rule", SynergyRegions.RULES)
+@pytest.mark.parametrize("classes", [2, 4])
+def test_regions_are_a_partition(rule, classes):
+    regions = SynergyRegions(rule=rule, tau_nats=0.5)(torch.randn(2, classes, 9, 9), torch.randn(2, classes, 9, 9))
+    assert (sum(mask.int() for mask in regions.values()) == 1).all()
+
+
+def test_the_limit_is_a_probability_of_0_425():
+    z = logits_of([0.43, 0.42, 0.5, 0.57, 0.58])
+    assert SynergyRegions()(z, z)["delta"].tolist() == [[True, False, True, True, False]]
+
+
+def test_rules_combine_the_views():
+    u, m = logits_of([0.5, 0.5, 0.9]), logits_of([0.5, 0.9, 0.5])
+    expected = {"intersection": [True, False, False], "union": [True, True, True], "u_only": [True, True, False]}
+    for rule, delta in expected.items():
+        assert SynergyRegions(rule=rule)(u, m)["delta"].tolist() == [delta]
+    regions = SynergyRegions()(logits_of([0.9, 0.9]), logits_of([0.8, 0.2]))
+    assert regions["omega"].tolist() == [[True, False]] and regions["theta"].tolist() == [[False, True]]
+
+
+def test_the_limit_scales_with_the_classes():
+    uniform, sure = torch.zeros(1, 5, 1), torch.tensor([[[4.0], [0.0], [0.0], [0.0], [0.0]]])
+    z = torch.cat([uniform, sure], dim=2)
+    assert SynergyRegions()(z, z)["delta"].tolist() == [[True, False]]
+    assert 0.6819 / math.log(2) == pytest.approx(0.9838, abs=1e-4)
+
+
+def loop(views, pseudo, regions, eps=0.2, eta=20.0):
+    """L of the default configuration, voxel by voxel and sample by sample."""
+    batch, classes, n = views[0].shape
+    ce, dice = 0.0, []
+    for z in views:
+        p = z.softmax(1)
+        total = 0.0
+        for b in range(batch):
+            for i in range(n):
+                plain = -p[b, pseudo[b, i], i].log()
+                smooth = (1 - eps) * plain + eps / classes * -(p[b, :, i].log().sum())
+                total += plain * regions["omega"][b, i] + smooth * regions["theta"][b, i]
+        ce += total / (batch * n) / len(views)
+        for region, s in (("omega", 1.0), ("theta", eta)):
+            scores = []
+            for b in range(batch):
+                for c in range(classes):
+                    m, q, y = regions[region][b].float(), p[b, c], (pseudo[b] == c).float()
+                    tp, fp, fn = (m * q * y).sum(), (m * q * (1 - y)).sum(), (m * (1 - q) * y).sum()
+                    scores.append((2 * tp + s) / (2 * tp + fp + fn + s + 1e-8))
+            dice.append(1 - sum(scores) / len(scores))
+    return 0.5 * (ce + sum(dice) / len(dice))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_regional_loss_equals_a_loop_over_voxels_and_samples(classes):
+    views = [torch.randn(2, classes, 5), torch.randn(2, classes, 5)]
+    pseudo = torch.randint(0, classes, (2, 5))
+    regions = SynergyRegions(tau_nats=0.5)(*views)
+    torch.testing.assert_close(RegionalLoss()(views, pseudo, regions), loop(views, pseudo, regions))
+
+
+def test_a_sample_is_not_weighted_by_the_masks_of_others():
+    views, pseudo = [torch.randn(2, 2, 5)] * 2, torch.randint(0, 2, (2, 5))
+    theta = torch.tensor([[True] * 5, [False] * 5])
+    regions = {"omega": torch.zeros_like(theta), "theta": theta, "delta": ~theta}
+    views[0].requires_grad_()
+    RegionalLoss()(views, pseudo, regions).backward()
+    assert views[0].grad[0].abs().sum() > 0 and views[0].grad[1].abs().sum() == 0
+
+
+def test_an_empty_region_costs_nothing():
+    views, pseudo = [torch.randn(2, 2, 5)] * 2, torch.randint(0, 2, (2, 5))
+    empty = torch.zeros(2, 5, dtype=torch.bool)
+    loss = RegionalLoss(omega="none")(views, pseudo, {"omega": ~empty, "theta": empty, "delta": empty})
+    assert loss == 0
+    assert region_dice(torch.rand(2, 2, 5), one_hot(pseudo, 2), empty, 20.0) == pytest.approx(0, abs=1e-6)
+
+
+def test_perfect_prediction_has_no_supervised_dice():
+    labels = torch.randint(0, 2, (2, 50))
+    logits = 100 * one_hot(labels, 2)
+    assert SupervisedLoss("squared_multiclass", 1.0, 0.0)(logits, labels) == pytest.approx(0, abs=1e-5)
+
+
+def test_smoothed_cross_entropy_is_torchs():
+    views, pseudo = [torch.randn(2, 3, 5)], torch.randint(0, 3, (2, 5))
+    everywhere = torch.ones(2, 5, dtype=torch.bool)
+    regions = {"omega": everywhere, "theta": ~everywhere, "delta": ~everywhere}
+    loss = RegionalLoss(omega="nr", theta="none", reduction="sum")(views, pseudo, regions)
+    dice = region_dice(views[0].softmax(1), one_hot(pseudo, 3), everywhere, 20.0)
+    torch.testing.assert_close(loss - dice, nn.CrossEntropyLoss(label_smoothing=0.2)(views[0], pseudo))
+
+
+def test_con_on_all_regions_is_plain_pseudo_labeling():
+    views, pseudo = [torch.randn(2, 2, 9), torch.randn(2, 2, 9)], torch.randint(0, 2, (2, 9))
+    regions = SynergyRegions(tau_nats=0.6)(*views)
+    loss = RegionalLoss("con", "con", "con", reduction="sum")(views, pseudo, regions)
+    everywhere = torch.ones(2, 9, dtype=torch.bool)
+    expected = sum(
+        F.cross_entropy(z, pseudo) + region_dice(z.softmax(1), one_hot(pseudo, 2), everywhere, 1.0) for z in views
+    )
+    torch.testing.assert_close(loss, expected)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize(
+    "options", [{}, {"reduction": "sum"}, {"theta": "con"}, {"omega": "nr", "delta": "nr"}, {"mixup_alpha": 0.0}]
+)
+def test_each_term_trains_the_student_and_not_the_teacher(classes, options):
+    objective = objective_2d(classes, **options)
+    terms = objective(batch_2d(classes), 1)
+    first = next(objective.network.encoder.parameters())
+    for name in SGRSNetObjective.TERMS:
+        (gradient,) = torch.autograd.grad(terms[name], first, retain_graph=True)
+        assert torch.isfinite(gradient).all() and gradient.abs().sum() > 0
+    assert not any(p.requires_grad for p in objective.teacher.parameters())
+    shares = terms["omega"] + terms["theta"] + terms["delta"]
+    torch.testing.assert_close(shares, torch.tensor(1.0))
+
+
+def test_teacher_equals_the_student_at_the_start():
+    objective = objective_2d()
+    pairs = zip(objective.network.state_dict().values(), objective.teacher.state_dict().values())
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_teacher_mode_is_kept_in_training(mode):
+    objective = objective_2d()
+    objective.teacher_train_mode = mode
+    assert objective.train().teacher.training is mode and objective.network.training
+
+
+def test_extra_decay_shrinks_every_floating_tensor():
+    network = UNet2D(base_channels=2)
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    ExtraDecay(network, 0.25).shrink(SimpleNamespace())
+    for name, value in network.state_dict().items():
+        expected = before[name] * 0.75 if value.is_floating_point() else before[name]
+        torch.testing.assert_close(value, expected)
+
+
+def test_parameters_are_those_of_the_v_net():
+    network = VNet()
+    parts = (SupervisedLoss(), SynergyRegions(), RegionalLoss())
+    objective = SGRSNetObjective(network, make_teacher(network), *parts)
+    assert sum(p.numel() for p in objective.parameters() if p.requires_grad) == 9_448_866
+
+
+def test_without_unlabeled_samples_only_the_supervised_term_is_left():
+    batch = Batch(torch.randn(2, 1, 32, 32), torch.zeros(2, 1, 32, 32, dtype=torch.uint8))
+    assert set(objective_2d()(batch, 1)) == {"supervised"}
