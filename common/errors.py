@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 
 class InputError(ValueError):
     """Something the user gave is wrong; the message names the file or option and what was expected."""
+
+
+def require_choice(**choices: tuple[object, Collection]) -> None:
+    """Raise ``ValueError`` for the first value outside its choices: ``require_choice(mask=(mask, ("xor", "or")))``."""
+    for name, (value, known) in choices.items():
+        if value not in known:
+            raise ValueError(f"{name} must be one of {tuple(known)}, got {value!r}")
 
 
 def require_file(path: str | os.PathLike, purpose: str) -> str:

@@ -13,7 +13,7 @@ from monai.engines.utils import IterationEvents
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..errors import DivergedError
+from ..errors import DivergedError, require_choice
 from ..networks.modes import to_channels_last
 from ..transforms.batch import Batch
 from .objective import Objective
@@ -42,8 +42,7 @@ class StepSettings:
     check_every: int = 1
 
     def __post_init__(self) -> None:
-        if self.amp_dtype not in _DTYPES:
-            raise ValueError(f"amp_dtype must be one of {tuple(_DTYPES)}, got {self.amp_dtype!r}")
+        require_choice(amp_dtype=(self.amp_dtype, _DTYPES))
         if self.check_every < 1:
             raise ValueError(f"check_every must be at least 1, got {self.check_every}")
 

@@ -1,8 +1,9 @@
 from .case_metrics import CaseMetrics
+from .collapse import CollapseWarning
 from .ema import EMAHandler
 from .history import History
 from .progress import Progress
 from .resume import Resume
 from .save_model import SaveModel
 
-__all__ = ["CaseMetrics", "EMAHandler", "History", "Progress", "Resume", "SaveModel"]
+__all__ = ["CaseMetrics", "CollapseWarning", "EMAHandler", "History", "Progress", "Resume", "SaveModel"]

@@ -6,6 +6,8 @@ from ignite import handlers
 from ignite.engine import Engine, Events
 from torch import nn
 
+from ..errors import require_choice
+
 
 class EMAHandler(handlers.EMAHandler):
     r"""Move the teacher's parameters towards the student's after every iteration.
@@ -40,8 +42,7 @@ class EMAHandler(handlers.EMAHandler):
         buffers: str = "own",
         name: str = "ema_momentum",
     ) -> None:
-        if buffers not in self.BUFFERS:
-            raise ValueError(f"buffers must be one of {self.BUFFERS}, got {buffers!r}")
+        require_choice(buffers=(buffers, self.BUFFERS))
         super().__init__(student, momentum=1 - decay, handle_buffers="ema_train")
         self.ema_model, self.warm_up, self.buffers, self.name = teacher, warm_up, buffers, name
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..errors import require_choice
+
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:
     """Label map ``B, ...`` of integers to float ``B, classes, ...``."""
@@ -61,8 +63,7 @@ class SupervisedLoss(nn.Module):
 
     def __init__(self, dice: str = "squared", dice_weight: float = 0.5, ce_weight: float = 0.5) -> None:
         super().__init__()
-        if dice not in self.KINDS:
-            raise ValueError(f"dice must be one of {self.KINDS}, got {dice!r}")
+        require_choice(dice=(dice, self.KINDS))
         self.dice, self.dice_weight, self.ce_weight = dice, dice_weight, ce_weight
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:

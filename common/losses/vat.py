@@ -7,6 +7,7 @@ from contextlib import ExitStack
 import torch
 from torch import Tensor, nn
 
+from ..errors import require_choice
 from ..networks.modes import frozen_batchnorm_statistics, inactive_dropout
 from .entropy import kl_divergence
 
@@ -101,13 +102,11 @@ class VirtualAdversarialLoss(nn.Module):
         dropout: str = "independent",
     ) -> None:
         super().__init__()
-        for name, value, known in (
-            ("divergence", divergence, tuple(DIVERGENCES)),
-            ("clean_target", clean_target, self.CLEAN_TARGETS),
-            ("dropout", dropout, self.DROPOUTS),
-        ):
-            if value not in known:
-                raise ValueError(f"{name} must be one of {known}, got {value!r}")
+        require_choice(
+            divergence=(divergence, DIVERGENCES),
+            clean_target=(clean_target, self.CLEAN_TARGETS),
+            dropout=(dropout, self.DROPOUTS),
+        )
         if clean_target == "reuse_main" and dropout != "independent":
             raise ValueError("clean_target 'reuse_main' fixes the dropout masks of the main pass: use 'independent'")
         self.enabled, self.divergence = enabled, DIVERGENCES[divergence]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from ..errors import require_choice
 from .overlap import dice, jaccard
 from .surface import surface_distances
 
@@ -36,8 +37,7 @@ def case_metrics(
         One dictionary per class: ``class``, the four of ``METRICS`` (overlaps in [0, 1]), ``empty`` (0 or 1: the
         prediction is empty while the label is not).
     """
-    if empty_policy not in EMPTY_POLICIES:
-        raise ValueError(f"empty_policy must be one of {EMPTY_POLICIES}, got {empty_policy!r}")
+    require_choice(empty_policy=(empty_policy, EMPTY_POLICIES))
     if pred.shape != label.shape:
         raise ValueError(f"prediction of shape {pred.shape} for a label of shape {label.shape}")
     rows = []

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from monai.networks.blocks import Convolution
 from torch import Tensor, nn
 
+from ..errors import require_choice
+
 INITS = ("torch_default", "kaiming_normal")
 
 
@@ -129,8 +131,7 @@ class VNet(DecodedNetwork):
 
 def initialise(network: nn.Module, init: str) -> None:
     """Apply ``init`` (one of ``INITS``) to every convolution and batch norm of ``network`` in place."""
-    if init not in INITS:
-        raise ValueError(f"init must be one of {INITS}, got {init!r}")
+    require_choice(init=(init, INITS))
     if init == "torch_default":
         return
     for module in network.modules():

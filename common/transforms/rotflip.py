@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..errors import require_choice
 from .batch import Batch, BatchTransform
 
 MODES = ("full_d4", "official")
@@ -19,8 +20,7 @@ class RandomRotFlip(BatchTransform):
     """
 
     def __init__(self, mode: str = "full_d4") -> None:
-        if mode not in MODES:
-            raise ValueError(f"mode must be one of {MODES}, got {mode!r}")
+        require_choice(mode=(mode, MODES))
         self.mode = mode
 
     def draw(self, batch: Batch, generator: torch.Generator) -> list[tuple[int, int]]:

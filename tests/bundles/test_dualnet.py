@@ -43,9 +43,12 @@ def objective_2d(only=None, classes=2, **choices):
 
 
 CORRECTION = [
-    {"mask": m, "target": t, "distance": d, "tau": 0.0} for m, t, d in product(*ConsistencyCorrection.CHOICES.values())
+    {"mask": m, "target": t, "distance": d, "tau": 0.0}
+    for m, t, d in product(("xor", "or"), ("peer", "label"), ("mse", "kl"))
 ]
-FILTER = [{"target": t, "norm": n} for t, n in product(*EntropyFilteredSupervision.CHOICES.values())]
+FILTER = [
+    {"target": t, "norm": n} for t, n in product(EntropyFilteredSupervision.TARGETS, EntropyFilteredSupervision.NORMS)
+]
 ENHANCEMENT = [{"target": t, "scope": s} for t in ("soft", "hard") for s in ("all", "unlabeled")]
 PROTOTYPES = [
     {"reliable": r, "proto_term": p} for r, p in product(("agree_and_low", "not_both_high"), ("plus", "none", "margin"))

@@ -7,7 +7,7 @@ import pytest
 from common.errors import InputError, find_explained, require_file
 
 ROOT = Path(__file__).resolve().parents[2]
-PROLOGUE = "from common.errors import InputError, one_line_errors\none_line_errors()\n"
+PROLOGUE = "from common.errors import DivergedError, InputError, one_line_errors\none_line_errors()\n"
 
 
 def run(code):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from common.errors import require_choice
 from common.losses import kl_divergence, masked_mean, one_hot
 
 
@@ -26,7 +27,9 @@ class ConsistencyCorrection(nn.Module):
     Source: Lu et al., Knowledge-Based Systems 2025, equations 5 and 6; MCF (Wang et al., CVPR 2023).
     """
 
-    CHOICES = {"mask": ("xor", "or"), "target": ("peer", "label"), "distance": ("mse", "kl")}
+    MASKS = ("xor", "or")
+    TARGETS = ("peer", "label")
+    DISTANCES = ("mse", "kl")
 
     def __init__(
         self,
@@ -37,9 +40,7 @@ class ConsistencyCorrection(nn.Module):
         distance: str = "mse",
     ) -> None:
         super().__init__()
-        for name, value in {"mask": mask, "target": target, "distance": distance}.items():
-            if value not in self.CHOICES[name]:
-                raise ValueError(f"{name} must be one of {self.CHOICES[name]}, got {value!r}")
+        require_choice(mask=(mask, self.MASKS), target=(target, self.TARGETS), distance=(distance, self.DISTANCES))
         self.enabled, self.tau, self.mask, self.target, self.distance = enabled, tau, mask, target, distance
 
     def forward(self, logits: tuple[Tensor, Tensor], label: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from common.engines import Objective
+from common.errors import require_choice
 from common.transforms import Batch
 
 from .correction import ConsistencyCorrection
@@ -52,8 +53,7 @@ class DualNetObjective(Objective):
         feature_tap: str = "pre_dropout",
     ) -> None:
         super().__init__(weights)
-        if feature_tap not in ("pre_dropout", "post_dropout"):
-            raise ValueError(f"feature_tap must be 'pre_dropout' or 'post_dropout', got {feature_tap!r}")
+        require_choice(feature_tap=(feature_tap, ("pre_dropout", "post_dropout")))
         self.networks, self.supervised = nn.ModuleList(networks), supervised
         self.parts = nn.ModuleDict({name: kind(**terms.get(name, {})) for name, kind in self.KINDS.items()})
         self.post_dropout = feature_tap == "post_dropout"

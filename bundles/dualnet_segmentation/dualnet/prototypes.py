@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from common.errors import require_choice
 from common.losses import entropy
 
 from .pseudo_labels import Pair, percentile
@@ -37,11 +38,9 @@ class PrototypeGuidedLearning(nn.Module):
         nets: ``both`` networks' losses averaged, or the ``loser``'s: that of the higher labeled loss.
     """
 
-    CHOICES = {
-        "reliable": ("agree_and_low", "not_both_high"),
-        "proto_term": ("plus", "none", "margin"),
-        "nets": ("both", "loser"),
-    }
+    RELIABLE = ("agree_and_low", "not_both_high")
+    PROTO_TERMS = ("plus", "none", "margin")
+    NETS = ("both", "loser")
 
     def __init__(
         self,
@@ -53,9 +52,9 @@ class PrototypeGuidedLearning(nn.Module):
         nets: str = "both",
     ) -> None:
         super().__init__()
-        for name, value in {"reliable": reliable, "proto_term": proto_term, "nets": nets}.items():
-            if value not in self.CHOICES[name]:
-                raise ValueError(f"{name} must be one of {self.CHOICES[name]}, got {value!r}")
+        require_choice(
+            reliable=(reliable, self.RELIABLE), proto_term=(proto_term, self.PROTO_TERMS), nets=(nets, self.NETS)
+        )
         self.enabled, self.alpha, self.reliable = enabled, alpha, reliable
         self.proto_term, self.margin, self.nets = proto_term, margin, nets
 

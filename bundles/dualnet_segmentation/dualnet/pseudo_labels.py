@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from common.errors import require_choice
 from common.losses import entropy, kl_divergence, masked_mean
 
 Pair = tuple[Tensor, Tensor]
@@ -60,15 +61,14 @@ class EntropyFilteredSupervision(nn.Module):
         norm: ``valid_mean``, or ``official``: divided by the share of valid voxels once more.
     """
 
-    CHOICES = {"target": ("union", "peer", "agreement"), "norm": ("valid_mean", "official")}
+    TARGETS = ("union", "peer", "agreement")
+    NORMS = ("valid_mean", "official")
 
     def __init__(
         self, enabled: bool = True, alpha: float = 70.0, target: str = "union", norm: str = "valid_mean"
     ) -> None:
         super().__init__()
-        for name, value in {"target": target, "norm": norm}.items():
-            if value not in self.CHOICES[name]:
-                raise ValueError(f"{name} must be one of {self.CHOICES[name]}, got {value!r}")
+        require_choice(target=(target, self.TARGETS), norm=(norm, self.NORMS))
         if not 0 <= alpha <= 100:
             raise ValueError(f"alpha is a percentile in [0, 100], got {alpha}")
         self.enabled, self.alpha, self.target, self.norm = enabled, alpha, target, norm
@@ -116,7 +116,9 @@ class UncertaintyEnhancement(nn.Module):
     Source: as the module; form of the loss after RCPS (Zhao et al., 2023).
     """
 
-    CHOICES = {"target": ("soft", "hard"), "direction": ("both", "b_to_a"), "scope": ("all", "unlabeled")}
+    TARGETS = ("soft", "hard")
+    DIRECTIONS = ("both", "b_to_a")
+    SCOPES = ("all", "unlabeled")
 
     def __init__(
         self,
@@ -127,9 +129,9 @@ class UncertaintyEnhancement(nn.Module):
         scope: str = "all",
     ) -> None:
         super().__init__()
-        for name, value in {"target": target, "direction": direction, "scope": scope}.items():
-            if value not in self.CHOICES[name]:
-                raise ValueError(f"{name} must be one of {self.CHOICES[name]}, got {value!r}")
+        require_choice(
+            target=(target, self.TARGETS), direction=(direction, self.DIRECTIONS), scope=(scope, self.SCOPES)
+        )
         self.enabled, self.temperature, self.target = enabled, temperature, target
         self.direction, self.scope = direction, scope
 

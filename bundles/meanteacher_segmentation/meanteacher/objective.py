@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from common.engines import Objective
+from common.errors import require_choice
 from common.losses import entropy, masked_mean, softmax_mse
 from common.transforms import Batch, MixUp, clamped_noise
 
@@ -58,8 +59,7 @@ class MeanTeacherObjective(Objective):
         uncertainty: Mapping | None = None,
     ) -> None:
         super().__init__(weights)
-        if target not in TARGETS:
-            raise ValueError(f"target must be one of {TARGETS}, got {target!r}")
+        require_choice(target=(target, TARGETS))
         if uncertainty and (target != "soft" or mixup_alpha or not teacher_train_mode):
             raise ValueError("the uncertainty mask needs target 'soft', mixup_alpha 0 and teacher_train_mode true")
         self.network, self.teacher, self.supervised = network, teacher, supervised

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from common.errors import require_choice
 from common.losses import one_hot
 
 
@@ -61,11 +62,8 @@ class RegionalLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.kinds = {"omega": omega, "theta": theta, "delta": delta}
-        for region, kind in self.kinds.items():
-            if kind not in self.KINDS:
-                raise ValueError(f"{region} must be one of {self.KINDS}, got {kind!r}")
-        if reduction not in ("mean", "sum"):
-            raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
+        require_choice(**{region: (kind, self.KINDS) for region, kind in self.kinds.items()})
+        require_choice(reduction=(reduction, ("mean", "sum")))
         self.eps, self.eta, self.reduction = eps, eta, reduction
 
     def forward(self, views: list[Tensor], pseudo_label: Tensor, regions: Mapping[str, Tensor]) -> Tensor:

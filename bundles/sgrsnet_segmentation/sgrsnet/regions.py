@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from common.errors import require_choice
 from common.losses import entropy
 
 
@@ -27,8 +28,7 @@ class SynergyRegions:
     RULES = ("intersection", "union", "u_only")
 
     def __init__(self, tau_nats: float = 0.6819, rule: str = "intersection") -> None:
-        if rule not in self.RULES:
-            raise ValueError(f"rule must be one of {self.RULES}, got {rule!r}")
+        require_choice(rule=(rule, self.RULES))
         self.tau_nats, self.rule = tau_nats, rule
 
     @torch.no_grad()

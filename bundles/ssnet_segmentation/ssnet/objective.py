@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from common.engines import Objective
+from common.errors import require_choice
 from common.losses import VirtualAdversarialLoss
 from common.transforms import Batch
 
@@ -47,8 +48,7 @@ class SSNetObjective(Objective):
         feature_tap: str = "post_dropout",
     ) -> None:
         super().__init__(weights)
-        if feature_tap not in self.FEATURE_TAPS:
-            raise ValueError(f"feature_tap must be one of {self.FEATURE_TAPS}, got {feature_tap!r}")
+        require_choice(feature_tap=(feature_tap, self.FEATURE_TAPS))
         self.network, self.supervised, self.lds, self.separation = network, supervised, lds, separation
         self.post_dropout = feature_tap == "post_dropout"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from common.errors import require_choice
 from common.losses import weighted_prototype_distance
 
 RANKS = ("top", "bottom")
@@ -57,9 +58,7 @@ class PrototypeSeparation(nn.Module):
         row_limit: int = 0,
     ) -> None:
         super().__init__()
-        for name, value, known in (("rank", rank, RANKS), ("rows", rows, ROWS)):
-            if value not in known:
-                raise ValueError(f"{name} must be one of {known}, got {value!r}")
+        require_choice(rank=(rank, RANKS), rows=(rows, ROWS))
         self.enabled, self.classes, self.k = enabled, classes, k
         self.rank, self.memory_attention, self.rows, self.row_limit = rank, memory_attention, rows, row_limit
         self.projector = mlp(feature_channels, dim, dim, nn.ReLU())
