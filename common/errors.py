@@ -25,6 +25,13 @@ def require_file(path: str | os.PathLike, purpose: str) -> str:
     return os.fspath(path)
 
 
+def require_folder(path: str | os.PathLike, purpose: str) -> str:
+    """Return ``path`` as a string, or raise ``InputError`` saying what the missing folder is needed for."""
+    if not os.path.isdir(path):
+        raise InputError(f"{path}: no such folder; {purpose}")
+    return os.fspath(path)
+
+
 class DivergedError(FloatingPointError):
     """A loss became NaN or infinite; the message names the term and the iteration."""
 

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from ..errors import DivergedError, require_choice
 from ..networks.modes import to_channels_last
 from ..transforms.batch import Batch
+from .memory import keep_freed_memory
 from .objective import Objective
 from .precision import reject_wrong_bfloat16
 
@@ -78,6 +79,8 @@ class SemiSupervisedTrainer(Trainer):
         train_handlers: Sequence | None = None,
     ) -> None:
         super().__init__(device=device, max_epochs=max_epochs, data_loader=train_data_loader, decollate=False)
+        if self.state.device.type == "cpu":
+            keep_freed_memory()
         self.settings = settings or StepSettings()
         self.objective = objective.to(self.state.device)
         self.terms_of: Objective = getattr(objective, "module", objective)

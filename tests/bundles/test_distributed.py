@@ -10,7 +10,7 @@ import torch
 from .conftest import BUNDLES, TINY
 
 
-@pytest.mark.parametrize("name", ["meanteacher_segmentation", "ssnet_segmentation"])
+@pytest.mark.parametrize("name", sorted(path.name for path in BUNDLES.glob("*_segmentation")))
 def test_two_processes_train_and_write_once(name, phantoms_3d, tmp_path):
     configs = BUNDLES / name / "configs"
     options = {

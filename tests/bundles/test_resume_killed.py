@@ -37,7 +37,7 @@ def wait_for_rows(path, rows, process):
     raise AssertionError("no progress")
 
 
-@pytest.mark.parametrize("name", ["meanteacher_segmentation", "ssnet_segmentation"])
+@pytest.mark.parametrize("name", sorted(path.name for path in BUNDLES.glob("*_segmentation")))
 def test_killed_and_resumed_equals_uninterrupted(name, phantoms_3d, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(BUNDLES.parent), "OMP_NUM_THREADS": "1"}
     quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

@@ -131,6 +131,11 @@ def test_bfloat16_is_refused_where_its_gradients_are_wrong(phantoms_3d, run_tiny
     ("file", "options", "message"),
     [
         ("train", {"iteratons": 1}, "error: --iteratons: no such option in the configuration"),
+        (
+            "train",
+            {"bundle_root": "."},
+            "error: ./ssnet: no such folder; give the folder of the bundle as --bundle_root",
+        ),
         ("inference", {"checkpoint": "none.pt"}, "error: none.pt: no such file; inference needs trained weights"),
     ],
 )
