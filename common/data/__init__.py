@@ -1,5 +1,5 @@
 from .cache import CachedDataset, CheckedDataset
-from .datalist import find_images, load_datalist
+from .datalist import find_images, load_datalist, require_cases
 from .phantom import Phantom, write_phantoms
 from .two_stream import TwoStreamLoader
 
@@ -10,5 +10,6 @@ __all__ = [
     "TwoStreamLoader",
     "find_images",
     "load_datalist",
+    "require_cases",
     "write_phantoms",
 ]

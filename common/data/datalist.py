@@ -151,6 +151,14 @@ def _locate(root: Path, case: str, with_label: bool) -> dict[str, str]:
     return found
 
 
+def require_cases(cases: Sequence, name: str) -> None:
+    """Raise ``InputError`` when the list ``name`` of a data set is empty."""
+    if not cases:
+        raise InputError(
+            f"the list '{name}' of the data set is empty: there is nothing to evaluate (split, validation)"
+        )
+
+
 def find_images(source: str | Path | Sequence[str]) -> list[dict[str, str]]:
     """Images to segment, ``[{"image": path}]``, from a file, a folder of images or a list of files.
 

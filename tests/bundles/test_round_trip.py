@@ -120,6 +120,14 @@ def test_a_mistake_names_itself_before_anything_is_written(options, message, pha
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_empty_evaluation_is_refused(phantoms_multiclass, run_tiny, tmp_path):
+    (tmp_path / "model.pt").touch()
+    with pytest.raises(Exception) as caught:
+        run_tiny("meanteacher_segmentation", "evaluate", dataset_dir=str(phantoms_multiclass), **SMALL, split="test")
+    assert "the list 'test' of the data set is empty" in str(find_explained(caught.value))
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
+
+
 def test_bfloat16_is_refused_where_its_gradients_are_wrong(phantoms_3d, run_tiny, tmp_path):
     with pytest.raises(Exception) as caught:
         run_tiny("meanteacher_segmentation", dataset_dir=str(phantoms_3d), **SMALL, amp=True)
