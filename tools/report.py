@@ -12,7 +12,6 @@ import nibabel
 import numpy as np
 from jinja2 import Environment, PackageLoader
 
-from common.data import load_datalist
 from common.errors import InputError
 from common.files import atomic_path
 
@@ -40,17 +39,15 @@ def report(runs: Mapping[str, str], dataset_dir: str, output: str = "report", sp
     header = ["method", *(title for _, title, _ in COLUMNS), "s / step"]
     table = [header, ["---"] * len(header), *rows]
     _write(target / "table.md", "".join("| " + " | ".join(row) + " |\n" for row in table))
-    cases = load_datalist(dataset_dir, labeled=1 if "train" in _splits(dataset_dir) else None)[split]
-    pictures = [_curves(histories, target / "curves.png"), _overlays(folders, cases, target / "overlays.png")]
+    pictures = [
+        _curves(histories, target / "curves.png"),
+        _overlays(folders, Path(dataset_dir), target / "overlays.png"),
+    ]
     page = Environment(loader=PackageLoader("tools"), autoescape=True).get_template("report.html")
     any_summary = next(iter(summaries.values()))
     html = page.render(header=header, rows=rows, summary=any_summary, split=split, pictures=[p for p in pictures if p])
     _write(target / "index.html", html)
     return str(target / "index.html")
-
-
-def _splits(dataset_dir: str) -> dict:
-    return json.loads((Path(dataset_dir) / "splits.json").read_text())
 
 
 def _summary(path: Path) -> dict:
@@ -104,19 +101,21 @@ def _curves(histories: Mapping[str, Sequence[Mapping]], path: Path) -> str | Non
     return _save(figure, path)
 
 
-def _overlays(folders: Mapping[str, Path], cases: Sequence[Mapping[str, str]], path: Path, most: int = 4) -> str | None:
-    """Outlines of label and predictions on the slice with the largest organ, one row per case."""
+def _overlays(folders: Mapping[str, Path], dataset: Path, path: Path, most: int = 4) -> str | None:
+    """Outlines of label and predictions on the slice with the largest organ, a row per case that all runs segmented."""
     predicted = {name: folder / "predictions" for name, folder in folders.items()}
-    shown = [c for c in cases if all((p / Path(c["image"]).name).is_file() for p in predicted.values())][:most]
+    names = sorted(file.name for file in next(iter(predicted.values())).glob("*.nii.gz"))
+    places = [dataset / "labels", *predicted.values()]
+    shown = [name for name in names if all((place / name).is_file() for place in places)][:most]
     if not shown:
         return None
     figure, axes = plt.subplots(
         len(shown), 1 + len(folders), figsize=(2.6 * (1 + len(folders)), 2.6 * len(shown)), squeeze=False
     )
     for row, case in zip(axes, shown):
-        image, label = _array(case["image"]), _array(case["label"])
+        image, label = _array(dataset / "images" / case), _array(dataset / "labels" / case)
         z = int(np.argmax((label > 0).sum(axis=(0, 1)))) if label.ndim == 3 else None
-        maps = {"label": label, **{n: _array(p / Path(case["image"]).name) for n, p in predicted.items()}}
+        maps = {"label": label, **{n: _array(p / case) for n, p in predicted.items()}}
         for axis, (name, mask) in zip(row, maps.items()):
             _draw(axis, image, mask, z)
             axis.set_title(name, fontsize=9)
