@@ -9,8 +9,17 @@ from common.errors import one_line_errors
 from .demo import demo
 from .phantom import phantom
 from .report import report
+from .results import record, tables
 from .run import run
 
 if __name__ == "__main__":
     one_line_errors()
-    fire.Fire({"demo": demo, "phantom": phantom, "report": report, "run": run}, name="python -m tools")
+    verbs = {
+        "demo": demo,
+        "phantom": phantom,
+        "record": record,
+        "report": report,
+        "run": run,
+        "tables": tables,
+    }
+    fire.Fire(verbs, name="python -m tools")

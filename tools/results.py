@@ -1,0 +1,110 @@
+"""The record of measured results, ``docs/results.json`` of each bundle, and the tables made from it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from common.errors import InputError, require_file
+from common.files import atomic_path
+
+from .run import BUNDLES
+
+RECORD = Path("docs") / "results.json"
+KEY = ("method", "configuration", "dataset", "labeled", "iterations", "seed")
+TABLE = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
+COLUMNS = {
+    "method": lambda r: r["method"],
+    "labels": lambda r: str(r["labeled"]),
+    "iterations": lambda r: f"{r['iterations']:,}",
+    "Dice %": lambda r: _spread(r, "dice", 100),
+    "Jaccard %": lambda r: _spread(r, "jaccard", 100),
+    "95HD": lambda r: _spread(r, "hd95"),
+    "ASD": lambda r: _spread(r, "asd"),
+    "empty": lambda r: str(r["empty"]),
+    "s / step": lambda r: f"{r['seconds_per_step']:.2f}",
+}
+
+
+def record(bundle: str, run: str, method: str, configuration: str, hardware: str, split: str = "validation") -> str:
+    """Enter the figures of a finished run into the record of its bundle, in place of an earlier entry of the same run.
+
+    Args:
+        bundle: name of the bundle.
+        run: output folder of the run; ``<split>/summary.json`` (evaluate) and ``history.csv`` (train) are read.
+        method: name of the row.
+        configuration: layers the run was made with, as one word: ``la_quick``.
+        hardware: what it ran on.
+        split: evaluated list.
+    """
+    folder, path = Path(run), _bundle(bundle) / RECORD
+    require_file(folder / split / "summary.json", "run the evaluate configuration of this run first")
+    require_file(folder / "history.csv", "the record takes the time per step from it")
+    with open(folder / "history.csv", newline="") as file:
+        steps = [float(row["seconds_per_step"]) for row in csv.DictReader(file)]
+    entry = {
+        **json.loads((folder / split / "summary.json").read_text()),
+        "method": method,
+        "configuration": configuration,
+        "seconds_per_step": statistics.median(steps),
+        "hardware": hardware,
+    }
+    entries = [old for old in _read(path) if any(old.get(key) != entry.get(key) for key in KEY)]
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps([*entries, entry], indent=1) + "\n")
+    return str(path)
+
+
+def tables(check: bool = False) -> list[str]:
+    """Write the tables between ``<!-- results: <configuration> -->`` marks of all README files from the records.
+
+    A bundle's README shows its own entries, the repository's those of all bundles.
+
+    Args:
+        check: only list the files that differ from their records.
+
+    Returns:
+        The files that changed, or would.
+    """
+    root = BUNDLES.parent
+    own = {bundle: _read(bundle / RECORD) for bundle in sorted(BUNDLES.iterdir()) if bundle.is_dir()}
+    pages = {root / "README.md": [entry for entries in own.values() for entry in entries]}
+    pages |= {bundle / "docs" / "README.md": entries for bundle, entries in own.items()}
+    changed = []
+    for page, entries in pages.items():
+        old = page.read_text()
+        new = TABLE.sub(lambda mark, entries=entries: mark[1] + table(entries, mark[2]) + mark[3], old)
+        if new != old:
+            changed.append(str(page.relative_to(root)))
+            if not check:
+                with atomic_path(page) as temporary:
+                    temporary.write_text(new)
+    return changed
+
+
+def table(entries: Sequence[Mapping], configuration: str) -> str:
+    """Markdown table of the entries of one configuration, by number of labels, then by Dice."""
+    chosen = sorted(
+        (entry for entry in entries if entry["configuration"] == configuration),
+        key=lambda entry: (entry["labeled"], entry["mean"]["dice"]),
+    )
+    rows = [list(COLUMNS), ["---"] * len(COLUMNS), *([cell(entry) for cell in COLUMNS.values()] for entry in chosen)]
+    return "".join("| " + " | ".join(row) + " |\n" for row in rows)
+
+
+def _spread(entry: Mapping, metric: str, factor: float = 1) -> str:
+    return f"{factor * entry['mean'][metric]:.2f} ± {factor * entry['std'][metric]:.2f}"
+
+
+def _bundle(name: str) -> Path:
+    if not (BUNDLES / name).is_dir():
+        raise InputError(f"{BUNDLES / name}: no such bundle")
+    return BUNDLES / name
+
+
+def _read(path: Path) -> list[dict]:
+    return json.loads(path.read_text()) if path.is_file() else []
