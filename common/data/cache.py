@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from monai.data import Dataset
 from monai.transforms import LoadImage
+from monai.utils import ensure_tuple
 from torch import Tensor
 from tqdm import tqdm
 
-from ..errors import InputError
+from ..errors import InputError, find_explained
 
 
 class CheckedDataset(Dataset):
@@ -22,6 +23,8 @@ class CheckedDataset(Dataset):
         try:
             return super()._transform(index)
         except Exception as error:
+            if explained := find_explained(error):
+                raise explained from error
             files = _files(self.data[index])
             raise InputError(f"{_unreadable(files)}: cannot be read ({_last_words(error)})") from error
 
@@ -110,7 +113,8 @@ def _split_slices(case: Mapping) -> list[dict]:
 
 
 def _files(item: Mapping) -> dict[str, str]:
-    return {key: str(item[key]) for key in ("image", "label") if key in item}
+    found = {key: ensure_tuple(item[key]) for key in ("image", "label") if key in item}
+    return {key: ", ".join(map(str, paths)) for key, paths in found.items()}
 
 
 def _unreadable(files: Mapping[str, str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import InputError
@@ -49,8 +49,8 @@ def load_datalist(
     if not root.is_dir():
         raise InputError(f"{root}: no such data folder (dataset_dir)")
     lists = _read(root / splits)
-    roles = _assign(lists, labeled, validation, _grouping(group), root / splits)
-    _check_disjoint(roles, _grouping(group), root / splits)
+    roles = _assign(lists, labeled, validation, grouping(group), root / splits)
+    check_disjoint(roles, grouping(group), root / splits)
     return {role: [_locate(root, case, role != "unlabeled") for case in roles[role]] for role in ROLES}
 
 
@@ -73,7 +73,8 @@ def _read(path: Path) -> dict[str, list[str]]:
     return lists
 
 
-def _grouping(pattern: str | None):
+def grouping(pattern: str | None) -> Callable[[str], str]:
+    """Function from a case's name to its patient, the first group of ``pattern``; the name itself without one."""
     try:
         groups = re.compile(pattern or "()").groups
     except re.error as error:
@@ -102,9 +103,9 @@ def _assign(lists: Mapping, labeled: int | None, validation: int | None, group_o
         pool, first = lists["train"], None
     held_out = lists.get("validation", lists.get("val", []))
     if validation is not None:
-        pool, held_out = _split_groups(pool, validation, group_of, f"{path}: validation={validation}", from_end=True)
+        pool, held_out = split_groups(pool, validation, group_of, f"{path}: validation={validation}", from_end=True)
     if labeled is not None:
-        first, rest = _split_groups(pool, labeled, group_of, f"{path}: labeled={labeled}")
+        first, rest = split_groups(pool, labeled, group_of, f"{path}: labeled={labeled}")
     elif first is None:
         raise InputError(f"{path}: it has a list 'train' but none 'labeled': say how many are labeled (labeled=N)")
     else:
@@ -115,7 +116,7 @@ def _assign(lists: Mapping, labeled: int | None, validation: int | None, group_o
     return {"labeled": first, "unlabeled": rest, "validation": held_out, "test": lists.get("test", [])}
 
 
-def _split_groups(
+def split_groups(
     cases: Sequence[str], count: int, group_of, where: str, from_end: bool = False
 ) -> tuple[list[str], list[str]]:
     """Split after the first ``count`` groups, or before the last ``count``."""
@@ -126,7 +127,7 @@ def _split_groups(
     return [c for c in cases if group_of(c) in chosen], [c for c in cases if group_of(c) not in chosen]
 
 
-def _check_disjoint(roles: Mapping[str, list[str]], group_of, path: Path) -> None:
+def check_disjoint(roles: Mapping[str, list[str]], group_of, path: Path) -> None:
     """A case belongs to one list; a patient's cases may be labeled and unlabeled, but not on both sides of a split."""
     side = {"labeled": "training", "unlabeled": "training"}
     for name_of, list_of in ((str, lambda role: role), (group_of, lambda role: side.get(role, role))):

@@ -1,0 +1,125 @@
+"""Roles of the cases of a data set with several domains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from monai.utils import ensure_tuple
+
+from ..errors import InputError, require_choice, require_file
+from .datalist import ROLES, check_disjoint, grouping, split_groups
+from .layouts import LAYOUTS, Case
+
+OTHERS = ("unlabeled", "test")
+
+
+def load_domains(
+    dataset_dir: str | Path,
+    layout: str,
+    labeled_domain: str | None = None,
+    labeled: int | None = None,
+    validation: int | None = None,
+    group: str | None = None,
+    by_patient: bool | None = None,
+    others: str = "unlabeled",
+) -> dict[str, list[Case]]:
+    """Read and check the case lists of a multi-domain data set, in the form of ``load_datalist``.
+
+    Labeled are the first cases of one domain's training list, which is sorted by file name where the layout has no
+    list of its own. Unlabeled are its other training cases and, by ``others``, those of all other domains.
+
+    Args:
+        dataset_dir: the folder.
+        layout: one of ``LAYOUTS``.
+        labeled_domain: the domain of the labeled cases; may be left out where there is only one.
+        labeled: how many images, or patients, are labeled; ``None`` for the whole training list of the domain.
+        validation: hold out the last so many images, or patients, of *each* domain's training list; ``None`` takes
+            the validation list of the layout, if it has one.
+        group: regular expression whose first group, found in the case's path inside the folder, names the patient
+            within a domain. Replaces the patients that the layout knows of.
+        by_patient: counts are of patients; ``None``: wherever all patients are known.
+        others: the other domains are ``unlabeled`` (their training cases are, and their test cases are tested: mixed
+            domains), or are ``test`` with all their cases (unseen domains).
+
+    Returns:
+        For each of labeled, unlabeled, validation and test the cases as ``{"case", "image", "domain"[, "label"]
+        [, "patient"]}``. ``label`` is a path or a list of paths. Unlabeled cases carry none, whether a file exists.
+
+    Raises:
+        InputError: naming file, option and expectation, for a missing folder, list, image or mask file, an unknown
+            domain, too few cases, an empty labeled list, or a case (patient) on two sides.
+    """
+    root = Path(dataset_dir)
+    if not root.is_dir():
+        raise InputError(f"{root}: no such data folder (dataset_dir)")
+    if layout not in LAYOUTS:
+        raise InputError(f"layout={layout!r}: expected one of {', '.join(LAYOUTS)}")
+    require_choice(others=(others, OTHERS))
+    cases = _name_patients(list(LAYOUTS[layout](root)), group)
+    domain = _labeled_domain(cases, labeled_domain, root, layout)
+    by_name = {case["case"]: case for case in cases}
+    if len(by_name) < len(cases):
+        names = [case["case"] for case in cases]
+        raise InputError(f"{root}: {next(n for n in names if names.count(n) > 1)} is listed twice")
+    if by_patient is None:
+        by_patient = all("patient" in case for case in cases)
+    roles = _assign(cases, domain, labeled, validation, _unit(by_name, by_patient), others)
+    check_disjoint(roles, lambda name: by_name[name].get("patient", name), root)
+    return {role: [_locate(by_name[name], role != "unlabeled") for name in roles[role]] for role in ROLES}
+
+
+def _name_patients(cases: list[Case], group: str | None) -> list[Case]:
+    if group is None:
+        return cases
+    patient_of = grouping(group)
+    return [{**case, "patient": f"{case['domain']}/{patient_of(case['case'])}"} for case in cases]
+
+
+def _unit(by_name: dict[str, Case], by_patient: bool) -> Callable[[str], str]:
+    """Function from a case's name to what is counted: its patient or itself."""
+    return lambda name: by_name[name].get("patient", name) if by_patient else name
+
+
+def _labeled_domain(cases: list[Case], chosen: str | None, root: Path, layout: str) -> str:
+    domains = list(dict.fromkeys(case["domain"] for case in cases))
+    if not domains:
+        raise InputError(f"{root}: no images in the layout '{layout}' here (dataset_dir, layout)")
+    if chosen is None and len(domains) == 1:
+        return domains[0]
+    if chosen not in domains:
+        raise InputError(f"labeled_domain={chosen!r}: expected one of {', '.join(domains)} ({root})")
+    return chosen
+
+
+def _assign(cases: list[Case], domain: str, labeled: int | None, validation: int | None, unit_of, others: str) -> dict:
+    roles: dict[str, list[str]] = {role: [] for role in ROLES}
+    for name in dict.fromkeys(case["domain"] for case in cases):
+        lists = {split: [c["case"] for c in cases if c["domain"] == name and c["split"] == split] for split in
+                 ("train", "validation", "test")}  # fmt: skip
+        if name != domain and others == "test":
+            roles["test"] += [case for split in lists.values() for case in split]
+            continue
+        pool, held_out = lists["train"], lists["validation"]
+        if validation is not None:
+            where = f"domain {name}: validation={validation}"
+            pool, held_out = split_groups(pool, validation, unit_of, where, from_end=True)
+        if name == domain and labeled is not None:
+            roles["labeled"], pool = split_groups(pool, labeled, unit_of, f"domain {name}: labeled={labeled}")
+        elif name == domain:
+            roles["labeled"], pool = pool, []
+        roles["unlabeled"] += pool
+        roles["validation"] += held_out
+        roles["test"] += lists["test"]
+    if not roles["labeled"]:
+        raise InputError(f"domain {domain}: the labeled list is empty")
+    return roles
+
+
+def _locate(case: Case, with_label: bool) -> Case:
+    """The case as training and evaluation see it, its files looked up."""
+    require_file(case["image"], f"it is an image of domain {case['domain']}")
+    kept = ("case", "image", "domain", "patient", *(("label",) if with_label else ()))
+    for path in ensure_tuple(case["label"]) if with_label else ():
+        require_file(path, f"it is the mask of {case['case']}")
+    return {key: case[key] for key in kept if key in case}

@@ -1,0 +1,88 @@
+"""Masks as data sets store them, decoded to class indices."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from operator import methodcaller
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import PILReader
+from monai.transforms import LoadImage, MapTransform
+from monai.utils import ensure_tuple
+from torch import Tensor
+
+from ..errors import InputError
+from .h5 import H5Reader
+
+# Stored value, or RGB triple, to class. ``fundus`` follows the published rule, where a rim is anything up to 128.
+ENCODINGS: dict[str, Mapping | None] = {
+    "index": None,
+    "binary": {0: 0, 255: 1},
+    "prostate": {0: 1, 255: 0},
+    "fundus": {0: 1, **dict.fromkeys(range(1, 129), 2), **dict.fromkeys(range(129, 256), 0)},
+    "mnms": {(0, 0, 0): 0, (255, 0, 0): 1, (0, 255, 0): 2, (0, 0, 255): 3},
+    "mscmr": {0: 0, 200: 1, 500: 2, 600: 3},
+}
+
+
+class DecodeMaskd(MapTransform):
+    """Read mask files and decode them to one label map of class indices, ``1, spatial...`` uint8.
+
+    Several masks of one image are united: a voxel takes the highest class among them.
+
+    Args:
+        keys: entries that hold a path or a list of paths.
+        encoding: one of ``ENCODINGS``, or a mapping of stored values (RGB triples for color masks) to classes.
+            ``index`` takes the stored integers as they are.
+        allow_missing_keys: leave cases without a label alone.
+
+    Raises:
+        InputError: naming the file, for a value the encoding does not know and for masks of different sizes.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, encoding: str | Mapping = "index", allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        if isinstance(encoding, str) and encoding not in ENCODINGS:
+            raise InputError(f"mask encoding must be one of {', '.join(ENCODINGS)} or a mapping, got {encoding!r}")
+        self.codes = ENCODINGS[encoding] if isinstance(encoding, str) else dict(encoding)
+        self.color = self.codes is not None and any(isinstance(code, tuple) for code in self.codes)
+        self.load = LoadImage(image_only=True)
+        self.load.register(PILReader(converter=methodcaller("convert", "RGB" if self.color else "L")))
+        self.load.register(H5Reader("label"))
+
+    def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
+        result = dict(data)
+        for key in self.key_iterator(result):
+            result[key] = self.decode([Path(path) for path in ensure_tuple(result[key])])
+        return result
+
+    def decode(self, paths: list[Path]) -> Tensor:
+        """Label map of the masks in these files."""
+        maps = [self.classes_of(path) for path in paths]
+        for path, other in zip(paths, maps):
+            if other.shape != maps[0].shape:
+                raise InputError(f"{path}: mask of size {other.shape}, but {paths[0].name} has {maps[0].shape}")
+        return torch.from_numpy(np.maximum.reduce(maps)).unsqueeze(0)
+
+    def classes_of(self, path: Path) -> np.ndarray:
+        """Class indices of one file."""
+        stored = np.asarray(self.load(path))
+        values, where = np.unique(stored @ _PACKING if self.color else stored, return_inverse=True)
+        known = [_unpack(value) if self.color else value.item() for value in values]
+        codes = {value: value for value in known} if self.codes is None else self.codes
+        wrong = [value for value in known if value not in codes or codes[value] not in range(256)]
+        if wrong:
+            raise InputError(f"{path}: unknown mask values {wrong[:5]}; the encoding knows {list(codes)[:8]}")
+        return np.array([codes[value] for value in known], np.uint8)[where].reshape(stored.shape[: where.ndim])
+
+
+_PACKING = np.array([65536, 256, 1], np.float32)  # exact in float32: below 2 ** 24
+
+
+def _unpack(value: np.floating) -> tuple[int, int, int]:
+    return int(value) >> 16, int(value) >> 8 & 255, int(value) & 255
