@@ -5,6 +5,7 @@ import pytest
 import torch
 from ignite.engine import Engine
 
+from common.errors import InputError
 from common.handlers import CaseMetrics
 
 
@@ -87,3 +88,44 @@ def test_result_is_logged_in_one_line(tmp_path, caplog):
     (message,) = [record.message for record in caplog.records if record.name == "CaseMetrics"]
     assert message.startswith("2 cases: Dice 58.33 %")
     assert "1 empty predictions" in message
+
+
+def evaluate_slices(folder, cases, **options):
+    engine = Engine(lambda engine, batch: [{"pred": c["pred"], "label": c["label"]} for c in batch])
+    CaseMetrics(folder, classes=2, **options).attach(engine)
+    engine.run([[case] for case in cases])
+
+
+def case(name, domain, patient, pred, label):
+    return {
+        "case": name, "domain": domain, "patient": patient, "pred": torch.tensor([[pred]]),
+        "label": torch.tensor([[label]]),
+    }  # fmt: skip
+
+
+SLICES = [
+    case("1", "A", "p", [1, 1, 0], [1, 0, 0]),
+    case("2", "A", "p", [0, 0, 0], [0, 1, 1]),
+    case("3", "B", "p", [0, 1, 0], [0, 1, 0]),
+]
+
+
+def test_domains_are_summarised(tmp_path):
+    evaluate_slices(tmp_path, SLICES, labeled_domain="A")
+    content = summary(tmp_path)
+    assert [row["domain"] for row in rows(tmp_path)] == ["A", "A", "B"]
+    assert content["domains"]["A"]["mean"]["dice"] == pytest.approx(1 / 3)
+    assert content["domain_mean"]["dice"] == pytest.approx((1 / 3 + 1) / 2)
+    assert (content["in_domain"]["dice"], content["out_of_domain"]["dice"]) == (pytest.approx(1 / 3), 1)
+
+
+def test_slices_of_a_patient_make_a_volume(tmp_path):
+    evaluate_slices(tmp_path, SLICES, stacked=True)
+    table = [(r["case"], r["domain"], pytest.approx(float(r["dice"]))) for r in rows(tmp_path)]
+    assert table == [("p", "A", 2 / 5), ("p", "B", 1)]
+
+
+def test_slices_of_different_sizes_make_no_volume(tmp_path):
+    with pytest.raises(InputError, match="patient p: slices of different sizes"):
+        evaluate_slices(tmp_path, [SLICES[0], case("2", "A", "p", [0, 0], [0, 0])], stacked=True)
+    assert list(tmp_path.iterdir()) == []

@@ -3,7 +3,15 @@ import math
 import numpy as np
 import pytest
 
-from common.metrics import METRICS, case_metrics, dice, jaccard, summarise, surface_distances
+from common.metrics import (
+    METRICS,
+    case_metrics,
+    dice,
+    jaccard,
+    summarise,
+    summarise_domains,
+    surface_distances,
+)
 
 SHAPE = (3, 4)
 
@@ -101,3 +109,30 @@ def test_missing_distances_are_left_out_of_averages():
     assert summary["mean"]["hd95"] == pytest.approx(6)
     assert summary["std"]["hd95"] == pytest.approx(np.std([4, 8], ddof=1))
     assert summary["mean"]["dice"] == pytest.approx(0.5)
+
+
+def test_nested_parts_are_unions_of_classes():
+    label, pred = np.array([[0, 1, 2, 2]]), np.array([[1, 1, 2, 0]])
+    cup, disc = case_metrics(pred, label, 3, parts={"cup": [1], "disc": [1, 2]})
+    assert (cup["class"], cup["dice"]) == ("cup", pytest.approx(2 / 3))
+    assert (disc["class"], disc["dice"]) == ("disc", pytest.approx(4 / 6))
+
+
+def test_an_empty_prediction_may_cost_100():
+    label, empty = np.array([[1, 0]]), np.array([[0, 0]])
+    for truth in (label, empty):
+        (row,) = case_metrics(empty, truth, 2, empty_policy="distance_100")
+        assert [row[m] for m in ("dice", "jaccard", "hd95", "asd")] == [0, 0, 100, 100]
+
+
+def test_domains_count_alike_whatever_their_size():
+    def row(case, domain, dice):
+        return {"case": case, "domain": domain, "class": 1, "dice": dice, "jaccard": 0, "hd95": 1, "asd": 1, "empty": 0}
+
+    rows = [row("a", "A", 1.0), row("b", "A", 0.0), row("c", "B", 0.8), row("d", "C", 0.2)]
+    summary = summarise_domains(rows, labeled_domain="A")
+    assert summary["domains"]["A"]["mean"]["dice"] == 0.5 and summary["domains"]["A"]["cases"] == 2
+    assert summary["domain_mean"]["dice"] == pytest.approx(0.5)
+    assert (summary["in_domain"]["dice"], summary["out_of_domain"]["dice"]) == (0.5, 0.5)
+    assert "out_of_domain" not in summarise_domains(rows[:2], labeled_domain="A")
+    assert set(summarise_domains(rows)) == {"domains", "domain_mean"}
