@@ -10,8 +10,6 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
-
 
 @contextmanager
 def frozen_batchnorm_statistics(network: nn.Module) -> Iterator[None]:
@@ -40,10 +38,15 @@ def inactive_dropout(network: nn.Module) -> Iterator[None]:
 
 
 def to_channels_last(data: nn.Module | torch.Tensor) -> nn.Module | torch.Tensor:
-    """Lay out a tensor, or a module's 4-D and 5-D parameters, channels-last (values unchanged, modules in place)."""
+    """Lay out a tensor, or a module's 4-D and 5-D parameters, channels-last (values unchanged, modules in place).
+
+    The strides say so even for a single channel, where both layouts are one in memory: ``contiguous`` leaves those
+    alone, and then the first convolution of a network for grey images, and all of its first level, ran channels-first.
+    """
     if isinstance(data, torch.Tensor):
-        return data.contiguous(memory_format=_CHANNELS_LAST[data.dim()]) if data.dim() in _CHANNELS_LAST else data
+        if data.dim() not in (4, 5):
+            return data
+        return data.movedim(1, -1).clone(memory_format=torch.contiguous_format).movedim(-1, 1)
     for parameter in data.parameters():
-        if parameter.dim() in _CHANNELS_LAST:
-            parameter.data = parameter.data.contiguous(memory_format=_CHANNELS_LAST[parameter.dim()])
+        parameter.data = to_channels_last(parameter.data)
     return data

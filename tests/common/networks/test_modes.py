@@ -111,3 +111,12 @@ def test_module_parameters_become_channels_last_in_place():
     for parameter, same, value in zip(network.parameters(), parameters, values, strict=True):
         assert parameter is same
         assert torch.equal(parameter, value)
+
+
+@pytest.mark.parametrize(("conv", "layout"), [(nn.Conv2d, torch.channels_last), (nn.Conv3d, torch.channels_last_3d)])
+@pytest.mark.parametrize("side", ["weight", "input"])
+def test_the_first_layer_of_a_grey_image_answers_channels_last(conv, layout, side):
+    network, x = conv(1, 8, 3), torch.randn(2, 1, *[6] * (2 if conv is nn.Conv2d else 3))
+    y = to_channels_last(network)(x) if side == "weight" else network(to_channels_last(x))
+    assert y.is_contiguous(memory_format=layout)
+    assert not y.is_contiguous()
