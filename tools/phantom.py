@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from common.data import Phantom, write_phantoms
+from common.data import Phantom, write_phantom_domains, write_phantoms
 
 
 def phantom(
@@ -18,7 +18,13 @@ def phantom(
     validation: int = 2,
     test: int = 8,
     seed: int = 0,
+    domains: int = 0,
 ) -> str:
-    """Write phantom volumes (or, for two extents, images) with labels and splits.json into the folder ``output``."""
+    """Write phantom volumes (or, for two extents, images) with labels and splits.json into the folder ``output``.
+
+    With ``domains``, so many sites of pictures, ``labeled + unlabeled`` training cases each.
+    """
     family = Phantom(tuple(size), classes, difficulty, domain)
+    if domains:
+        return str(write_phantom_domains(output, family, domains, labeled + unlabeled, validation, test, seed))
     return str(write_phantoms(output, family, labeled, unlabeled, validation, test, seed))

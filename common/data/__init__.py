@@ -4,7 +4,7 @@ from .domains import load_domains
 from .h5 import H5Reader
 from .layouts import LAYOUTS
 from .masks import ENCODINGS, DecodeMaskd
-from .phantom import Phantom, write_phantoms
+from .phantom import Phantom, write_phantom_domains, write_phantoms
 from .two_stream import TwoStreamLoader
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "load_datalist",
     "load_domains",
     "require_cases",
+    "write_phantom_domains",
     "write_phantoms",
 ]

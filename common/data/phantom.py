@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nibabel
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
 
@@ -129,4 +130,41 @@ def write_phantoms(
             nibabel.save(nibabel.Nifti1Image(label, affine), folder / "labels" / f"{case}.nii.gz")
         lists[role].append(case)
     (folder / "splits.json").write_text(json.dumps({**lists, "seed": seed}, indent=1) + "\n")
+    return folder
+
+
+def write_phantom_domains(
+    folder: str | Path,
+    phantom: Phantom = Phantom(size=(128, 128)),
+    domains: int = 3,
+    train: int = 12,
+    validation: int = 2,
+    test: int = 4,
+    seed: int = 0,
+) -> Path:
+    """Write 2D phantoms of several domains as PNG, in the layout ``domain_lists`` with masks of class indices.
+
+    The domains ``site_0``, ``site_1``, ... are those of ``Phantom.domain`` and hold different cases.
+
+    Raises:
+        ValueError: for a phantom that is not 2D.
+    """
+    if len(phantom.size) != 2:
+        raise ValueError(f"domains are written as pictures: the size must have two extents, got {phantom.size}")
+    folder, lists = Path(folder), {"train": train, "val": validation, "test": test}
+    splits: dict[str, dict[str, list[str]]] = {name: {} for name in lists}
+    for domain in range(domains):
+        site = f"site_{domain}"
+        for name in ("images", "masks"):
+            (folder / site / name).mkdir(parents=True, exist_ok=True)
+        roles = [name for name, count in lists.items() for _ in range(count)]
+        for number, role in enumerate(roles):
+            image, label = replace(phantom, domain=domain).sample(seed * 10000 + domain * 1000 + number)
+            low, high = np.percentile(image, (0.5, 99.5))
+            grey = (255 * np.clip((image - low) / (high - low), 0, 1)).astype(np.uint8)
+            case = f"phantom_{number:03d}"
+            for name, array in (("images", grey), ("masks", label)):
+                Image.fromarray(array.T).save(folder / site / name / f"{case}.png")  # readers swap the axes back
+            splits[role].setdefault(site, []).append(case)
+    (folder / "splits.json").write_text(json.dumps({**splits, "seed": seed}, indent=1) + "\n")
     return folder

@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 from monai.transforms import Compose, EnsureTyped, LoadImaged
 
-from common.data import CachedDataset, Phantom, load_datalist, write_phantoms
+from common.data import (
+    CachedDataset,
+    DecodeMaskd,
+    Phantom,
+    load_datalist,
+    load_domains,
+    write_phantom_domains,
+    write_phantoms,
+)
 
 SIZES = [(24, 20), (20, 18, 16)]
 
@@ -114,3 +122,21 @@ def test_spacing_is_written(tmp_path, size, spacing):
     folder = write_phantoms(tmp_path, Phantom(size), 1, 0, 0, 0, spacing=spacing)
     image = nibabel.load(folder / "images" / "phantom_000.nii.gz")
     assert image.header.get_zooms() == pytest.approx(spacing)
+
+
+def test_domains_are_pictures_with_masks_that_load(tmp_path):
+    family = Phantom(size=(24, 32), classes=3)
+    root = write_phantom_domains(tmp_path, family, domains=2, train=3, validation=1, test=1, seed=5)
+    roles = load_domains(root, "domain_lists", "site_1", labeled=2)
+    assert [len(cases) for cases in roles.values()] == [2, 4, 2, 2]
+    load = Compose([LoadImaged("image", ensure_channel_first=True), DecodeMaskd("label")])
+    first = CachedDataset(roles["labeled"], load, classes=3)[0]
+    image, label = Phantom(size=(24, 32), classes=3, domain=1).sample(51000)
+    np.testing.assert_array_equal(first["label"][0], label)
+    assert np.corrcoef(first["image"].flatten(), image.flatten())[0, 1] > 0.99
+    assert 0 <= first["image"].min() and first["image"].max() == 255
+
+
+def test_domains_of_volumes_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="two extents"):
+        write_phantom_domains(tmp_path, Phantom())
