@@ -1,12 +1,14 @@
 from .batch import Batch, BatchTransform
-from .box_mask import RandomBoxMask
+from .box_mask import RandomBoxMask, RandomRectangle
 from .copy_paste import CopyPaste, CutMix, paste
+from .intensity import RandomIntensity
 from .mixup import MixUp
 from .noise import clamped_noise
 from .one_of import OneOf
-from .patch import RandomPatch, ResizedSlice
+from .patch import RandomPatch, ResizedSlice, resize_image, resize_nearest
 from .rotate import RandomRotate2D
 from .rotflip import RandomRotFlip
+from .warp import RandomWarp2D
 
 __all__ = [
     "Batch",
@@ -16,10 +18,15 @@ __all__ = [
     "MixUp",
     "OneOf",
     "RandomBoxMask",
+    "RandomIntensity",
     "RandomPatch",
+    "RandomRectangle",
     "RandomRotFlip",
     "RandomRotate2D",
+    "RandomWarp2D",
     "ResizedSlice",
     "clamped_noise",
     "paste",
+    "resize_image",
+    "resize_nearest",
 ]

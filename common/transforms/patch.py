@@ -8,6 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..errors import require_choice
+
+RESAMPLES = ("nearest", "antialias")
+
 
 class RandomPatch:
     """Cut one random patch per case; a case smaller than the patch is padded symmetrically.
@@ -57,17 +61,24 @@ class RandomPatch:
 
 
 class ResizedSlice:
-    """Resize a whole slice to one size by nearest neighbour, image and label alike (ACDC protocol).
+    """Resize a whole slice to one size, labels always by nearest neighbour.
 
     Args:
         size: extents of the result, e.g. ``[256, 256]``.
+        resample: of images: ``nearest`` (ACDC protocol) or ``antialias``, see ``resize_image``.
     """
 
-    def __init__(self, size: Sequence[int]) -> None:
-        self.size = tuple(size)
+    def __init__(self, size: Sequence[int], resample: str = "nearest") -> None:
+        require_choice(resample=(resample, RESAMPLES))
+        self.size, self.resample = tuple(size), resample
 
     def __call__(self, case: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        return {k: resize_nearest(v[None], self.size)[0] for k, v in case.items() if isinstance(v, Tensor)}
+        resamples = {"image": self.resample}
+        return {
+            k: resize_image(v[None], self.size, resamples.get(k, "nearest"))[0]
+            for k, v in case.items()
+            if isinstance(v, Tensor)
+        }
 
 
 def resize_nearest(tensor: Tensor, size: Sequence[int]) -> Tensor:
@@ -75,3 +86,10 @@ def resize_nearest(tensor: Tensor, size: Sequence[int]) -> Tensor:
     if tuple(tensor.shape[2:]) == tuple(size):
         return tensor
     return F.interpolate(tensor.float(), size=tuple(size), mode="nearest-exact").to(tensor.dtype)
+
+
+def resize_image(image: Tensor, size: Sequence[int], resample: str = "antialias") -> Tensor:
+    """Resize images ``B, C, H, W`` to ``size``: ``nearest``, or ``antialias``, linear without aliasing."""
+    if resample == "nearest" or tuple(image.shape[2:]) == tuple(size):
+        return resize_nearest(image, size)
+    return F.interpolate(image, size=tuple(size), mode="bilinear", antialias=True)

@@ -70,3 +70,12 @@ def test_amp_reaches_the_network_and_the_result_stays_float32(amp, dtype):
     result = SliceWiseInferer([4, 4], amp=amp)(torch.randn(1, 1, 4, 4, 2), network)
     assert seen == [dtype]
     assert result.dtype == torch.float32
+
+
+def test_linear_resampling_takes_logits_of_any_size():
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.AvgPool2d(4))
+    image = torch.rand(1, 1, 24, 20)
+    result = SliceWiseInferer([16, 16], resample="antialias")(image, network)
+    small = torch.nn.functional.interpolate(image, size=(16, 16), mode="bilinear", antialias=True)
+    logits = torch.nn.functional.interpolate(network(small), size=(24, 20), mode="bilinear")
+    torch.testing.assert_close(result, logits.softmax(dim=1))

@@ -103,3 +103,13 @@ def test_resizing_down_takes_the_middle_of_each_cell():
 def test_resizing_to_the_same_size_returns_the_tensor_itself():
     image = coordinates(3, 3)[None]
     assert resize_nearest(image, (3, 3)) is image
+
+
+def test_antialiased_images_average_what_they_drop_and_labels_stay_classes():
+    stripes = (torch.arange(8) % 2).float().view(1, 1, 8).expand(1, 8, 8)
+    case = {"image": stripes, "label": stripes.to(torch.uint8)}
+    result = ResizedSlice([4, 4], resample="antialias")(case, torch.Generator())
+    torch.testing.assert_close(result["image"][:, :, 1:-1], torch.full((1, 4, 2), 0.5))
+    assert set(result["label"].unique().tolist()) <= {0, 1}
+    with pytest.raises(ValueError, match="resample must be one of"):
+        ResizedSlice([4, 4], resample="cubic")
