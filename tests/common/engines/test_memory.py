@@ -11,14 +11,14 @@ from common.engines.memory import keep_freed_memory
 {call}
 torch.zeros(1)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(8):
+for _ in range(32):
     torch.ones(16 * 2**20)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
 def faults(call):
-    """Page faults of eight tensors of 64 MiB made and freed one after the other."""
+    """Page faults of 32 tensors of 64 MiB made and freed one after the other."""
     command = [sys.executable, "-c", COUNT_FAULTS.format(call=call)]
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
