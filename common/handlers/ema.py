@@ -14,9 +14,10 @@ class EMAHandler(handlers.EMAHandler):
 
     .. math:: \theta_T \leftarrow a_t \theta_T + (1 - a_t) \theta_S, \qquad a_t = \min(1 - 1/(t + 1), a)
 
-    Ignite's handler with three additions the methods need: the teacher is given (the objective owns it), the decay
-    warms up as in UA-MT, and buffers are averaged or copied by value, where Ignite makes them share storage, so that a
-    teacher in training mode would write into the student's batch-norm statistics.
+    Ignite's handler with what the methods need: the teacher is given (the objective owns it), the decay warms up as in
+    UA-MT, parameters that the student does not train are left alone (a teacher may share them), and buffers are
+    averaged or copied by value, where Ignite makes them share storage, so that a teacher in training mode would write
+    into the student's batch-norm statistics.
 
     At the start of a fresh run the teacher is set to the student, whatever checkpoint was loaded into it before.
 
@@ -26,6 +27,7 @@ class EMAHandler(handlers.EMAHandler):
         decay: a, in (0, 1); 0.99 in the UA-MT family.
         warm_up: use :math:`a_t`; else a from the first iteration.
         buffers: of batch norm: ``copy`` or ``ema`` from the student, or ``own`` (left to the teacher's own passes).
+        first: t at the first iteration; 0 makes the first update a copy of the student.
         name: attribute of ``engine.state`` that shows the current momentum 1 - a_t.
 
     Source: Tarvainen and Valpola, NeurIPS 2017; UA-MT (Yu et al., MICCAI 2019).
@@ -40,11 +42,13 @@ class EMAHandler(handlers.EMAHandler):
         decay: float = 0.99,
         warm_up: bool = True,
         buffers: str = "own",
+        first: int = 1,
         name: str = "ema_momentum",
     ) -> None:
         require_choice(buffers=(buffers, self.BUFFERS))
         super().__init__(student, momentum=1 - decay, handle_buffers="ema_train")
         self.ema_model, self.warm_up, self.buffers, self.name = teacher, warm_up, buffers, name
+        self.first = first
 
     def attach(self, engine: Engine) -> None:  # type: ignore[override]
         engine.add_event_handler(Events.STARTED, self.start)
@@ -57,12 +61,15 @@ class EMAHandler(handlers.EMAHandler):
 
     def _update_ema_model(self, engine: Engine, name: str) -> None:
         if self.warm_up:
-            setattr(engine.state, name, max(self.momentum, 1 / (engine.state.iteration + 1)))
-        super()._update_ema_model(engine, name)
+            setattr(engine.state, name, max(self.momentum, 1 / (engine.state.iteration + self.first)))
+        momentum = getattr(engine.state, name)
+        for teacher, student in zip(self.ema_model.parameters(), self.model.parameters()):
+            if student.requires_grad:
+                teacher.mul_(1 - momentum).add_(student.detach(), alpha=momentum)
         if self.buffers == "own":
             return
         for teacher, student in zip(self.ema_model.buffers(), self.model.buffers()):
             if self.buffers == "ema" and teacher.is_floating_point():
-                teacher.lerp_(student, getattr(engine.state, name))
+                teacher.lerp_(student, momentum)
             else:
                 teacher.copy_(student)

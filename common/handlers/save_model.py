@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -23,10 +24,17 @@ class SaveModel:
         network: what to save.
         path: the file.
         best: save after evaluations that improved the key metric, instead of at the end.
+        export: makes the deployed network of the trained one, e.g. with LoRA merged; ``None``: they are the same.
     """
 
-    def __init__(self, network: nn.Module, path: str | Path, best: bool = False) -> None:
-        self.network, self.path, self.best = network, Path(path), best
+    def __init__(
+        self,
+        network: nn.Module,
+        path: str | Path,
+        best: bool = False,
+        export: Callable[[nn.Module], nn.Module] | None = None,
+    ) -> None:
+        self.network, self.path, self.best, self.export = network, Path(path), best, export
         self.logger = logging.getLogger(type(self).__name__)
 
     def attach(self, engine: Engine) -> None:
@@ -35,7 +43,8 @@ class SaveModel:
     def save(self, engine: Engine) -> None:
         if self.best and engine.state.best_metric_epoch != engine.state.epoch:
             return
-        state = {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
+        network = self.export(self.network) if self.export else self.network
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
         with atomic_path(self.path) as temporary:
             torch.save(state, temporary)
         self.logger.info(f"saved {self.path}")

@@ -152,3 +152,18 @@ def test_teacher_in_training_mode_does_not_write_into_the_students_buffers(buffe
 def test_unknown_buffers_are_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="copy.*'share'"):
         EMAHandler(OneWeight(0.0), OneWeight(0.0), buffers="share")
+
+
+def test_counting_from_zero_makes_the_first_update_a_copy():
+    _, weights, _ = run(OneWeight(2.0), [3.0, 5.0], decay=0.99, first=0)
+    assert weights == pytest.approx([3.0, 4.0])
+
+
+def test_parameters_shared_with_a_frozen_student_stay_what_they_are():
+    student = nn.Sequential(OneWeight(2.0), OneWeight(7.0).requires_grad_(False))
+    teacher = make_teacher(student)
+    assert teacher[1].w is student[1].w and teacher[0].w is not student[0].w
+    engine = Engine(lambda engine, value: student[0].w.data.fill_(value))
+    EMAHandler(student, teacher, decay=0.5, warm_up=False).attach(engine)
+    engine.run([4.0])
+    assert (float(teacher[0].w), float(student[1].w)) == (3.0, 7.0)

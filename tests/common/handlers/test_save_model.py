@@ -82,3 +82,17 @@ def test_channels_last_weights_are_saved_contiguous(tmp_path):
     weight = torch.load(tmp_path / "m.pt", weights_only=True)["weight"]
     assert weight.is_contiguous()
     assert torch.equal(weight, network.weight)
+
+
+def test_what_is_deployed_may_differ_from_what_is_trained(tmp_path):
+    def merged(network):
+        deployed = torch.nn.Linear(1, 1)
+        torch.nn.init.constant_(deployed.weight, 2 * float(network.w))
+        return deployed
+
+    network = LinearObjective(start=3.0)
+    engine = Engine(lambda engine, batch: None)
+    SaveModel(network, tmp_path / "model.pt", export=merged).attach(engine)
+    engine.run([0])
+    state = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert set(state) == {"weight", "bias"} and state["weight"].item() == 6

@@ -58,3 +58,10 @@ def test_ramp_may_start_from_a_minimum():
     assert ramp(0) == pytest.approx(0.75 + 0.25 * math.exp(-5))
     assert ramp(5) == pytest.approx(0.75 + 0.25 * math.exp(-1.25))
     assert ramp(10) == 1
+
+
+def test_a_ramp_in_two_hundred_steps_has_the_values_of_synfoc():
+    ramp = Ramp(1.0, length=60000, quantum=300, start=1)
+    values = [ramp(1 + int(share * 60000)) for share in (0, 0.1, 0.25, 0.5, 0.75)]
+    assert values == pytest.approx([0.0067, 0.0174, 0.0601, 0.2865, 0.7316], abs=1e-4)
+    assert gaussian_rampup(50, 100, exponent=1) == pytest.approx(math.exp(-2.5))
