@@ -5,6 +5,7 @@ from .h5 import H5Reader
 from .layouts import LAYOUTS
 from .masks import ENCODINGS, DecodeMaskd
 from .phantom import Phantom, write_phantom_domains, write_phantoms
+from .ratios import ratio_counts
 from .two_stream import TwoStreamLoader
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "find_images",
     "load_datalist",
     "load_domains",
+    "ratio_counts",
     "require_cases",
     "write_phantom_domains",
     "write_phantoms",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from monai.utils import ensure_tuple
@@ -10,6 +10,7 @@ from monai.utils import ensure_tuple
 from ..errors import InputError, require_choice, require_file
 from .datalist import ROLES, check_disjoint, grouping, split_groups
 from .layouts import LAYOUTS, Case
+from .ratios import ratio_counts
 
 OTHERS = ("unlabeled", "test")
 
@@ -23,6 +24,8 @@ def load_domains(
     group: str | None = None,
     by_patient: bool | None = None,
     others: str = "unlabeled",
+    ratios: Mapping[str, float] | None = None,
+    targets: Sequence[str] | None = None,
 ) -> dict[str, list[Case]]:
     """Read and check the case lists of a multi-domain data set, in the form of ``load_datalist``.
 
@@ -41,6 +44,9 @@ def load_domains(
         by_patient: counts are of patients; ``None``: wherever all patients are known.
         others: the other domains are ``unlabeled`` (their training cases are, and their test cases are tested: mixed
             domains), or are ``test`` with all their cases (unseen domains).
+        ratios: split all images, or patients, of the labeled domain anew and in their order by ``ratio_counts``;
+            ``labeled`` and ``validation`` still replace its numbers. ``None``: the lists of the layout.
+        targets: leave out all other domains but these.
 
     Returns:
         For each of labeled, unlabeled, validation and test the cases as ``{"case", "image", "domain"[, "label"]
@@ -58,13 +64,19 @@ def load_domains(
     require_choice(others=(others, OTHERS))
     cases = _name_patients(list(LAYOUTS[layout](root)), group)
     domain = _labeled_domain(cases, labeled_domain, root, layout)
+    if targets is not None:
+        cases = _only(cases, domain, targets)
     by_name = {case["case"]: case for case in cases}
     if len(by_name) < len(cases):
         names = [case["case"] for case in cases]
         raise InputError(f"{root}: {next(n for n in names if names.count(n) > 1)} is listed twice")
     if by_patient is None:
         by_patient = all("patient" in case for case in cases)
-    roles = _assign(cases, domain, labeled, validation, _unit(by_name, by_patient), others)
+    unit_of = _unit(by_name, by_patient)
+    if ratios is not None:
+        cases, by_ratio = _resplit(cases, domain, ratios, unit_of)
+        labeled = by_ratio if labeled is None else labeled
+    roles = _assign(cases, domain, labeled, validation, unit_of, others)
     check_disjoint(roles, lambda name: by_name[name].get("patient", name), root)
     return {role: [_locate(by_name[name], role != "unlabeled") for name in roles[role]] for role in ROLES}
 
@@ -90,6 +102,26 @@ def _labeled_domain(cases: list[Case], chosen: str | None, root: Path, layout: s
     if chosen not in domains:
         raise InputError(f"labeled_domain={chosen!r}: expected one of {', '.join(domains)} ({root})")
     return chosen
+
+
+def _only(cases: list[Case], domain: str, targets: Sequence[str]) -> list[Case]:
+    domains = {case["domain"] for case in cases}
+    if unknown := [name for name in targets if name not in domains]:
+        raise InputError(f"targets={list(targets)}: {unknown[0]} is none of the domains {', '.join(sorted(domains))}")
+    return [case for case in cases if case["domain"] in {domain, *targets}]
+
+
+def _resplit(
+    cases: list[Case], domain: str, ratios: Mapping[str, float], unit_of: Callable[[str], str]
+) -> tuple[list[Case], int]:
+    """The cases with new splits for those of ``domain``, and how many of its images, or patients, are labeled."""
+    units = list(dict.fromkeys(unit_of(case["case"]) for case in cases if case["domain"] == domain))
+    labeled, unlabeled, validation, test = ratio_counts(len(units), ratios)
+    splits = ["train"] * (labeled + unlabeled) + ["validation"] * validation + ["test"] * test
+    split_of = dict(zip(units, splits))
+    return [
+        {**case, "split": split_of[unit_of(case["case"])]} if case["domain"] == domain else case for case in cases
+    ], labeled
 
 
 def _assign(cases: list[Case], domain: str, labeled: int | None, validation: int | None, unit_of, others: str) -> dict:

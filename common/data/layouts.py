@@ -80,6 +80,23 @@ def acdc_slices(root: Path) -> Iterator[Case]:
             yield make_case(root, path, path, "ACDC", split, patient=patient.group())
 
 
+PATHOLOGIES = ("DCM", "HCM", "MINF", "NOR", "RV")  # of ACDC's patients 1 to 100, twenty each
+
+
+def acdc_groups(root: Path, splits: str = "splits.json") -> Iterator[Case]:
+    """ACDC volumes ``{images,labels}/patient<nnn>_<frame>`` with ``splits.json``; a domain is a group of pathology."""
+    path = Path(require_file(root / splits, "it must list the volumes under 'train' ('val', 'test')"))
+    content = json.loads(path.read_text())
+    for key in [key for key in SPLITS if key in content]:
+        for name in content[key]:
+            patient = re.match(r"patient(\d+)", name)
+            if patient is None or not 1 <= int(patient[1]) <= 20 * len(PATHOLOGIES):
+                raise InputError(f"{path}: {name} does not begin with patient and a number from 1 to 100")
+            domain = PATHOLOGIES[(int(patient[1]) - 1) // 20]
+            image, label = (_with_ending(root / folder / name) for folder in ("images", "labels"))
+            yield make_case(root, image, label, domain, SPLITS[key], patient=patient[0])
+
+
 def mscmr(root: Path) -> Iterator[Case]:
     """MS-CMRSeg: ``{C0,LGE}/{train,test}/<name>.nii*`` with the mask ``<name>_manual.nii*`` beside it."""
     for domain in ("C0", "LGE"):
@@ -122,6 +139,7 @@ LAYOUTS: dict[str, Callable[[Path], Iterator[Case]]] = {
     "busi": busi,
     "domain_lists": domain_lists,
     "acdc_slices": acdc_slices,
+    "acdc_groups": acdc_groups,
     "mscmr": mscmr,
     "manifest": manifest,
 }

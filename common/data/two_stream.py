@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -43,6 +45,7 @@ class TwoStreamLoader:
         augment: ``BatchTransform``s in order.
         epoch_length: batches per epoch.
         seed: of all randomness here; each process of a distributed run adds its rank.
+        supervised_fallback: train on labeled samples alone when there are no unlabeled ones, instead of an error.
 
     Raises:
         InputError: when there is no labeled case, or no unlabeled one though a batch asks for some.
@@ -58,9 +61,15 @@ class TwoStreamLoader:
         augment: Sequence[Callable[[Batch, torch.Generator], Batch]] = (),
         epoch_length: int = 100,
         seed: int = 1337,
+        supervised_fallback: bool = False,
     ) -> None:
         if len(labeled) == 0 or labeled_batch < 1:
             raise InputError("training needs at least one labeled case, in the list and in a batch (labeled_batch)")
+        logger = logging.getLogger(type(self).__name__)
+        logger.info(f"{len(labeled)} labeled and {len(unlabeled)} unlabeled samples")
+        if unlabeled_batch and len(unlabeled) == 0 and supervised_fallback:
+            logger.warning("no unlabeled samples: training on the labeled ones alone")
+            unlabeled_batch = 0
         if unlabeled_batch and len(unlabeled) == 0:
             raise InputError("the unlabeled list is empty: give unlabeled cases or set unlabeled_batch to 0")
         rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
@@ -80,16 +89,13 @@ class TwoStreamLoader:
 
     def next_batch(self) -> Batch:
         """Draw, cut, stack and augment one batch."""
-        cases = [
-            self.sample(dataset[i], self.generator)
-            for dataset, count, stream in self.streams
-            for i in stream.take(count)
-        ]
+        taken = [(dataset, i) for dataset, count, stream in self.streams for i in stream.take(count)]
+        cases = [self.sample(dataset[i], self.generator) for dataset, i in taken]
         labels = [case["label"] for case in cases[: self.streams[0][1]]]
         batch = Batch(torch.stack([case["image"] for case in cases]), torch.stack(labels))
         for transform in self.augment:
             batch = transform(batch, self.generator)
-        return batch
+        return replace(batch, index=tuple(i for _, i in taken))
 
     def state_dict(self) -> dict:
         """Position of both streams and of the generator."""

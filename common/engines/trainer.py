@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from ignite.engine import Engine, Events
@@ -98,7 +98,7 @@ class SemiSupervisedTrainer(Trainer):
         settings, device, step = self.settings, self.state.device, engine.state.iteration
         batch = batchdata.to(device, non_blocking=True)
         if settings.channels_last:
-            batch = Batch(to_channels_last(batch.image), batch.label)
+            batch = replace(batch, image=to_channels_last(batch.image))
         self.objective.train()
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)

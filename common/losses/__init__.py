@@ -1,6 +1,8 @@
 from .consistency import softmax_mse
 from .dice import SupervisedLoss, dice_linear, dice_squared, dice_squared_multiclass, one_hot
 from .entropy import entropy, kl_divergence
+from .jaccard import jaccard_binary, jaccard_multiclass
+from .mixed import mixed_loss
 from .prototypes import weighted_prototype_distance
 from .ramps import Ramp, gaussian_rampup
 from .reductions import masked_mean
@@ -15,8 +17,11 @@ __all__ = [
     "dice_squared_multiclass",
     "entropy",
     "gaussian_rampup",
+    "jaccard_binary",
+    "jaccard_multiclass",
     "kl_divergence",
     "masked_mean",
+    "mixed_loss",
     "one_hot",
     "softmax_mse",
     "weighted_prototype_distance",

@@ -1,11 +1,13 @@
 from .batch import Batch, BatchTransform
 from .box_mask import RandomBoxMask, RandomRectangle
+from .components import largest_component
 from .copy_paste import CopyPaste, CutMix, paste
 from .intensity import RandomIntensity
 from .mixup import MixUp
 from .noise import clamped_noise
 from .one_of import OneOf
 from .patch import RandomPatch, ResizedSlice, resize_image, resize_nearest
+from .resized_crop import RandomResizedCrop2D, warp_affine, warp_boxes
 from .rotate import RandomRotate2D
 from .rotflip import RandomRotFlip
 from .warp import RandomWarp2D
@@ -21,12 +23,16 @@ __all__ = [
     "RandomIntensity",
     "RandomPatch",
     "RandomRectangle",
+    "RandomResizedCrop2D",
     "RandomRotFlip",
     "RandomRotate2D",
     "RandomWarp2D",
     "ResizedSlice",
     "clamped_noise",
+    "largest_component",
     "paste",
     "resize_image",
     "resize_nearest",
+    "warp_affine",
+    "warp_boxes",
 ]

@@ -16,10 +16,12 @@ class Batch:
     Attributes:
         image: ``B, C, spatial...`` float32, ``B = n_labeled + n_unlabeled``.
         label: ``n_labeled, 1, spatial...`` uint8 class indices.
+        index: place of each sample in its data set, labeled or unlabeled, on the host; the loader sets it.
     """
 
     image: Tensor
     label: Tensor
+    index: tuple[int, ...] = ()
 
     @property
     def labeled(self) -> int:
@@ -27,7 +29,8 @@ class Batch:
         return self.label.shape[0]
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        return Batch(self.image.to(device, non_blocking=non_blocking), self.label.to(device, non_blocking=non_blocking))
+        image, label = (part.to(device, non_blocking=non_blocking) for part in (self.image, self.label))
+        return Batch(image, label, self.index)
 
 
 class BatchTransform(ABC):

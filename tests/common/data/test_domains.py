@@ -199,3 +199,50 @@ def test_a_mask_of_another_size_names_the_file(tmp_path):
     load = Compose([LoadImaged("image", ensure_channel_first=True), DecodeMaskd("label", "binary")])
     with pytest.raises(InputError, match=r"mask/00_00.png: label of shape \(8, 7\) for an image of shape \(8, 6\)"):
         CachedDataset(load_domains(root, "prostate")["labeled"], load)
+
+
+RATIOS = {"labeled": 0.14, "unlabeled": 0.56, "validation": 0.3}
+
+
+def patients(root, counts, slices=3):
+    """A manifest of domains with so many patients of a few slices each, the split column of no use."""
+    return manifest(root, [
+        (f"i/{d}{n}_{z}.png", f"m/{d}{n}_{z}.png", d, n, z, "train") for d, count in counts.items()
+        for n in range(count) for z in range(slices)
+    ])  # fmt: skip
+
+
+def test_ratios_split_the_patients_of_one_domain_in_order(tmp_path):
+    root = patients(tmp_path, {"A": 30, "B": 2, "C": 1})
+    roles = load_domains(root, "manifest", "A", others="test", ratios=RATIOS)
+    found = {role: list(dict.fromkeys(case["patient"] for case in cases)) for role, cases in roles.items()}
+    expected = {"labeled": range(4), "unlabeled": range(4, 21), "validation": range(21, 23), "test": range(23, 30)}
+    assert {role: [p for p in found[role] if p[0] == "A"] for role in found} == {
+        role: [f"A/{n}" for n in numbers] for role, numbers in expected.items()
+    }
+    assert [p for role in found for p in found[role] if p[0] != "A"] == ["B/0", "B/1", "C/0"] == found["test"][-3:]
+    assert len(roles["labeled"]) == 12
+    assert len(load_domains(root, "manifest", "A", labeled=1, others="test", ratios=RATIOS)["unlabeled"]) == 60
+
+
+def test_targets_leave_other_domains_out(tmp_path):
+    root = patients(tmp_path, {"A": 5, "B": 2, "C": 1}, slices=1)
+    roles = load_domains(root, "manifest", "A", others="test", targets=["C"])
+    assert {case["domain"] for case in roles["test"]} == {"C"}
+    with pytest.raises(InputError, match="D is none of the domains A, B, C"):
+        load_domains(root, "manifest", "A", others="test", targets=["D"])
+
+
+def test_acdc_patients_are_grouped_by_pathology(tmp_path):
+    cases = ["patient001_frame01", "patient020_frame12", "patient021_frame01", "patient080_frame01"]
+    touch(tmp_path, *(f"{folder}/{case}.nii.gz" for folder in ("images", "labels") for case in cases))
+    (tmp_path / "splits.json").write_text(json.dumps({"train": cases, "seed": 1}))
+    roles = load_domains(tmp_path, "acdc_groups", "DCM", labeled=1, others="test")
+    assert [(case["domain"], case["patient"]) for case in roles["test"]] == [
+        ("HCM", "patient021"),
+        ("NOR", "patient080"),
+    ]
+    assert names(roles)["unlabeled"] == ["images/patient020_frame12"]
+    (tmp_path / "splits.json").write_text(json.dumps({"train": ["patient101_frame01"]}))
+    with pytest.raises(InputError, match="a number from 1 to 100"):
+        load_domains(tmp_path, "acdc_groups", "DCM")

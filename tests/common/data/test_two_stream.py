@@ -45,6 +45,7 @@ def test_labeled_samples_come_first_and_labels_belong_to_them():
         assert batch.label.shape == (2, 1, 4, 4)
         assert all(number < 100 for number in numbers(batch)[:2])
         assert all(number >= 100 for number in numbers(batch)[2:])
+        assert batch.index == tuple(number % 100 for number in numbers(batch)) == batch.to("cpu").index
         for number, label in zip(numbers(batch), batch.label):
             assert torch.equal(label, source.streams[0][0][number]["label"])
 
@@ -151,3 +152,9 @@ def test_missing_cases_are_input_errors():
         loader(labeled=0)
     with pytest.raises(InputError, match="unlabeled list is empty.*unlabeled_batch"):
         loader(unlabeled=0)
+
+
+def test_without_unlabeled_cases_training_may_fall_back_to_the_labeled_ones(caplog):
+    batch = loader(unlabeled=0, supervised_fallback=True).next_batch()
+    assert len(batch.image) == len(batch.label) == batch.labeled
+    assert "no unlabeled samples: training on the labeled ones alone" in caplog.text

@@ -1,0 +1,60 @@
+"""Supervision of an image that is made up of two."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .dice import one_hot
+
+Weight = float | Tensor
+
+
+def region_dice(p: Tensor, g: Tensor, mask: Tensor, eps: float = 1e-5) -> Tensor:
+    r"""Dice loss inside a mask per sample, averaged over all classes; no squares.
+
+    .. math:: 1 - \frac{1}{K} \sum_k \frac{2 \sum m p_k g_k + \epsilon}{\sum m p_k + \sum m g_k + \epsilon}
+
+    Args:
+        p: probabilities ``B, K, ...``.
+        g: one-hot targets ``B, K, ...``.
+        mask: m in {0, 1}, ``B, 1, ...``.
+        eps: smoothing; an empty mask gives 0.
+
+    Returns:
+        ``B``.
+    """
+    overlap, size = ((mask * x).flatten(2).sum(dim=2) for x in (p * g, p + g))
+    return 1 - ((2 * overlap + eps) / (size + eps)).mean(dim=1)
+
+
+def mixed_loss(
+    logits: Tensor, outside: Tensor, inside: Tensor, box: Tensor, weights: tuple[Weight, Weight] = (1.0, 1.0)
+) -> Tensor:
+    r"""Half the Dice and cross-entropy of an image whose box came from another image, each part by its own label.
+
+    .. math:: \tfrac12 \big[w_A D_M(P, A) + w_B D_{1-M}(P, B) + w_A C_M(P, A) + w_B C_{1-M}(P, B)\big], \qquad
+              C_M = \frac{\sum M \, CE}{\sum M + 10^{-16}}
+
+    with M = 1 outside the box, D as ``region_dice``, averaged over the samples. Labels are constants.
+
+    Args:
+        logits: P, ``B, K, ...``.
+        outside: A, class indices ``B, ...``.
+        inside: B, class indices ``B, ...``.
+        box: boolean, ``B, 1, ...``, set inside the box (1 - M).
+        weights: :math:`w_A` and :math:`w_B`, numbers or one per sample (``B``).
+
+    Source: IERE's published code; BCP (Bai et al., CVPR 2023), equations 6 and 7.
+    """
+    logits = logits.float()
+    p, total = logits.softmax(dim=1), logits.new_zeros(())
+    for label, mask, weight in ((outside, ~box, weights[0]), (inside, box, weights[1])):
+        mask = mask.float()
+        weight = torch.as_tensor(weight, device=p.device, dtype=p.dtype).expand(len(p))
+        dice = (weight * region_dice(p, one_hot(label, p.shape[1]), mask)).mean()
+        entropies = F.cross_entropy(logits, label.long(), reduction="none") * mask.squeeze(1)
+        ce = (weight * entropies.flatten(1).sum(dim=1)).sum() / (mask.sum() + 1e-16)
+        total = total + dice + ce
+    return total / 2
