@@ -7,19 +7,25 @@ import fire
 from common.errors import one_line_errors
 
 from .demo import demo
+from .export import export
+from .package import package
 from .phantom import phantom
 from .report import report
 from .results import record, tables
 from .run import run
+from .verify import verify
 
 if __name__ == "__main__":
     one_line_errors()
     verbs = {
         "demo": demo,
+        "export": export,
+        "package": package,
         "phantom": phantom,
         "record": record,
         "report": report,
         "run": run,
         "tables": tables,
+        "verify": verify,
     }
     fire.Fire(verbs, name="python -m tools")

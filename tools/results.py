@@ -53,7 +53,7 @@ def record(bundle: str, run: str, method: str, configuration: str, hardware: str
         "seconds_per_step": statistics.median(steps),
         "hardware": hardware,
     }
-    entries = [old for old in _read(path) if any(old.get(key) != entry.get(key) for key in KEY)]
+    entries = [old for old in read_record(path) if any(old.get(key) != entry.get(key) for key in KEY)]
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps([*entries, entry], indent=1) + "\n")
     return str(path)
@@ -71,7 +71,7 @@ def tables(check: bool = False) -> list[str]:
         The files that changed, or would.
     """
     root = BUNDLES.parent
-    own = {bundle: _read(bundle / RECORD) for bundle in sorted(BUNDLES.iterdir()) if bundle.is_dir()}
+    own = {bundle: read_record(bundle / RECORD) for bundle in sorted(BUNDLES.iterdir()) if bundle.is_dir()}
     pages = {root / "README.md": [entry for entries in own.values() for entry in entries]}
     pages |= {bundle / "docs" / "README.md": entries for bundle, entries in own.items()}
     changed = []
@@ -106,5 +106,6 @@ def _bundle(name: str) -> Path:
     return BUNDLES / name
 
 
-def _read(path: Path) -> list[dict]:
+def read_record(path: Path) -> list[dict]:
+    """Entries of a record, none where there is no file."""
     return json.loads(path.read_text()) if path.is_file() else []

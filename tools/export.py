@@ -1,0 +1,30 @@
+"""The deployed network of a released bundle in other forms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from common.errors import InputError, require_file
+from common.files import atomic_path
+
+from .release.archive import unpacked
+from .release.isolated import run_isolated
+
+TOLERANCE = 1e-4
+
+
+def export(bundle: str, output: str | None = None) -> str:
+    """Write the network of a released bundle as ONNX; onnxruntime must reproduce its output to 1e-4.
+
+    Args:
+        bundle: folder or archive that ``package`` wrote; TorchScript, ``models/model.ts``, is in it already.
+        output: file to write; ``<bundle>.onnx`` in this folder by default.
+    """
+    with unpacked(Path(bundle)) as folder:
+        require_file(folder / "configs" / "inference.json", "export takes a released bundle: python -m tools package")
+        path = Path(output or f"{folder.name}.onnx").resolve()
+        with atomic_path(path) as temporary:
+            difference = run_isolated("onnx_model", folder, path=str(temporary))["difference"]
+            if not difference <= TOLERANCE:
+                raise InputError(f"{folder.name}: the ONNX output differs by {difference:.1e}, more than {TOLERANCE}")
+    return f"{path}, largest difference {difference:.1e}"

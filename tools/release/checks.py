@@ -1,0 +1,207 @@
+"""What can be said of a bundle from its files alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import jsonschema
+from monai.bundle import ConfigParser
+
+from common.errors import InputError
+
+from ..results import RECORD, TABLE, read_record, table
+from . import archive, figures, metadata, readme, render, vendor
+from .isolated import REPOSITORY
+
+SCHEMAS = Path(__file__).resolve().parents[1] / "schemas"
+REQUIRED = ("LICENSE", "configs/metadata.json", "configs/logging.conf", "docs/README.md", "docs/data_license.txt")
+RELEASED = (
+    "configs/train.json",
+    "configs/inference.json",
+    "configs/evaluate.json",
+    "models/model.pt",
+    "models/model.ts",
+)
+LITTER = re.compile(r"(^|/)(__pycache__|eval|\.[^/]+)(/|$)|\.pyc$")
+PERSONAL = re.compile(rb"/(?:home|Users|root|tmp|mnt|media)/[\w.-]+|[A-Z]:\\\\?Users\\")
+LARGEST_IN_GIT = 25 * 2**20
+LABEL_ONLY = {"allow_missing_keys"}
+
+
+class NotRun(Exception):  # noqa: N818  (no error)
+    """A check that does not apply here, with the reason."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle to judge: its folder, and whether it is a released one or one of the repository."""
+
+    folder: Path
+
+    @property
+    def released(self) -> bool:
+        return (self.folder / archive.SUMS).is_file() or not (self.folder / "configs" / "train.yaml").is_file()
+
+    @property
+    def suffix(self) -> str:
+        return "json" if self.released else "yaml"
+
+    @property
+    def metadata(self) -> dict:
+        return json.loads((self.folder / "configs" / "metadata.json").read_text())
+
+    @property
+    def readme(self) -> str:
+        return (self.folder / "docs" / "README.md").read_text()
+
+    def config(self, name: str) -> dict:
+        return ConfigParser.load_config_file(self.folder / "configs" / f"{name}.{self.suffix}")
+
+    def configs(self) -> list[str]:
+        """Names of all configuration files."""
+        names = {path.stem for path in (self.folder / "configs").glob(f"*.{self.suffix}")}
+        return sorted(names - {"metadata"})
+
+
+def layout(bundle: Bundle) -> str:
+    wanted = (*REQUIRED, *(RELEASED if bundle.released else ()))
+    missing = [name for name in wanted if not (bundle.folder / name).is_file()]
+    if missing:
+        raise InputError(f"missing: {', '.join(missing)}")
+    names = {path.relative_to(bundle.folder).as_posix(): path for path in archive.files_of(bundle.folder)}
+    if bundle.released and (litter := [name for name in names if LITTER.search(name)]):
+        raise InputError(f"does not belong in a release: {', '.join(litter[:3])}")
+    large = [n for n, path in names.items() if not n.startswith("models/") and path.stat().st_size > LARGEST_IN_GIT]
+    if large:
+        raise InputError(f"more than 25 MB: {', '.join(large)}")
+    return f"{len(names)} files"
+
+
+def sums(bundle: Bundle) -> str:
+    if not bundle.released:
+        raise NotRun("not a release")
+    changed = archive.changed_files(bundle.folder)
+    if changed:
+        raise InputError(f"changed since packaging: {', '.join(changed[:3])} ({len(changed)} in all)")
+    return "all files as packaged"
+
+
+def version(bundle: Bundle) -> str:
+    return metadata.check_version(bundle.metadata, "metadata.json")
+
+
+def schema(bundle: Bundle) -> str:
+    name = bundle.metadata.get("schema", "").rpartition("/")[2]
+    if not (SCHEMAS / name).is_file():
+        raise InputError(f"metadata.json: no copy of the schema {name!r}")
+    try:
+        jsonschema.validate(bundle.metadata, json.loads((SCHEMAS / name).read_text()))
+    except jsonschema.ValidationError as error:
+        raise InputError(f"metadata.json: {error.json_path}: {error.message}") from error
+    return name
+
+
+def packages(bundle: Bundle) -> str:
+    targets = [t for name in bundle.configs() for t in render.targets(bundle.config(name))]
+    files = sorted(path for path in bundle.folder.rglob("*.py"))
+    imported = vendor.libraries(files, bundle.folder)
+    if not bundle.released:
+        shared = {name for path in files for name in vendor.imports_of(path, bundle.folder)} | set(targets)
+        reached = vendor.reached((name for name in shared if name.startswith("common.")), REPOSITORY)
+        imported = {name for name in imported if not name.startswith("common.")}
+        imported |= vendor.libraries(reached, REPOSITORY)
+    needed = metadata.required_packages(imported, targets)
+    pinned = metadata.pins(bundle.metadata, needed, "metadata.json")
+    idle = sorted(set(bundle.metadata["required_packages_version"]) - set(pinned))
+    if idle:
+        raise InputError(f"metadata.json: nothing imports {', '.join(idle)}")
+    return ", ".join(pinned)
+
+
+def personal_paths(bundle: Bundle) -> str:
+    for path in archive.files_of(bundle.folder):
+        name = path.relative_to(bundle.folder).as_posix()
+        if LITTER.search(name) or (not bundle.released and name.startswith("models/")):
+            continue
+        if found := PERSONAL.search(path.read_bytes()):
+            raise InputError(f"{name}: {found[0].decode()}")
+    return ""
+
+
+def preprocessing(bundle: Bundle) -> str:
+    """Training and inference do the same to the image, up to what concerns labels."""
+    chains = {}
+    for name, key in (("train", "train#preprocessing"), ("inference", "preprocessing")):
+        parser = ConfigParser(bundle.config(name))
+        parser.parse()
+        transforms = parser[f"{key}#transforms"]
+        chains[name] = [text for i in range(len(transforms)) if (text := _of_image(parser, f"{key}#transforms#{i}"))]
+    for train, inference in zip(chains["train"], chains["inference"]):
+        if train != inference:
+            raise InputError(f"training: {train}; inference: {inference}")
+    if len(chains["train"]) != len(chains["inference"]):
+        raise InputError(f"{len(chains['train'])} transforms in training, {len(chains['inference'])} at inference")
+    return ", ".join(text.partition(" ")[0] for text in chains["train"])
+
+
+def _of_image(parser: ConfigParser, id: str) -> str | None:
+    """Name and arguments of a transform as they concern the image; none for a loader, a disabled one, one of labels."""
+    raw = parser[id]
+    if raw["_target_"].rpartition(".")[2].startswith("Load"):
+        return None  # inference reads more formats than training
+    if parser.get_parsed_content(f"{id}#_disabled_") if "_disabled_" in raw else False:
+        return None
+    keys = raw["keys"] if isinstance(raw["keys"], list) else [raw["keys"]]
+    if "image" not in keys:
+        return None
+    arguments = {}
+    for name in sorted(set(raw) - LABEL_ONLY):
+        if name.startswith("_") or name == "keys":
+            continue
+        value = parser.get_parsed_content(f"{id}#{name}")
+        per_key = isinstance(value, list) and len(keys) > 1 and len(value) == len(keys)
+        arguments[name] = value[keys.index("image")] if per_key else value
+    return f"{raw['_target_']} {arguments}"
+
+
+def sections(bundle: Bundle) -> str:
+    missing = readme.missing_sections(bundle.readme)
+    if missing:
+        raise InputError(f"docs/README.md lacks: {', '.join(missing)}")
+    return ""
+
+
+def commands(bundle: Bundle) -> str:
+    found = list(readme.commands(bundle.readme))
+    for words in found:
+        readme.check_command(words, bundle.folder)
+    return f"{len(found)} commands"
+
+
+def stated_results(bundle: Bundle) -> str:
+    record = read_record(bundle.folder / RECORD)
+    for mark in TABLE.finditer(bundle.readme):
+        if mark[0] != mark[1] + table(record, mark[2]) + mark[3]:
+            raise InputError(f"docs/README.md: the table of {mark[2]} is not that of {RECORD}")
+    contradiction = figures.disagreement(bundle.readme, bundle.metadata, record) if bundle.released else None
+    if contradiction:
+        raise InputError(contradiction)
+    return f"{len(record)} records"
+
+
+STATIC: Mapping[str, Callable[[Bundle], str]] = {
+    "files": layout,
+    "sums": sums,
+    "version and changelog": version,
+    "schema": schema,
+    "declared = imported packages": packages,
+    "no personal paths": personal_paths,
+    "preprocessing agrees": preprocessing,
+    "README sections": sections,
+    "README commands": commands,
+    "README = metadata = results": stated_results,
+}

@@ -1,0 +1,163 @@
+"""Script, run isolated: does a bundle do what the model zoo, MONAI Label and its user will ask of it?"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import torch
+from monai.bundle import ConfigWorkflow, ckpt_export, verify_net_in_out
+from monai.data import load_net_with_metadata
+
+LAST_WORDS = 160  # characters of an unexplained error
+ONE_PROCESS = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
+
+
+class Probe:
+    """The steps, by name; each returns a remark or raises.
+
+    Args:
+        bundle: its folder.
+        request: ``suffix`` of the configuration files, ``layers`` (files below each override file), ``train`` and
+            ``infer`` (options of a tiny run), ``image`` to segment.
+    """
+
+    def __init__(self, bundle: Path, request: dict) -> None:
+        self.bundle, self.request, self.out = bundle, request, Path(tempfile.mkdtemp(dir="."))
+        self.weights = bundle / "models" / "model.pt"
+
+    def steps(self) -> dict[str, Callable[[], str]]:
+        found = {"properties: train": lambda: self.properties("train"), "training step": self.training}
+        found["properties: inference"] = lambda: self.properties("inference")
+        found["network in and out"] = self.network
+        if self.weights.is_file():
+            found |= {"inference": self.inference, "ckpt_export": self.export}
+        if (self.bundle / "models" / "model.ts").is_file():
+            found["model.ts"] = self.torchscript
+        return found | {
+            f"override: {layer}": lambda layer=layer: self.override(layer) for layer in self.request["layers"]
+        }
+
+    def workflow(self, *names: str, **options: object) -> ConfigWorkflow:
+        """The initialised workflow of some configuration files, with a tiny run's options."""
+        configs = self.bundle / "configs"
+        kind = "infer" if names[0] == "inference" else "train"
+        workflow = ConfigWorkflow(
+            config_file=[str(configs / f"{name}.{self.request['suffix']}") for name in names],
+            meta_file=str(configs / "metadata.json"),
+            logging_file=str(configs / "logging.conf"),
+            workflow_type=kind,
+            **{"bundle_root": str(self.bundle), **self.request[kind], **options},
+        )
+        logging.disable(logging.INFO)
+        workflow.initialize()
+        return workflow
+
+    def properties(self, name: str) -> str:
+        missing = self.workflow(name).check_properties()
+        if missing:
+            raise ValueError(f"missing or unreferenced: {missing}")
+        return ""
+
+    def training(self) -> str:
+        folder = str(self.out / "train")
+        workflow = self.workflow("train", output_dir=folder, ckpt_dir=folder)
+        workflow.run()
+        workflow.finalize()
+        state = torch.load(Path(folder) / "model.pt", weights_only=True)
+        return f"saved {len(state)} tensors"
+
+    def inference(self) -> str:
+        image, folder = Path(self.request["image"]), self.out / "predictions"
+        workflow = self.workflow("inference", inputs=[str(image)], output_dir=str(folder))
+        workflow.run()
+        workflow.finalize()
+        (path,) = folder.rglob("*.*")
+        if path.name.endswith(".nii.gz") and image.name.endswith(".nii.gz"):
+            source, result = nibabel.load(image), nibabel.load(path)
+            if result.shape != source.shape or not np.allclose(result.affine, source.affine, atol=1e-5):
+                raise ValueError("the prediction has another geometry than the image")
+        return f"wrote {path.name}"
+
+    def network(self) -> str:
+        verify_net_in_out(
+            net_id="network_def", meta_file=self.meta_file, config_file=self.inference_file, device="cpu", **self.root
+        )
+        return ""
+
+    def export(self) -> str:
+        path = str(self.out / "verify_model.ts")
+        ckpt_export(
+            net_id="network_def", filepath=path, ckpt_file=str(self.weights), meta_file=self.meta_file,
+            config_file=self.inference_file, **self.root,
+        )  # fmt: skip
+        torch.jit.load(path)
+        return "script"
+
+    def torchscript(self) -> str:
+        names = ("inference.json",)
+        module, meta, extra = load_net_with_metadata(str(self.bundle / "models" / "model.ts"), more_extra_files=names)
+        if meta != json.loads(Path(self.meta_file).read_text()):
+            raise ValueError("its metadata.json is not the bundle's")
+        if json.loads(extra["inference.json"]) != json.loads(Path(self.inference_file).read_text()):
+            raise ValueError("its inference.json is not the bundle's")
+        state = torch.load(self.weights, weights_only=True)
+        different = [name for name, tensor in module.state_dict().items() if not torch.equal(tensor, state[name])]
+        if different:
+            raise ValueError(f"its weights are not those of model.pt: {different[0]}")
+        return "weights of model.pt; metadata and inference configuration inside"
+
+    def override(self, layer: str) -> str:
+        below = self.request["layers"][layer]
+        if layer == "multi_gpu_train":
+            os.environ |= {**ONE_PROCESS, "MASTER_PORT": "0"}
+        workflow = self.workflow(*below, layer, output_dir=str(self.out), ckpt_dir=str(self.out))
+        try:
+            for part in ("evaluator",) if below[0] == "inference" else ("train#trainer", "validate#evaluator"):
+                workflow.parser.get_parsed_content(part)
+        finally:
+            workflow.finalize()
+        return f"on {' + '.join(below)}"
+
+    @property
+    def meta_file(self) -> str:
+        return str(self.bundle / "configs" / "metadata.json")
+
+    @property
+    def inference_file(self) -> str:
+        return str(self.bundle / "configs" / f"inference.{self.request['suffix']}")
+
+    @property
+    def root(self) -> dict[str, str]:
+        return {"bundle_root": str(self.bundle)}
+
+
+def last_words(error: BaseException | None) -> str:
+    """The deepest message in the chain of causes, on one line."""
+    words = ""
+    while error is not None:
+        words = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        error = error.__cause__ or error.__context__
+    return words if len(words) <= LAST_WORDS else words[: LAST_WORDS - 4] + " ..."
+
+
+def main(bundle: Path, request: dict) -> dict[str, list]:
+    answers = {}
+    for name, step in Probe(bundle, request).steps().items():
+        try:
+            answers[name] = [True, step()]
+        except Exception as error:  # the next step may still tell something
+            answers[name] = [False, last_words(error)]
+    return answers
+
+
+if __name__ == "__main__":
+    found = main(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    sys.stdout.write(json.dumps(found) + "\n")

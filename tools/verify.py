@@ -1,0 +1,113 @@
+"""Everything the model zoo's checks ask of a bundle, and what they forget to ask."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from monai.bundle import ConfigParser
+
+from common.data import Phantom, write_phantoms
+from common.errors import InputError
+
+from .release.archive import unpacked
+from .release.checks import STATIC, Bundle, NotRun
+from .release.isolated import run_isolated
+from .run import BUNDLES
+
+NEEDS_DEVICE = ("inference_trt",)
+BELOW = re.compile(r"on top of (\w+)\.ya?ml")
+TINY = {
+    "iterations": 1, "epoch_length": 1, "val_interval": 5, "labeled": 2, "validation": None, "group": None,
+    "labeled_batch": 2, "unlabeled_batch": 2, "amp": False, "progress": False, "device": "cpu",
+}  # fmt: skip
+Line = tuple[str, str, str]
+
+
+def verify(bundle: str) -> None:
+    """Judge a bundle by name, its folder or a released archive; print a table, exit with 1 if a check failed."""
+    path = BUNDLES / bundle if (BUNDLES / bundle).is_dir() else Path(bundle)
+    failed = 0
+    with unpacked(path) as folder:
+        for check, verdict, remark in verdicts(Bundle(folder)):
+            failed += verdict == "FAILED"
+            sys.stdout.write(f"{check:32} {verdict:8} {remark}".rstrip() + "\n")
+            sys.stdout.flush()
+    sys.stdout.write(f"{path.name}: {f'{failed} checks failed' if failed else 'every check that was run passed'}\n")
+    if failed:
+        raise SystemExit(1)
+
+
+def verdicts(bundle: Bundle) -> Iterator[Line]:
+    """Name, verdict (ok, FAILED, not run) and remark of every check."""
+    readable = True
+    for name, check in STATIC.items():
+        try:
+            yield name, "ok", check(bundle)
+        except NotRun as reason:
+            yield name, "not run", str(reason)
+        except (InputError, OSError, ValueError, KeyError) as error:
+            yield name, "FAILED", " ".join(str(error).split())
+            readable = readable and name != "files"
+    if readable:
+        yield from dynamic(bundle)
+
+
+def dynamic(bundle: Bundle) -> Iterator[Line]:
+    """Checks that run the bundle, in another process, from another directory, a release without the repository."""
+    with TemporaryDirectory() as folder:
+        data = write_phantoms(folder, _phantom(bundle), labeled=2, unlabeled=2, validation=1, test=0)
+        request = {
+            "suffix": bundle.suffix,
+            "layers": {name: below(bundle, name) for name in overrides(bundle)},
+            "train": tiny(bundle, "train") | {"dataset_dir": str(data)},
+            "infer": tiny(bundle, "inference") | {"dataset_dir": str(data)},
+            "image": str(next((data / "images").glob("*.nii.gz"))),
+        }
+        try:
+            answers = run_isolated("probe", bundle.folder, bundle.released, **request)
+        except InputError as error:
+            answers = {"runs": [False, str(error)]}
+    for name, (passed, remark) in answers.items():
+        yield name, "ok" if passed else "FAILED", remark
+    if not (bundle.folder / "models" / "model.pt").is_file():
+        yield "inference", "not run", "no models/model.pt"
+    for name in NEEDS_DEVICE:
+        if name in bundle.configs():
+            yield f"override: {name}", "not run", "needs a CUDA device and torch_tensorrt"
+
+
+def overrides(bundle: Bundle) -> list[str]:
+    """Override files, those last that need a process group."""
+    names = [name for name in bundle.configs() if name not in ("train", "inference", *NEEDS_DEVICE)]
+    return sorted(names, key=lambda name: (name == "multi_gpu_train", name))
+
+
+def below(bundle: Bundle, layer: str) -> list[str]:
+    """Configuration files that a layer goes on top of: training, and what its first comment says."""
+    text = (bundle.folder / "configs" / f"{layer}.{bundle.suffix}").read_text()
+    comment = " ".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
+    named = [name for name in BELOW.findall(comment) if name in bundle.configs()]
+    return list(dict.fromkeys(["train", *named]))
+
+
+def tiny(bundle: Bundle, name: str) -> dict[str, object]:
+    """Options of a run of seconds, those among them that the configuration has."""
+    config, small = bundle.config(name), smallest_patch(bundle)
+    sizes = {"patch_size": small, "stride": small, "test_stride": small}
+    return {key: value for key, value in {**TINY, **sizes}.items() if key in config}
+
+
+def smallest_patch(bundle: Bundle) -> list[int]:
+    """Extents of a small patch that the metadata allow."""
+    extents = bundle.metadata["network_data_format"]["inputs"]["image"]["spatial_shape"]
+    n = 1 if len(extents) == 3 else 2
+    return [extent if isinstance(extent, int) else n * int(extent.removesuffix("*n")) for extent in extents]
+
+
+def _phantom(bundle: Bundle) -> Phantom:
+    config = ConfigParser.load_config_files(bundle.config("train"))
+    return Phantom(size=(24, 24, 16), classes=config.get("num_classes", 2))
