@@ -1,0 +1,76 @@
+"""Own data in all forms: DICOM series, channels in files, masks of 0 and 255, color pictures, missing labels."""
+
+import json
+
+import nibabel
+import numpy as np
+import pytest
+
+from common.data import load_datalist
+from common.errors import InputError
+from tests.tools import archives
+from tools.prepare import prepare
+
+
+def test_dicom_and_files_side_by_side_with_fewer_labels(tmp_path, capsys):
+    source = tmp_path / "in"
+    image, label = archives.volume(1, low=-100, high=200)
+    archives.write_series(image, source / "images" / "scan_a", (0.7, 0.7, 2.0))
+    archives.write(label, source / "labels" / "scan_a.nrrd", spacing=(0.7, 0.7, 2.0), origin=(-10.0, -20.0, 5.0))
+    archives.write(image.astype(np.float32), source / "images" / "scan_b.mha", spacing=(0.7, 0.7, 2.0))
+    archives.write(label, source / "labels" / "lonely.nii.gz")
+    with pytest.raises(InputError, match="1 of 3 cases failed"):
+        prepare("folder", str(source), str(tmp_path / "out"))
+    assert "lonely.nii.gz: a label without its image" in capsys.readouterr().out
+    cases = load_datalist(tmp_path / "out")
+    assert [case["case"] for case in cases["labeled"]] == ["scan_a"]
+    assert [case["case"] for case in cases["unlabeled"]] == ["scan_b"] and "label" not in cases["unlabeled"][0]
+    stored, mask = (nibabel.load(cases["labeled"][0][key]) for key in ("image", "label"))
+    np.testing.assert_array_equal(stored.get_fdata(), image.round())
+    np.testing.assert_array_equal(mask.get_fdata(), label)
+    np.testing.assert_allclose(stored.affine, mask.affine, atol=1e-5)
+    np.testing.assert_allclose(stored.affine[:3, 3], (10, 20, 5), atol=1e-4)
+
+
+def test_channels_in_files_become_one_image(tmp_path):
+    image, label = archives.volume(1)
+    for n in range(3):
+        archives.write((image * (n + 1)).astype(np.float32), tmp_path / "in" / "images" / f"case_{n:04d}.nii.gz")
+    archives.write(label, tmp_path / "in" / "labels" / "case.nii.gz")
+    prepare("folder", str(tmp_path / "in"), str(tmp_path / "out"))
+    stored = nibabel.load(tmp_path / "out" / "images" / "case.nii.gz")
+    assert stored.shape == (*image.shape, 3)
+    np.testing.assert_allclose(stored.get_fdata()[..., 2], 3 * image, rtol=1e-6)
+
+
+def test_masks_of_0_and_255_and_drawn_test_patients(tmp_path):
+    for n in range(8):
+        archives.picture(tmp_path / "in" / "pictures" / f"p{n // 2}_{n % 2}.png", n, color=n == 0)
+        if n != 7:
+            mask = np.zeros((20, 16), np.uint8)
+            mask[4:9, 3:7] = 255
+            archives.picture(tmp_path / "in" / "masks" / f"p{n // 2}_{n % 2}.png", 0, values=mask)
+    options = {"images": "pictures", "labels": "masks", "group": r"^(p\d)", "test": 0.25, "seed": 0}
+    prepare("folder", str(tmp_path / "in"), str(tmp_path / "out"), **options)
+    entry = json.loads((tmp_path / "out" / "manifest.json").read_text())["cases"]["p0_0"]["images"][0]
+    assert entry["label_values"] == {"255": 1}
+    splits = json.loads((tmp_path / "out" / "splits.json").read_text())
+    patients = {key: {name[:2] for name in splits.get(key, ())} for key in ("train", "labeled", "unlabeled", "test")}
+    assert len(patients["test"]) == 1 and not patients["test"] & (patients["train"] | patients["labeled"])
+
+
+@pytest.mark.parametrize("kind", ["smooth", "size"])
+def test_a_label_that_is_none_is_named(tmp_path, capsys, kind):
+    image, label = archives.volume(1)
+    for name in ("good", "bad"):
+        archives.write(image.astype(np.float32), tmp_path / "in" / "images" / f"{name}.nii.gz")
+        archives.write(label, tmp_path / "in" / "labels" / f"{name}.nii.gz")
+    wrong = label + 0.5 if kind == "smooth" else label[1:]
+    archives.write(wrong.astype(np.float32), tmp_path / "in" / "labels" / "bad.nii.gz")
+    with pytest.raises(InputError, match="1 of 2 cases failed"):
+        prepare("folder", str(tmp_path / "in"), str(tmp_path / "out"))
+    expected = {"smooth": "no label map", "size": "label of size (23, 20, 12) for an image of size (24, 20, 12)"}
+    assert (
+        f"FAILED bad: {tmp_path}/in/labels/bad.nii.gz: " in (text := capsys.readouterr().out) and expected[kind] in text
+    )
+    assert [path.name for path in (tmp_path / "out" / "images").iterdir()] == ["good.nii.gz"]

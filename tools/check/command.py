@@ -1,0 +1,119 @@
+"""``python -m tools check``: find what is wrong with a data set before a GPU does."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from common.errors import InputError
+from common.files import atomic_path
+
+from ..cases import Listing, list_cases
+from ..duplicates import Signature, grid_step, patient_of
+from .compare import check_copies, check_intensities, check_labels, check_sides, check_spacings
+from .inspect import Facts, Finding, header, inspect
+from .sheet import contact_sheet
+
+NAMED = 3  # cases named in a line of the overview; all are in check.json
+
+
+def check(
+    folder: str,
+    images: str = "images",
+    labels: str | None = None,
+    classes: int | None = None,
+    group: str | None = None,
+    output: str = "check",
+    strict: bool = False,
+    workers: int | None = None,
+) -> None:
+    """Examine every case of a data set: ``check data/la2018``; writes ``check.json`` and ``contact_sheet.png``.
+
+    Errors are unreadable files, geometry of a label unlike its image's, label values that are no class numbers, NaN,
+    constant images, a patient or an identical image in training and test. Warnings are odd spacings and intensities,
+    empty labels, absent classes, and images (nearly) identical to others. The exit code is 1 where there are errors.
+
+    Args:
+        folder: images/ and labels/ with or without splits.json, several domains with such folders, or a JSON list.
+        images: name of the folder of images.
+        labels: name of the folder of labels; labels or masks by default.
+        classes: number of classes, background included; by default as many as there are values.
+        group: regular expression whose first group is the patient; splits.json may bring its own.
+        output: folder of the report.
+        strict: warnings count as errors.
+        workers: cases read at the same time; all cores by default.
+    """
+    started = time.perf_counter()
+    listing = list_cases(folder, images, labels)
+    facts, signatures = examine(listing, workers)
+    patient = patient_of(group or (listing.lists or {}).get("group"))
+    check_labels(facts, classes)
+    check_spacings(facts)
+    check_intensities(facts)
+    check_sides(facts, patient)
+    pairs = check_copies(facts, signatures, patient)
+    for name, reason in listing.broken.items():
+        facts.append(Facts(name, "listed", "", findings=[Finding("error", "incomplete", reason)]))
+    target = Path(output)
+    flagged = [f.case for f in facts if f.findings]
+    contact_sheet(listing.items, target / "contact_sheet.png", first=flagged)
+    counts = Counter(finding.level for f in facts for finding in f.findings)
+    content = {"folder": str(folder), "cases": [f.as_json() for f in facts], "pairs": pairs, "findings": dict(counts)}
+    with atomic_path(target / "check.json") as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
+    sys.stdout.write(overview(facts))
+    sys.stdout.write(
+        f"{time.perf_counter() - started:.0f} s; {target / 'check.json'}, {target / 'contact_sheet.png'}\n"
+    )
+    if counts["error"] or (strict and counts["warning"]):
+        raise InputError(f"{folder}: {counts['error']} errors and {counts['warning']} warnings, see above")
+
+
+def examine(listing: Listing, workers: int | None = None) -> tuple[list[Facts], dict[str, Signature]]:
+    """Facts and findings of every case by itself, and the signatures of the images."""
+    with ThreadPoolExecutor(max_workers=workers or os.cpu_count() or 1) as pool:
+        shapes = [shape for shape in pool.map(header, [item.image for item in listing.items]) if shape]
+        step = grid_step(shapes) if shapes else (1,)
+        results = pool.map(lambda item: inspect(item, step), listing.items)
+        facts, signatures = [], {}
+        for found, mark in tqdm(results, total=len(listing.items), desc="checking", disable=None):
+            facts.append(found)
+            if mark is not None:
+                signatures[found.case] = mark
+    return facts, signatures
+
+
+def overview(facts: Sequence[Facts]) -> str:
+    """The data set in a few lines, then a line per kind of finding."""
+    seen = [f for f in facts if f.shape]
+    roles = Counter(f.role for f in seen)
+    lines = [f"{len(seen)} images, {sum(bool(f.volumes) for f in seen)} with a readable label: "
+             + ", ".join(f"{count} {role}" for role, count in roles.items())]  # fmt: skip
+    for name, values in (("extents", [f.shape for f in seen]), ("spacing", [f.spacing for f in seen])):
+        dims = Counter(len(value) for value in values).most_common(1)
+        alike = np.array([value for value in values if len(value) == dims[0][0]]) if dims else np.empty((0, 0))
+        if alike.size:
+            parts = (alike.min(axis=0), np.median(alike, axis=0), alike.max(axis=0))
+            lines.append(f"{name:<10}" + "  ".join(" x ".join(f"{v:g}" for v in part) for part in parts))
+    lines.append("          (least, median, most)")
+    for value in sorted({value for f in seen for value in f.volumes}):
+        unit = "ml" if any(len(f.shape) == 3 for f in seen) else "mm2"
+        sizes = [f.volumes[value] for f in seen if value in f.volumes]
+        lines.append(f"class {value:<4}in {len(sizes)} labels, median {np.median(sizes):.4g} {unit}")
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for case in facts:
+        for f in case.findings:
+            rows.setdefault((f.level, f.kind, f.text), []).append(case.case)
+    for (level, kind, text), cases in sorted(rows.items()):
+        more = f" and {len(cases) - NAMED} more" if len(cases) > NAMED else ""
+        lines.append(f"{level:<9}{kind:<14}{', '.join(cases[:NAMED])}{more}: {text}")
+    return "\n".join([*lines, "" if rows else "nothing found\n"])

@@ -1,0 +1,126 @@
+"""What one image and its label look like, and what is wrong with them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from common.errors import InputError
+
+from ..cases import Item
+from ..duplicates import Signature, signature
+from ..volumes import array, read, same_grid
+
+PERCENTILES = (0.5, 50.0, 99.5)
+MOST_VALUES = 64  # a label map has no more classes than this
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong: an ``error`` would stop or spoil a training, a ``warning`` deserves a look."""
+
+    level: str
+    kind: str
+    text: str
+
+
+@dataclass
+class Facts:
+    """What is known of a case; figures are missing where it cannot be read."""
+
+    case: str
+    role: str
+    image: str
+    shape: list[int] = field(default_factory=list)
+    channels: int = 1
+    spacing: list[float] = field(default_factory=list)
+    orientation: str = ""
+    minimum: float = 0.0
+    maximum: float = 0.0
+    mean: float = 0.0
+    deviation: float = 0.0
+    percentiles: list[float] = field(default_factory=list)
+    label: str | None = None
+    label_voxels: str | None = None
+    volumes: dict[int, float] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    def note(self, level: str, kind: str, text: str) -> None:
+        self.findings.append(Finding(level, kind, text))
+
+    def as_json(self) -> dict:
+        """Plain values, without the label's checksum."""
+        content = asdict(self)
+        del content["label_voxels"]
+        return content
+
+
+def header(path: Path) -> tuple[int, ...] | None:
+    """Spatial extents from a file's header; ``None`` for an unreadable one."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        return None
+    return tuple(reader.GetSize()[:3])
+
+
+def inspect(item: Item, step: tuple[int, ...]) -> tuple[Facts, Signature | None]:
+    """Facts and findings of a case, and the signature of its image."""
+    facts = Facts(item.name, item.role, str(item.image), label=str(item.label) if item.label else None)
+    try:
+        image = read(item.image)
+    except InputError as error:
+        facts.note("error", "unreadable", str(error))
+        return facts, None
+    first = image[(..., 0)] if image.GetDimension() == 4 else image
+    values = array(image)
+    _describe(facts, first, values)
+    if item.label is not None:
+        _describe_label(facts, first, item.label)
+    channel = values[..., 0] if values.ndim > first.GetDimension() else values
+    return facts, signature(channel, step) if np.isfinite(values).all() else None
+
+
+def _describe(facts: Facts, image: sitk.Image, values: np.ndarray) -> None:
+    facts.shape, facts.spacing = list(image.GetSize()), [round(s, 5) for s in image.GetSpacing()]
+    facts.channels = values.shape[-1] if values.ndim > image.GetDimension() else 1
+    if image.GetDimension() == 3:
+        facts.orientation = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(image.GetDirection())
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        facts.note("error", "not finite", f"{np.count_nonzero(~np.isfinite(values))} NaN or infinite voxels")
+        return
+    facts.minimum, facts.maximum = float(values.min()), float(values.max())
+    facts.mean, facts.deviation = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
+    facts.percentiles = [float(p) for p in np.percentile(values, PERCENTILES)]
+    if facts.minimum == facts.maximum:
+        facts.note("error", "constant", f"every voxel is {facts.minimum:g}")
+
+
+def _describe_label(facts: Facts, image: sitk.Image, path: Path) -> None:
+    try:
+        label = read(path)
+    except InputError as error:
+        facts.note("error", "unreadable", str(error))
+        return
+    stored = array(label)
+    if label.GetNumberOfComponentsPerPixel() > 1:
+        facts.note("error", "label values", f"{path.name} is a color picture; prepare turns it into class numbers")
+        return
+    if label.GetSize() != image.GetSize():
+        facts.note("error", "geometry", f"label {list(label.GetSize())} for an image {list(image.GetSize())}")
+    elif not same_grid(image, label, tolerance=0.05):
+        facts.note("error", "geometry", "label and image differ in spacing, origin or direction")
+    values, counts = np.unique(stored, return_counts=True)
+    if not np.isfinite(values).all() or not np.array_equal(values, values.round()) or len(values) > MOST_VALUES:
+        facts.note("error", "label values", f"{len(values)} values, such as {values[:4].tolist()}: no class numbers")
+        return
+    voxel = float(np.prod(label.GetSpacing())) / (1000 if label.GetDimension() == 3 else 1)
+    facts.volumes = {int(value): round(int(count) * voxel, 4) for value, count in zip(values, counts)}
+    facts.label_voxels = signature(stored, (1,) * stored.ndim).voxels
+    if set(facts.volumes) == {0}:
+        facts.note("warning", "empty label", "no foreground")

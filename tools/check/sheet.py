@@ -1,0 +1,62 @@
+"""A contact sheet: one slice of many cases with the outlines of their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+from common.errors import InputError
+from common.files import atomic_path
+
+from ..cases import Item
+from ..volumes import array, read
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt  # noqa: E402  (the backend must be chosen first)
+
+COLUMNS = 8
+
+
+def contact_sheet(items: Sequence[Item], path: Path, first: Sequence[str] = (), most: int = 40) -> None:
+    """Draw up to ``most`` cases, those named ``first`` before others taken at even distances."""
+    ahead = [item for item in items if item.name in set(first)][: most // 2]
+    rest = [item for item in items if item not in ahead]
+    count = min(most - len(ahead), len(rest))
+    shown = ahead + [rest[round(n)] for n in np.linspace(0, len(rest) - 1, count)] if count else ahead
+    rows = max(-(-len(shown) // COLUMNS), 1)
+    figure, axes = plt.subplots(rows, COLUMNS, figsize=(1.9 * COLUMNS, 2.1 * rows), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, item in zip(axes.flat, shown):
+        axis.set_title(item.name[-24:], fontsize=7, color="crimson" if item.name in first else "black")
+        try:
+            _draw(axis, item)
+        except InputError:
+            axis.text(0.5, 0.5, "unreadable", ha="center", va="center", color="crimson")
+    figure.tight_layout(pad=0.4)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=100, format="png")
+    plt.close(figure)
+
+
+def _draw(axis, item: Item) -> None:
+    image, stored = read(item.image), read(item.label) if item.label else None
+    values, spacing = array(image), image.GetSpacing()
+    mask = None if stored is None or stored.GetNumberOfComponentsPerPixel() > 1 else array(stored)
+    if image.GetDimension() == 4:
+        values = values[..., 0]
+    if mask is not None and mask.shape != values.shape[: mask.ndim]:
+        mask = None
+    if image.GetDimension() >= 3:
+        z = int(np.argmax((mask > 0).sum(axis=(0, 1)))) if mask is not None else values.shape[2] // 2
+        values, mask = values[:, :, z], None if mask is None else mask[:, :, z]
+    if values.ndim == 3 and values.shape[-1] == 3:
+        values = values.mean(axis=-1)
+    values = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
+    low, high = np.percentile(values, (1, 99))
+    axis.imshow(values.T, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=spacing[1] / spacing[0])
+    for number, value in enumerate(np.unique(mask[mask > 0]) if mask is not None else ()):
+        axis.contour((mask == value).T, levels=[0.5], colors=[f"C{number % 10}"], linewidths=0.8)

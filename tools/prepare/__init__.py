@@ -1,0 +1,3 @@
+from .command import prepare
+
+__all__ = ["prepare"]

@@ -1,0 +1,146 @@
+"""``python -m tools prepare``: a distributed archive becomes a training-ready folder."""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from common.errors import InputError, require_folder
+from common.files import atomic_path
+
+from ..cases import list_cases
+from ..check import check_copies, check_sides, examine
+from ..duplicates import patient_of
+from . import acdc, brats, folder, h5, isbi, la, pancreas, pictures
+from .case import Dataset
+from .lists import drawn
+from .runner import Manifest, convert_all, images_of
+
+FINDERS = {
+    "la2018": la.find,
+    "pancreas": pancreas.find,
+    "brats2019": brats.find,
+    "acdc": acdc.find,
+    "nci_isbi2013": isbi.find,
+    **{name: pictures.finder(name) for name in pictures.EXPECTED},
+    "h5": h5.find,
+    "folder": folder.find,
+}
+COLUMNS = ("path", "label", "domain", "patient", "slice", "split")
+
+
+def prepare(
+    dataset: str,
+    source: str,
+    output: str,
+    test: float | None = None,
+    seed: int = 1337,
+    workers: int | None = None,
+    **options: object,
+) -> None:
+    """Convert an archive as it is distributed: ``prepare la2018 --source archive --output data/la2018``.
+
+    Writes ``images/``, ``labels/``, ``splits.json``, ``manifest.csv`` (image, label, domain, patient, slice, split)
+    and ``manifest.json`` (checksums of sources and results). A second call goes on where the first ended. What is
+    wrong with a case is reported, the others are converted, and the exit code tells. At the end the splits are searched
+    for patients and images on two sides.
+
+    Args:
+        dataset: la2018, pancreas, brats2019, acdc, nci_isbi2013, prostate, fundus, mnms, busi, mscmr, h5 (the
+            community's files) or folder (own data).
+        source: folder of the unpacked archive.
+        output: folder to write to.
+        test: share of the patients drawn for the test list where neither the source nor a publication has lists; by
+            default a fifth of the community's files, and none of own data.
+        seed: of what is drawn.
+        workers: cases converted at the same time; all cores by default.
+        options: of the data set; a wrong one is answered with the list of them.
+    """
+    find = FINDERS.get(dataset)
+    if find is None:
+        raise InputError(f"{dataset}: no such data set; there are {', '.join(FINDERS)}")
+    allowed = [name for name in inspect.signature(find).parameters if name != "source"]
+    if "seed" in allowed:
+        options["seed"] = seed
+    if wrong := sorted(set(options) - set(allowed)):
+        raise InputError(f"--{wrong[0]}: no such option of {dataset}; there are {', '.join(allowed) or 'none'}")
+    root = Path(require_folder(source, "it must hold the unpacked archive (source)")).resolve()
+    target = Path(output).resolve()
+    if target == root or root in target.parents:
+        raise InputError(f"{output}: the output must not lie in the source")
+    test = {"h5": 0.2}.get(dataset, 0.0) if test is None else test
+    settings = {"dataset": dataset, "test": test, "seed": seed, "options": options}
+    manifest = Manifest(target, settings)
+    found = drawn(find(root, **options), test, seed)
+    failed, skipped = convert_all(found, manifest, root, workers or os.cpu_count() or 1)
+    lists = write_lists(found, manifest)
+    sys.stdout.write(summary(found, failed, skipped, lists, target))
+    sys.stdout.write(leaks(target) if any(lists.values()) else "")
+    if failed:
+        raise InputError(f"{len(failed)} of {len(found.cases) + len(found.broken)} cases failed, see above")
+
+
+def leaks(folder: Path) -> str:
+    """A line for each patient, or (nearly) identical image, on two sides of the splits of a prepared folder."""
+    listing = list_cases(folder)
+    facts, signatures = examine(listing)
+    patient = patient_of(listing.lists.get("group"))
+    check_sides(facts, patient)
+    check_copies(facts, signatures, patient)
+    return "".join(
+        f"LEAK {f.case}: {finding.text}\n" for f in facts for finding in f.findings if finding.kind == "leak"
+    )
+
+
+def write_lists(dataset: Dataset, manifest: Manifest) -> dict[str, list[str]]:
+    """Write ``splits.json`` and ``manifest.csv`` of the converted cases; returns the lists."""
+    lists: dict[str, list[str]] = {"train": [], "val": [], "test": [], "unlisted": []}
+    key_of = {"train": "train", "validation": "val", "test": "test", None: "unlisted"}
+    labeled: list[str] = []
+    rows = []
+    for case in dataset.cases:
+        for image in images_of(case, manifest):
+            lists[key_of[case.split]].append(image["name"])
+            label = image["files"][1] if len(image["files"]) > 1 else ""
+            labeled += [image["name"]] if label else []
+            row = (image["files"][0], label, case.domain, case.patient, image.get("slice", ""), case.split or "")
+            rows.append(dict(zip(COLUMNS, row)))
+    if unlabeled := [name for name in lists["train"] if name not in set(labeled)]:
+        lists["labeled"] = [name for name in lists.pop("train") if name in set(labeled)]
+        lists["unlabeled"] = unlabeled
+    lists = {key: names for key, names in lists.items() if names or key in ("train", "labeled")}
+    more: dict[str, object] = {"origin": dataset.origin}
+    more |= {"group": dataset.group} if dataset.group else {}
+    more |= {"missing": list(dataset.missing)} if dataset.missing else {}
+    with atomic_path(manifest.output / "splits.json") as temporary:
+        temporary.write_text(json.dumps({**lists, **more}, indent=1) + "\n")
+    with atomic_path(manifest.output / "manifest.csv") as temporary, open(temporary, "w", newline="") as file:
+        table = csv.DictWriter(file, COLUMNS)
+        table.writeheader()
+        table.writerows(row for row in rows if row["split"])
+    return lists
+
+
+def summary(
+    dataset: Dataset, failed: Mapping[str, str], skipped: int, lists: Mapping[str, Sequence[str]], output: Path
+) -> str:
+    """What was done, as text."""
+    converted = len(dataset.cases) - sum(case.name in failed for case in dataset.cases) - skipped
+    rows = [
+        ("converted", converted),
+        ("already done", skipped),
+        ("failed", len(failed)),
+        ("missing from the source", len(dataset.missing)),
+        *((f"list '{key}'", len(names)) for key, names in lists.items()),
+    ]
+    lines = [f"{name:<26}{count:>6}" for name, count in rows if count or name in ("converted", "failed")]
+    lines += [f"splits: {dataset.origin}"]
+    if dataset.missing:
+        lines += ["missing: " + ", ".join(dataset.missing[:8]) + (" ..." if len(dataset.missing) > 8 else "")]
+    lines += [f"FAILED {name}: {reason}" for name, reason in sorted(failed.items())]
+    return "\n".join([*lines, f"-> {output}", ""])

@@ -1,0 +1,118 @@
+"""The community's HDF5 files: arrays ``image`` and ``label``, of volumes or slices."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import h5py
+import numpy as np
+import SimpleITK as sitk
+
+from common.errors import InputError, require_choice
+
+from ..volumes import from_array
+from .case import Case, Converted, Dataset
+from .lists import KEYS, by_list, published
+
+LISTS = ("{}.list", "{}.txt", "{}_slices.list")
+BENCHMARKS = ("la2018", "brats2019", "acdc", "pancreas_mcnet", "pancreas_mcf")
+
+
+def find(
+    source: Path,
+    axes: str = "xyz",
+    spacing: Sequence[float] | float = 1.0,
+    benchmark: str | None = None,
+    group: str | None = None,
+    image_key: str = "image",
+    label_key: str = "label",
+) -> Dataset:
+    """Arrays as they are, with the geometry the files lack.
+
+    Args:
+        source: folder above the files; ``train.list`` (or ``.txt``), ``val`` and ``test`` in it give the splits.
+        axes: order of the stored axes: ``xyz`` (left atrium, pancreas) or ``zyx`` (ACDC, BraTS).
+        spacing: voxel size in mm in the order x, y(, z): 0.625 for the left atrium, 1 for the pancreas and BraTS.
+        benchmark: take the published lists of la2018, brats2019, acdc, pancreas_mcnet or pancreas_mcf instead.
+        group: regular expression whose first group is the patient in a case's name.
+        image_key: name of the image's array.
+        label_key: name of the label's array.
+    """
+    require_choice(axes=(axes, ("xyz", "zyx")), benchmark=(benchmark, (None, *BENCHMARKS)))
+    files = sorted(source.rglob("*.h5"))
+    if not files:
+        raise InputError(f"{source}: no .h5 files below")
+    names = _names(files)
+    if benchmark == "acdc":
+        group = group or r"(patient\d+)"
+    cases = []
+    for name, path in zip(names, files):
+        convert = partial(_convert, name, path, axes, spacing, (image_key, label_key))
+        match = re.search(group, name) if group else None
+        if group and match is None:
+            raise InputError(f"{path}: the name {name} does not match the group pattern {group!r}")
+        cases.append(Case(name, (path,), convert, patient=match.group(1) if match else name))
+    lists, origin = _lists(source, benchmark)
+    if not lists:
+        return Dataset(cases, None, group=group)
+    by_patient = benchmark == "acdc"
+    cases, missing = by_list(cases, lists, lambda case: case.patient if by_patient else _key(case.name))
+    return Dataset(cases, None, {}, missing, origin, group)
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    """Names of the cases: of the files, or of their folders where the files' are not unique (``mri_norm2.h5``)."""
+    stems = [path.stem for path in files]
+    if len(set(stems)) < len(stems):
+        stems = [path.parent.name for path in files]
+    if repeated := next((stem for stem in stems if stems.count(stem) > 1), None):
+        raise InputError(f"several .h5 files are named {repeated}; give the folder of one set as --source")
+    return stems
+
+
+def _key(name: str) -> str:
+    """The name in lists: ``image0001_norm`` and ``PANCREAS_0001`` are the same scan."""
+    number = re.fullmatch(r"image(\d{4})(_norm)?", name)
+    return f"PANCREAS_{number.group(1)}" if number else name
+
+
+def _lists(source: Path, benchmark: str | None) -> tuple[dict[str, list[str]], str]:
+    if benchmark:
+        return published(benchmark), f"published ({benchmark})"
+    lists = {}
+    for key in KEYS:
+        paths = [source / pattern.format(key) for pattern in LISTS]
+        path = next((path for path in paths if path.is_file()), None)
+        if path is not None:
+            lines = [line.strip().removesuffix("/mri_norm2.h5") for line in path.read_text().splitlines()]
+            lists[key] = [_key(line.split("/")[-1].removesuffix(".h5")) for line in lines if line]
+    return lists, "lists of the source"
+
+
+def _convert(name: str, path: Path, axes: str, spacing, keys: tuple[str, str]) -> list[Converted]:
+    try:
+        with h5py.File(path) as file:
+            if keys[0] not in file:
+                raise InputError(f"{path}: no array '{keys[0]}'; there are {sorted(file)}")
+            arrays = [np.asarray(file[key]) for key in keys if key in file]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+    image = arrays[0]
+    if image.ndim not in (2, 3) or any(part.shape != image.shape for part in arrays):
+        raise InputError(f"{path}: arrays of shapes {[part.shape for part in arrays]}; expected equal 2D or 3D shapes")
+    if axes == "zyx":
+        arrays = [part.T for part in arrays]
+    size = [spacing] * image.ndim if isinstance(spacing, (int, float)) else list(spacing)[: image.ndim]
+    images = [from_array(arrays[0].astype(np.float32), spacing=size)]
+    if len(arrays) > 1:
+        images.append(_label(arrays[1], size, path))
+    return [Converted(name, *images)]
+
+
+def _label(values: np.ndarray, spacing: Sequence[float], path: Path) -> sitk.Image:
+    if not np.array_equal(values, values.round()) or values.min() < 0 or values.max() > 255:
+        raise InputError(f"{path}: label values must be whole numbers from 0 to 255")
+    return from_array(values.astype(np.uint8), spacing=spacing)

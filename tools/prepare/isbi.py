@@ -1,0 +1,100 @@
+"""NCI-ISBI 2013: DICOM series of two sites and NRRD labels (peripheral zone and central gland, merged here)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from skimage.transform import resize
+
+from common.data.dicom import read_series, series_folders
+from common.errors import InputError, require_choice
+
+from ..volumes import array, binary, on_grid, read
+from .case import Case, Converted, Dataset
+
+PATIENT = re.compile(r"(Prostate3T|ProstateDx)-\d+-\d+")
+SITES = {"Prostate3T": "RUNMC", "ProstateDx": "BMC"}  # 3 T Siemens without, 1.5 T Philips with endorectal coil
+SIZE = 256  # of a slice
+TRAIN, VALIDATION = 0.7, 0.3  # share of the patients, and of the rest
+
+
+def find(source: Path, form: str = "slices") -> Dataset:
+    """Slices with prostate as 8-bit images, or whole volumes, of both sites.
+
+    Args:
+        source: folder above the series and the labels.
+        form: ``slices``, 256 x 256, from the first to the last but one that shows prostate; or ``volumes``, unscaled.
+    """
+    require_choice(form=(form, ("slices", "volumes")))
+    series: dict[str, list[Path]] = {}
+    for folder in series_folders(source):
+        if match := PATIENT.search(folder.as_posix()):
+            series.setdefault(match.group(), []).append(folder)
+    labels = {match.group(): path for path in sorted(source.rglob("*.nrrd")) if (match := PATIENT.match(path.name))}
+    cases, broken = [], {}
+    for name in sorted({*series, *labels}):
+        if name not in labels:
+            broken[name] = f"{source}: no label {name}.nrrd for the series of {name}"
+        elif name not in series:
+            broken[name] = f"{labels[name]}: a label without its series"
+        elif len(series[name]) > 1:
+            broken[name] = f"{source}: {len(series[name])} series of {name}; keep one"
+        else:
+            sources = (series[name][0], labels[name])
+            convert = partial(_convert, name, *sources, form)
+            cases.append(Case(name, sources, convert, domain=SITES[name.split("-")[0]], patient=name))
+    if not cases and not broken:
+        raise InputError(f"{source}: no series and labels named Prostate3T-01-0001 or ProstateDx-01-0001 below")
+    origin = "by site, in order of the names: 70 % training, of the rest 30 % validation, the others test"
+    return Dataset(split_sites(cases), 2, broken, (), origin, group=rf"({PATIENT.pattern.replace('(', '(?:', 1)})")
+
+
+def split_sites(cases: Sequence[Case]) -> list[Case]:
+    """Each site's first ``int(0.7 N)`` patients train, the first ``int(0.3 rest)`` validate, the others test."""
+    result = []
+    for site in dict.fromkeys(case.domain for case in cases):
+        patients = list(dict.fromkeys(case.patient for case in cases if case.domain == site))
+        train = int(TRAIN * len(patients))
+        validation = train + int(VALIDATION * (len(patients) - train))
+        for case in (case for case in cases if case.domain == site):
+            number = patients.index(case.patient)
+            split = "train" if number < train else "validation" if number < validation else "test"
+            result.append(replace(case, split=split))
+    return result
+
+
+def _convert(name: str, folder: Path, label_path: Path, form: str) -> list[Converted]:
+    image = read_series(folder)
+    label = on_grid(read(label_path), image, label_path)
+    mask = array(label) > 0
+    shown = np.flatnonzero(mask.any(axis=(0, 1)))
+    if not len(shown):
+        raise InputError(f"{label_path}: the label is empty")
+    if form == "volumes":
+        return [Converted(name, image, binary(image, mask))]
+    low, high = np.percentile(array(image), (0.5, 99.5))
+    if not high > low:
+        raise InputError(f"{folder}: the series has no contrast")
+    scale = 255 * ((array(image).astype(np.float64) - low) / (high - low)).clip(0, 1)
+    spacing = [s * n / SIZE for s, n in zip(image.GetSpacing()[:2], image.GetSize()[:2])]
+    return [
+        _slice(f"{name}_{z:02d}", scale[..., z], mask[..., z], z, spacing)
+        for z in range(shown[0], shown[-1])
+        if mask[..., z].any()
+    ]
+
+
+def _slice(name: str, values: np.ndarray, mask: np.ndarray, z: int, spacing: Sequence[float]) -> Converted:
+    """One slice resized to ``SIZE``: cubic for the image, nearest for the label."""
+    picture = resize(values, (SIZE, SIZE), order=3, mode="edge", anti_aliasing=False, preserve_range=True)
+    label = resize(mask, (SIZE, SIZE), order=0, mode="edge", anti_aliasing=False, preserve_range=True)
+    images = [sitk.GetImageFromArray(part.round().clip(0, 255).astype(np.uint8).T) for part in (picture, label)]
+    for image in images:
+        image.SetSpacing(spacing)
+    return Converted(name, *images, slice=int(z))

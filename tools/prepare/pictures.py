@@ -1,0 +1,96 @@
+"""The published multi-domain 2D sets, found through ``common.data.layouts``: masks become class indices."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from monai.utils import ensure_tuple
+from PIL import Image, UnidentifiedImageError
+
+from common.data.layouts import LAYOUTS
+from common.data.masks import ENCODINGS, DecodeMaskd
+from common.errors import InputError, require_file
+
+from ..volumes import array, from_array, on_grid, read
+from .case import Case, Converted, Dataset
+
+EXPECTED = {
+    "prostate": "ProstateSlice/<site>/{train,test}/{image,mask}/<case>_<slice>.png",
+    "fundus": "Fundus/<domain>/{train,test}/ROIs/{image,mask}/<name>.png",
+    "mnms": "mnms/<vendor>/{train,test}/{image,mask}/<name>.png",
+    "busi": "Dataset_BUSI_with_GT/{benign,malignant}/<name> (n).png with _mask.png",
+    "mscmr": "MS-CMRSeg/{C0,LGE}/{train,test}/<name>.nii.gz with _manual.nii.gz",
+}
+CLASSES = {"prostate": 2, "fundus": 3, "mnms": 4, "busi": 2, "mscmr": 4}
+ENCODING = {"busi": "binary"}
+PATIENTS = {"prostate": r"^(.+)_\d+$", "mscmr": r"^(.+)$"}  # M&Ms names say nothing; elsewhere one image per patient
+
+
+def finder(layout: str) -> Callable[[Path], Dataset]:
+    """The function that finds the cases of one layout."""
+
+    def find(source: Path) -> Dataset:
+        if not source.is_dir():
+            raise InputError(f"{source}: no such folder")
+        entries = list(LAYOUTS[layout](_root(source, layout)))
+        if not entries:
+            raise InputError(f"{source}: expected {EXPECTED[layout]}")
+        cases, broken = [], {}
+        for entry in entries:
+            name = f"{entry['domain']}_{_plain(Path(str(entry['case'])).name, str(entry['domain']))}"
+            files = (Path(entry["image"]), *(Path(path) for path in ensure_tuple(entry["label"])))
+            try:
+                for path in files:
+                    require_file(path, f"it belongs to {name}")
+            except InputError as error:
+                broken[name] = str(error)
+                continue
+            read_case = _volume if layout == "mscmr" else _picture
+            convert = partial(read_case, name, files, ENCODING.get(layout, layout), layout == "fundus")
+            patient = re.sub(PATIENTS.get(layout, r"^(.+)$"), r"\1", name)
+            cases.append(Case(name, files, convert, entry["split"], entry["domain"], patient))
+        return Dataset(cases, CLASSES[layout], broken, (), "folders of the source", PATIENTS.get(layout))
+
+    return find
+
+
+def _root(source: Path, layout: str) -> Path:
+    """The folder of the domains: ``source``, or a single folder in it that fits (archives unpack into one more)."""
+    for folder in (source, *sorted(path for path in source.iterdir() if path.is_dir())):
+        if next(iter(LAYOUTS[layout](folder)), None) is not None:
+            return folder
+    return source
+
+
+def _plain(stem: str, domain: str) -> str:
+    """``benign (12)`` in the domain benign: ``12``; no spaces and parentheses in names."""
+    words = re.sub(r"[^\w.-]+", "_", stem).strip("_")
+    return words.removeprefix(f"{domain}_")
+
+
+def _picture(name: str, files: tuple[Path, ...], encoding: str, color: bool) -> list[Converted]:
+    try:
+        with Image.open(files[0]) as file:
+            values = np.asarray(file.convert("RGB" if color else "L"))
+    except (UnidentifiedImageError, OSError) as error:
+        raise InputError(f"{files[0]}: cannot be read ({error})") from None
+    image = sitk.GetImageFromArray(values, isVector=color)
+    label = DecodeMaskd("label", encoding).decode(list(files[1:]))[0].numpy()
+    if label.T.shape != values.shape[:2]:
+        raise InputError(f"{files[1]}: mask of size {label.shape} for an image of size {values.shape[1::-1]}")
+    return [Converted(name, image, from_array(label, like=image))]
+
+
+def _volume(name: str, files: tuple[Path, ...], encoding: str, color: bool) -> list[Converted]:
+    image = read(files[0])
+    stored = array(on_grid(read(files[1]), image, files[1]))
+    codes = ENCODINGS[encoding]
+    if wrong := [value for value in np.unique(stored).tolist() if value not in codes]:
+        raise InputError(f"{files[1]}: unknown label values {wrong[:5]}; expected {list(codes)}")
+    label = np.select([stored == value for value in codes], list(codes.values())).astype(np.uint8)
+    return [Converted(name, image, from_array(label, like=image))]

@@ -1,0 +1,145 @@
+"""Reading, cropping, resampling and scaling of volumes that keep their geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import SimpleITK as sitk
+
+from common.errors import InputError
+
+Box = list[tuple[int, int]]
+
+
+def read(path: str | Path) -> sitk.Image:
+    """An image file; ``InputError`` naming it if it cannot be read. NaN and infinite voxels are kept as they are."""
+    try:
+        image = sitk.ReadImage(str(path))
+        if str(path).endswith((".nii", ".nii.gz")) and image.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64):
+            return _with_bad_voxels(image, path)
+        return image
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise InputError(f"{path}: cannot be read ({reason[:160]})") from None
+
+
+def _with_bad_voxels(image: sitk.Image, path: str | Path) -> sitk.Image:
+    """``image`` with the NaN and infinite voxels of its file, which ITK's NIfTI reader turns to 0 without a word."""
+    stored = nibabel.load(path)
+    if stored.get_data_dtype().kind != "f":
+        return image
+    bad = np.asanyarray(stored.dataobj).squeeze()
+    if np.isfinite(bad).all() or bad.shape != image.GetSize():
+        return image
+    return from_array(bad.astype(np.float32), like=image)
+
+
+def array(image: sitk.Image) -> np.ndarray:
+    """A copy of the voxels in the order x, y(, z), channels last."""
+    spatial = image.GetDimension()
+    return sitk.GetArrayFromImage(image).transpose([*reversed(range(spatial)), *range(spatial, _dims(image))])
+
+
+def from_array(
+    values: np.ndarray, like: sitk.Image | None = None, spacing: Sequence[float] | None = None
+) -> sitk.Image:
+    """An image of ``values`` in the order x, y(, z), with the geometry of ``like`` or the given spacing."""
+    image = sitk.GetImageFromArray(np.ascontiguousarray(values.T))
+    if like is not None:
+        image.CopyInformation(like)
+    elif spacing is not None:
+        image.SetSpacing([float(s) for s in spacing])
+    return image
+
+
+def _dims(image: sitk.Image) -> int:
+    return image.GetDimension() + (image.GetNumberOfComponentsPerPixel() > 1)
+
+
+def same_grid(image: sitk.Image, label: sitk.Image, tolerance: float = 1e-3) -> bool:
+    """Whether two images have equal extents, spacing, origin and direction (to a share ``tolerance`` of a voxel)."""
+    if image.GetDimension() == label.GetDimension() + 1:
+        image = image[(..., 0)]  # channels
+    if image.GetSize() != label.GetSize():
+        return False
+    far = [n - 1 for n in image.GetSize()]
+    corners = [(0,) * len(far), *(tuple(f if a == b else 0 for b, f in enumerate(far)) for a in range(len(far)))]
+    limit = tolerance * min(image.GetSpacing())
+    return all(
+        np.allclose(image.TransformIndexToPhysicalPoint(c), label.TransformIndexToPhysicalPoint(c), rtol=0, atol=limit)
+        for c in corners
+    )
+
+
+def on_grid(label: sitk.Image, image: sitk.Image, path: str | Path) -> sitk.Image:
+    """``label`` turned to the axes of ``image`` by its own header and given the image's geometry.
+
+    Labels of several archives carry an origin of their own, or axes that run the other way; the voxels correspond.
+
+    Raises:
+        InputError: naming ``path``, if the extents differ.
+    """
+    if same_grid(image, label):
+        return label
+    orientation = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(image.GetDirection())
+    turned = sitk.DICOMOrient(label, orientation)
+    if turned.GetSize() != image.GetSize():
+        raise InputError(f"{path}: label of size {label.GetSize()} for an image of size {image.GetSize()}")
+    turned.CopyInformation(image)
+    return turned
+
+
+def bounding_box(mask: np.ndarray) -> Box:
+    """First and last index of the nonzero voxels along each axis.
+
+    Raises:
+        InputError: for an empty mask.
+    """
+    if not mask.any():
+        raise InputError("the label is empty: there is nothing to crop around")
+    axes = range(mask.ndim)
+    spans = [np.flatnonzero(mask.any(axis=tuple(b for b in axes if b != a))) for a in axes]
+    return [(int(span[0]), int(span[-1])) for span in spans]
+
+
+def crop(image: sitk.Image, box: Box) -> sitk.Image:
+    """The part between start and stop (exclusive) of each axis, cut at the border; its origin moves along."""
+    box = [(max(a, 0), min(b, n)) for (a, b), n in zip(box, image.GetSize())]
+    return sitk.RegionOfInterest(image, [b - a for a, b in box], [a for a, _ in box])
+
+
+def resample(image: sitk.Image, spacing: Sequence[float], label: bool = False) -> sitk.Image:
+    """Resample to ``spacing`` in mm: cubic B-spline for an image, nearest neighbour for a label."""
+    size = [max(round(n * old / new), 1) for n, old, new in zip(image.GetSize(), image.GetSpacing(), spacing)]
+    kind = image.GetPixelID() if label else sitk.sitkFloat32
+    corner = [(new - old) / 2 / old for old, new in zip(image.GetSpacing(), spacing)]  # first voxel, in old indices
+    origin = image.TransformContinuousIndexToPhysicalPoint(corner)
+    # centres of a finer grid lie outside the outermost old ones: extend the image by its border values
+    image = sitk.ZeroFluxNeumannPad(sitk.Cast(image, kind), [4] * 3, [4] * 3)
+    interpolator = sitk.sitkNearestNeighbor if label else sitk.sitkBSpline
+    return sitk.Resample(image, size, sitk.Transform(), interpolator, origin, spacing, image.GetDirection(), 0, kind)
+
+
+def scaled(image: sitk.Image, values: np.ndarray) -> sitk.Image:
+    """``values`` (x, y, z) as float32 with the geometry of ``image``."""
+    return from_array(values.astype(np.float32), like=image)
+
+
+def z_score(values: np.ndarray) -> np.ndarray:
+    """(v - mean) / standard deviation, in double precision.
+
+    Raises:
+        InputError: for a constant image.
+    """
+    values = values.astype(np.float64)
+    if not (deviation := values.std()) > 0:
+        raise InputError("the image is constant or not finite: it cannot be normalised")
+    return (values - values.mean()) / deviation
+
+
+def binary(label: sitk.Image, mask: np.ndarray) -> sitk.Image:
+    """``mask`` (x, y, z) as a label of zeros and ones with the geometry of ``label``."""
+    return from_array(mask.astype(np.uint8), like=label)
