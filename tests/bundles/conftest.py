@@ -1,10 +1,11 @@
-"""A tiny phantom data set and a way to run bundles in this process."""
+"""Tiny phantom data sets and a way to run bundles in this process."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from common.data import Phantom, write_phantoms
+from common.data import Phantom, write_phantom_domains, write_phantoms
 from tools.run import run
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
@@ -21,6 +22,36 @@ TINY = {
     "progress": False,
     "device": "cpu",
 }
+TINY_2D = {key: value for key, value in TINY.items() if "stride" not in key} | {"patch_size": [32, 32]}
+
+
+def dims(bundle):
+    """Spatial dimensions of a bundle's input."""
+    metadata = json.loads((BUNDLES / bundle / "configs" / "metadata.json").read_text())
+    return len(metadata["network_data_format"]["inputs"]["image"]["spatial_shape"])
+
+
+def tiny(bundle):
+    """Settings of a run of seconds."""
+    return TINY_2D if dims(bundle) == 2 else TINY
+
+
+def base_layers(bundle):
+    """Layers under a bundle's tiny run: a 2D bundle's demo tells the layout of phantoms and needs no checkpoint."""
+    return ["demo"] if dims(bundle) == 2 else []
+
+
+@pytest.fixture(scope="session")
+def phantoms_of(phantoms_3d, phantoms_2d):
+    """The phantoms that suit a bundle."""
+    return lambda bundle: phantoms_2d if dims(bundle) == 2 else phantoms_3d
+
+
+@pytest.fixture(scope="session")
+def phantoms_2d(tmp_path_factory):
+    """Pictures of two sites."""
+    folder = tmp_path_factory.mktemp("phantoms2d")
+    return write_phantom_domains(folder, Phantom(size=(40, 36)), domains=2, train=4, validation=1, test=1)
 
 
 @pytest.fixture(scope="session")
@@ -49,8 +80,8 @@ def run_tiny(tmp_path):
 
     def call(bundle, *layers, **options):
         where = {} if "inference" in layers else {"output_dir": str(tmp_path), "ckpt_dir": str(tmp_path)}
-        settings = {} if "inference" in layers else TINY
-        run(bundle, *layers, **{**settings, **where, **options})
+        settings = {} if "inference" in layers else tiny(bundle)
+        run(bundle, *base_layers(bundle), *layers, **{**settings, **where, **options})
         return tmp_path
 
     return call

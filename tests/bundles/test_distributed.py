@@ -7,19 +7,19 @@ import sys
 import pytest
 import torch
 
-from .conftest import BUNDLES, TINY
+from .conftest import BUNDLES, base_layers, tiny
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in BUNDLES.glob("*_segmentation")))
-def test_two_processes_train_and_write_once(name, phantoms_3d, tmp_path):
+def test_two_processes_train_and_write_once(name, phantoms_of, tmp_path):
     configs = BUNDLES / name / "configs"
     options = {
-        **TINY, "base_channels": 4, "dataset_dir": phantoms_3d, "bundle_root": BUNDLES / name,
+        **tiny(name), "base_channels": 4, "dataset_dir": phantoms_of(name), "bundle_root": BUNDLES / name,
         "output_dir": tmp_path, "ckpt_dir": tmp_path,
     }  # fmt: skip
     del options["device"]
     words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
-    files = f"['{configs}/train.yaml','{configs}/multi_gpu_train.yaml']"
+    files = str([f"{configs}/{layer}.yaml" for layer in ("train", *base_layers(name), "multi_gpu_train")])
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nnodes=1", "--nproc_per_node=2"]
     environment = {**os.environ, "PYTHONPATH": str(BUNDLES.parent), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     result = subprocess.run(

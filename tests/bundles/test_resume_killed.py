@@ -9,21 +9,22 @@ import time
 import pytest
 import torch
 
-from .conftest import BUNDLES, TINY
+from .conftest import BUNDLES, base_layers, tiny
 
 SETTINGS = {
-    **TINY, "iterations": 24, "epoch_length": 2, "val_interval": 100, "ramp_up": 12, "base_channels": 4,
+    "iterations": 24, "epoch_length": 2, "val_interval": 100, "ramp_up": 12, "base_channels": 4,
 }  # fmt: skip
 
 
 def command(name, data, output, **options):
     configs = BUNDLES / name / "configs"
     options = {
-        **SETTINGS, "dataset_dir": data, "bundle_root": BUNDLES / name, "output_dir": output,
+        **tiny(name), **SETTINGS, "dataset_dir": data, "bundle_root": BUNDLES / name, "output_dir": output,
         "ckpt_dir": output, **options,
     }  # fmt: skip
     words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
-    return [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(configs / "train.yaml"), *words]
+    files = str([str(configs / f"{layer}.yaml") for layer in ("train", *base_layers(name))])
+    return [sys.executable, "-m", "monai.bundle", "run", "--config_file", files, *words]
 
 
 def wait_for_rows(path, rows, process):
@@ -38,13 +39,13 @@ def wait_for_rows(path, rows, process):
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in BUNDLES.glob("*_segmentation")))
-def test_killed_and_resumed_equals_uninterrupted(name, phantoms_3d, tmp_path):
+def test_killed_and_resumed_equals_uninterrupted(name, phantoms_of, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(BUNDLES.parent), "OMP_NUM_THREADS": "1"}
     quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    subprocess.run(command(name, phantoms_3d, whole), check=True, **quiet)
+    subprocess.run(command(name, phantoms_of(name), whole), check=True, **quiet)
 
-    process = subprocess.Popen(command(name, phantoms_3d, broken), **quiet)
+    process = subprocess.Popen(command(name, phantoms_of(name), broken), **quiet)
     wait_for_rows(broken / "history.csv", 4, process)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -52,7 +53,7 @@ def test_killed_and_resumed_equals_uninterrupted(name, phantoms_3d, tmp_path):
     iteration = torch.load(broken / "resume.pt", weights_only=True)["counters"]["iteration"]
     assert 0 < iteration < SETTINGS["iterations"]
 
-    subprocess.run(command(name, phantoms_3d, broken, resume=True), check=True, **quiet)
+    subprocess.run(command(name, phantoms_of(name), broken, resume=True), check=True, **quiet)
     first, second = (torch.load(folder / "model.pt", weights_only=True) for folder in (whole, broken))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[key], second[key]) for key in first)

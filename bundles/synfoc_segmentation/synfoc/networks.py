@@ -1,0 +1,70 @@
+"""The networks that SynFoC trains, and the one it deploys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from monai.networks.nets import BasicUNet
+from torch import nn
+
+from common.errors import require_choice
+
+KINDS = ("sam", "none")
+NETWORKS = ("both", "unet_only", "sam_only")
+
+
+def make_unet(in_channels: int = 1, num_classes: int = 2, base_channels: int = 64) -> BasicUNet:
+    """The plain batch-norm U-Net; 31,106,242 parameters for one channel and two classes.
+
+    MONAI's ``BasicUNet`` in this setting is the published network but for 64 more channels in its last up-level.
+    """
+    return BasicUNet(
+        spatial_dims=2,
+        in_channels=in_channels,
+        out_channels=num_classes,
+        features=tuple(base_channels * factor for factor in (1, 2, 4, 8, 16, 1)),
+        act=("RELU", {"inplace": True}),
+        norm=("batch", {"affine": True}),
+        upsample="deconv",
+        bias=False,
+    )
+
+
+def make_students(unet: Mapping, sam: Mapping, networks: str = "both") -> nn.ModuleDict:
+    """The trained networks by name: ``unet``, and ``sam``, the foundation network.
+
+    Args:
+        unet: arguments of ``make_unet``.
+        sam: ``kind`` and, for the kind ``sam``, arguments of ``SamSegmenter``. Kind ``none`` puts a second U-Net in
+            its place, from another random start: two networks that teach each other without any pretrained weights.
+        networks: ``both``, or one alone (the base rows of table 7).
+    """
+    require_choice(networks=(networks, NETWORKS))
+    students = nn.ModuleDict()
+    if networks != "sam_only":
+        students["unet"] = make_unet(**unet)
+    if networks != "unet_only":
+        students["sam"] = _foundation(unet, **sam)
+    return students
+
+
+def make_deployed(unet: Mapping, sam: Mapping, deploy: str = "sam") -> nn.Module:
+    """The empty network that the saved weights of ``deploy`` fit: LoRA is merged there, no checkpoint is needed."""
+    require_choice(deploy=(deploy, ("sam", "unet")))
+    if deploy == "unet":
+        return make_unet(**unet)
+    return _foundation(unet, **{**sam, "checkpoint": None, "lora_rank": 0})
+
+
+def merged(network: nn.Module) -> nn.Module:
+    """What is saved of a deployed network: a SAM with its LoRA merged, any other as it is."""
+    return network.merged() if hasattr(network, "merged") else network
+
+
+def _foundation(unet: Mapping, kind: str, **options: object) -> nn.Module:
+    require_choice(**{"sam#kind": (kind, KINDS)})
+    if kind == "none":
+        return make_unet(**unet)
+    from common.sam import SamSegmenter
+
+    return SamSegmenter(num_classes=unet["num_classes"], in_channels=unet["in_channels"], **options)
