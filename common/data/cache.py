@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 from monai.data import Dataset
-from monai.transforms import LoadImage
 from monai.utils import ensure_tuple
 from torch import Tensor
 from tqdm import tqdm
 
 from ..errors import InputError, find_explained
+from .readers import LoadImageOrSeriesd
 
 
 class CheckedDataset(Dataset):
@@ -122,7 +122,7 @@ def _unreadable(files: Mapping[str, str]) -> str:
     broken = []
     for path in files.values():
         try:
-            LoadImage(image_only=True)(path)
+            LoadImageOrSeriesd("file")({"file": path})
         except Exception:
             broken.append(path)
     return " and ".join(broken or files.values())

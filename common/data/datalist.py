@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, require_file
 
 ROLES = ("labeled", "unlabeled", "validation", "test")
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".png")
@@ -19,13 +19,15 @@ def load_datalist(
     validation: int | None = None,
     group: str | None = None,
     splits: str = "splits.json",
+    studies: str = "",
 ) -> dict[str, list[dict[str, str]]]:
     """Read and check the case lists of a data set.
 
     A data set is a folder with ``images/<case>``, ``labels/<case>`` (for labeled, validation and test cases) and a
     ``splits.json`` in one of two forms: lists ``labeled``, ``unlabeled``, ``validation``, ``test`` (each optional but
     the first; ``seed`` records how they were drawn), or the community's ``train``, ``val``, ``test``, where the order
-    of ``train`` decides which cases are labeled.
+    of ``train`` decides which cases are labeled. With ``files``, ``{case: {"image", "label"}}``, the images and labels lie
+    where it says, relative to the folder.
 
     Args:
         dataset_dir: the folder.
@@ -36,6 +38,8 @@ def load_datalist(
         group: regular expression whose first group names the patient; counts are then counts of patients, and a
             patient on both sides of a split is an error.
         splits: name of the lists' file inside ``dataset_dir``.
+        studies: the folder MONAI Label serves, which then counts instead of ``dataset_dir``: its images are the list
+            ``unlabeled`` and the server brings the others. A DICOMweb address has no images that can be listed.
 
     Returns:
         For each of labeled, unlabeled, validation and test the cases as ``{"case", "image"[, "label"]}``. Unlabeled
@@ -45,16 +49,21 @@ def load_datalist(
         InputError: naming file, key and expectation, for a missing folder or file, malformed lists, too few cases, an
             empty labeled list, or a case (patient) on two sides.
     """
+    if studies:
+        files = sorted(Path(studies).iterdir()) if Path(studies).is_dir() else []
+        unlabeled = [{"image": str(file)} for file in files if file.name.endswith(SUFFIXES)]
+        return {**{role: [] for role in ROLES}, "unlabeled": unlabeled}
     root = Path(dataset_dir)
     if not root.is_dir():
         raise InputError(f"{root}: no such data folder (dataset_dir)")
     lists = _read(root / splits)
     roles = _assign(lists, labeled, validation, grouping(group), root / splits)
     check_disjoint(roles, grouping(group), root / splits)
-    return {role: [_locate(root, case, role != "unlabeled") for case in roles[role]] for role in ROLES}
+    files = lists.get("files", {})
+    return {role: [_locate(root, case, role != "unlabeled", files) for case in roles[role]] for role in ROLES}
 
 
-def _read(path: Path) -> dict[str, list[str]]:
+def _read(path: Path) -> dict:
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError:
@@ -64,13 +73,16 @@ def _read(path: Path) -> dict[str, list[str]]:
     if not isinstance(content, Mapping) or not ("labeled" in content or "train" in content):
         raise InputError(f"{path}: expected a list 'labeled' or 'train'")
     lists = {key: content[key] for key in ("train", "val", *ROLES) if key in content}
+    files = content.get("files", {})
+    if not isinstance(files, Mapping) or not all(isinstance(entry, Mapping) for entry in files.values()):
+        raise InputError(f"{path}: key 'files' must map each case to its image and label")
     for key, cases in lists.items():
         if not isinstance(cases, list) or not all(isinstance(case, str) for case in cases):
             raise InputError(f"{path}: key '{key}' must be a list of case names")
         if len(set(cases)) != len(cases):
             repeated = next(case for case in cases if cases.count(case) > 1)
             raise InputError(f"{path}: key '{key}' names the case {repeated} twice")
-    return lists
+    return {**lists, "files": files}
 
 
 def grouping(pattern: str | None) -> Callable[[str], str]:
@@ -139,10 +151,13 @@ def check_disjoint(roles: Mapping[str, list[str]], group_of, path: Path) -> None
                     raise InputError(f"{path}: {name} is in both '{other}' and '{role}'")
 
 
-def _locate(root: Path, case: str, with_label: bool) -> dict[str, str]:
+def _locate(root: Path, case: str, with_label: bool, elsewhere: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     found = {"case": case}
     for key, folder in (("image", "images"), ("label", "labels")):
         if key == "label" and not with_label:
+            continue
+        if case in elsewhere:
+            found[key] = require_file(root / elsewhere[case].get(key, ""), f"'files' must name the {key} of {case}")
             continue
         files = [root / folder / f"{case}{suffix}" for suffix in SUFFIXES]
         path = next((file for file in files if file.is_file()), None)
@@ -152,26 +167,15 @@ def _locate(root: Path, case: str, with_label: bool) -> dict[str, str]:
     return found
 
 
+def without(cases: Sequence[Mapping], known: Sequence[Mapping]) -> list[Mapping]:
+    """``cases`` whose image is none of those in ``known``, whichever way the paths are written."""
+    taken = {Path(case["image"]).resolve() for case in known}
+    return [case for case in cases if Path(case["image"]).resolve() not in taken]
+
+
 def require_cases(cases: Sequence, name: str) -> None:
     """Raise ``InputError`` when the list ``name`` of a data set is empty."""
     if not cases:
         raise InputError(
             f"the list '{name}' of the data set is empty: there is nothing to evaluate (split, validation)"
         )
-
-
-def find_images(source: str | Path | Sequence[str]) -> list[dict[str, str]]:
-    """Images to segment, ``[{"image": path}]``, from a file, a folder of images or a list of files.
-
-    Raises:
-        InputError: for a path that does not exist and a folder without images.
-    """
-    paths = [Path(source)] if isinstance(source, (str, Path)) else [Path(path) for path in source]
-    found: list[Path] = []
-    for path in paths:
-        if not path.exists():
-            raise InputError(f"{path}: no such image or folder (inputs)")
-        found += sorted(f for f in path.iterdir() if f.name.endswith(SUFFIXES)) if path.is_dir() else [path]
-    if not found:
-        raise InputError(f"{source}: no image with one of the endings {', '.join(SUFFIXES)} (inputs)")
-    return [{"image": str(path)} for path in found]

@@ -25,6 +25,7 @@ class SlidingWindowInferer(Inferer):
         amp: bfloat16 autocast of the network, on CPU too; the averaging stays in float32.
         channels_last: lay out the windows channels-last.
         softmax: apply softmax to the output of the network; off for one that returns probabilities.
+        stride_factor: take steps so many times the stride, up to the window: faster and coarser.
 
     Raises:
         ValueError: for a stride outside 1..roi_size.
@@ -38,9 +39,11 @@ class SlidingWindowInferer(Inferer):
         amp: bool = False,
         channels_last: bool = True,
         softmax: bool = True,
+        stride_factor: float = 1,
     ) -> None:
         if len(roi_size) != len(stride) or any(not 1 <= s <= r for s, r in zip(stride, roi_size)):
             raise ValueError(f"stride {list(stride)} must lie between 1 and the window {list(roi_size)} on each axis")
+        stride = [min(max(round(s * stride_factor), 1), r) for s, r in zip(stride, roi_size)]
         self.roi_size, self.sw_batch_size = tuple(roi_size), sw_batch_size
         self.overlap = [max(1 - (s + 0.5) / r, 0.0) for s, r in zip(stride, roi_size)]
         self.amp, self.channels_last, self.softmax = amp, channels_last, softmax

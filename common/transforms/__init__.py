@@ -10,9 +10,11 @@ from .patch import RandomPatch, ResizedSlice, resize_image, resize_nearest
 from .resized_crop import RandomResizedCrop2D, warp_affine, warp_boxes
 from .rotate import RandomRotate2D
 from .rotflip import RandomRotFlip
+from .uncertainty import AnswerInPercentd, UncertaintyMapd
 from .warp import RandomWarp2D
 
 __all__ = [
+    "AnswerInPercentd",
     "Batch",
     "BatchTransform",
     "CopyPaste",
@@ -28,6 +30,7 @@ __all__ = [
     "RandomRotate2D",
     "RandomWarp2D",
     "ResizedSlice",
+    "UncertaintyMapd",
     "clamped_noise",
     "largest_component",
     "paste",

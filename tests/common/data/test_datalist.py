@@ -1,8 +1,9 @@
 import json
+from pathlib import Path
 
 import pytest
 
-from common.data import find_images, load_datalist
+from common.data import load_datalist, without
 from common.errors import InputError
 
 TRAIN = ["p1_a", "p1_b", "p2_a", "p2_b", "p3_a", "p3_b"]
@@ -208,21 +209,40 @@ def test_missing_files_are_named(dataset, folder, role):
         load_datalist(root)
 
 
-# ---- images to segment
+# ---- MONAI Label
 
 
-def test_images_come_from_a_file_a_folder_or_a_list(tmp_path):
-    for name in ("b.nii.gz", "a.png", "notes.txt"):
+def test_a_studies_folder_counts_instead_of_the_data_set(tmp_path):
+    for name in ("b.nii.gz", "a.nrrd", "datastore_v2.json", "labels/final/a.nrrd"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    a, b = {"image": str(tmp_path / "a.png")}, {"image": str(tmp_path / "b.nii.gz")}
-    assert find_images(tmp_path) == [a, b]
-    assert find_images(str(tmp_path / "b.nii.gz")) == [b]
-    assert find_images([str(tmp_path / "b.nii.gz"), str(tmp_path / "a.png")]) == [b, a]
+    lists = load_datalist("nowhere", labeled=3, studies=str(tmp_path))
+    assert [Path(case["image"]).name for case in lists["unlabeled"]] == ["a.nrrd", "b.nii.gz"]
+    assert all(set(case) == {"image"} for case in lists["unlabeled"])
+    assert lists["labeled"] == lists["validation"] == lists["test"] == []
+    assert load_datalist("nowhere", studies="http://127.0.0.1:8042/dicom-web")["unlabeled"] == []
 
 
-def test_paths_that_do_not_exist_and_folders_without_images_are_errors(tmp_path):
-    with pytest.raises(InputError, match="nowhere: no such image or folder"):
-        find_images([str(tmp_path / "nowhere")])
-    (tmp_path / "notes.txt").touch()
-    with pytest.raises(InputError, match="no image with one of the endings"):
-        find_images(tmp_path)
+def test_known_cases_are_left_out_however_their_paths_are_written(tmp_path):
+    cases = [{"image": str(tmp_path / name)} for name in ("a.nii", "b.nii", "c.nii", "d.nii")]
+    (tmp_path / "link").symlink_to(tmp_path)
+    labeled = [{"image": str(tmp_path / "x" / ".." / "a.nii"), "label": "a"}]
+    assert without(cases, [*labeled, {"image": str(tmp_path / "link" / "c.nii")}]) == [cases[1], cases[3]]
+    assert without(cases, []) == cases
+
+
+# ---- files elsewhere
+
+
+def test_files_may_lie_elsewhere(dataset, tmp_path):
+    root = dataset({"labeled": ["a"], "unlabeled": ["b"], "files": {"b": {"image": "raw/b.nii.gz"}}})
+    with pytest.raises(InputError, match="raw/b.nii.gz: no such file; 'files' must name the image of b"):
+        load_datalist(root)
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "b.nii.gz").touch()
+    cases = load_datalist(root)
+    assert cases["unlabeled"] == [{"case": "b", "image": str(tmp_path / "raw" / "b.nii.gz")}]
+    assert cases["labeled"][0]["image"] == str(tmp_path / "images" / "a.nii.gz")
+    (root / "splits.json").write_text(json.dumps({"labeled": ["a"], "files": ["a"]}))
+    with pytest.raises(InputError, match="key 'files' must map each case"):
+        load_datalist(root)

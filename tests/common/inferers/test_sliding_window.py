@@ -148,3 +148,15 @@ def test_windows_are_laid_out_as_asked(channels_last):
 def test_impossible_strides_are_refused(stride):
     with pytest.raises(ValueError, match="stride"):
         SlidingWindowInferer((8, 8), stride)
+
+
+@pytest.mark.parametrize(("factor", "windows"), [(1, 9), (2, 4), (100, 4), (0.5, 25)])
+def test_the_factor_widens_the_stride_up_to_the_window(factor, windows):
+    seen = []
+
+    def network(x):
+        seen.append(len(x))
+        return x
+
+    SlidingWindowInferer((4, 4), (2, 2), softmax=False, stride_factor=factor)(torch.zeros(1, 1, 8, 8), network)
+    assert sum(seen) == windows
