@@ -81,14 +81,14 @@ def dataset_of(layers: Sequence[str]) -> tuple[str, dict]:
 def released(metadata: Mapping, description: Mapping, config: Mapping, extra: Mapping) -> dict:
     """Metadata of the bundle under what is true of the data set and of this release (``extra``)."""
     names, channels = description["classes"], description.get("channels", ["image"])
-    classes = config.get("num_classes", len(names))
-    if classes != len(names):
-        raise InputError(f"num_classes={classes} but {DATASETS.name} names {len(names)} classes: {', '.join(names)}")
+    for key, listed in (("num_classes", names), ("in_channels", channels)):
+        if config.get(key, len(listed)) != len(listed):
+            raise InputError(f"{key}={config[key]} but {DATASETS.name} names {len(listed)}: {', '.join(listed)}")
     form = metadata["network_data_format"]
     image, pred = dict(form["inputs"]["image"]), dict(form["outputs"]["pred"])
     shape = _extents(image["spatial_shape"], config.get("patch_size"))
     image |= {"modality": description["modality"], "num_channels": len(channels), "channel_def": _numbered(channels)}
-    pred |= {"num_channels": classes, "channel_def": _numbered(names)}
+    pred |= {"num_channels": len(names), "channel_def": _numbered(names)}
     kept = {key: description[key] for key in ("task", "modality", "organ", "data_source")}
     words = [f"{number} {name.replace('_', ' ')}" for number, name in enumerate(names)]
     return {
@@ -96,7 +96,7 @@ def released(metadata: Mapping, description: Mapping, config: Mapping, extra: Ma
         **kept,
         "image_classes": f"{len(channels)} channel(s): {description['image']}",
         "label_classes": ", ".join(words),
-        "pred_classes": f"{classes} channels: {', '.join(words)}",
+        "pred_classes": f"{len(names)} channels: {', '.join(words)}",
         **extra,
         "network_data_format": {
             **form,

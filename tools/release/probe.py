@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from monai.bundle import ConfigWorkflow, ckpt_export, verify_net_in_out
 from monai.data import load_net_with_metadata
 
 LAST_WORDS = 160  # characters of an unexplained error
+NO_WEIGHTS = re.compile(r"^InputError: \S*/models/\S+: no such file")  # of others, which no bundle distributes
 ONE_PROCESS = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
 
 
@@ -25,8 +27,8 @@ class Probe:
 
     Args:
         bundle: its folder.
-        request: ``suffix`` of the configuration files, ``layers`` (files below each override file), ``train`` and
-            ``infer`` (options of a tiny run), ``image`` to segment.
+        request: ``suffix`` of the configuration files, ``training`` (files of a tiny run), ``layers`` (files below each
+            override file), ``train`` and ``infer`` (options of a tiny run), ``image`` to segment.
     """
 
     def __init__(self, bundle: Path, request: dict) -> None:
@@ -68,7 +70,7 @@ class Probe:
 
     def training(self) -> str:
         folder = str(self.out / "train")
-        workflow = self.workflow("train", output_dir=folder, ckpt_dir=folder)
+        workflow = self.workflow(*self.request["training"], output_dir=folder, ckpt_dir=folder)
         workflow.run()
         workflow.finalize()
         state = torch.load(Path(folder) / "model.pt", weights_only=True)
@@ -152,9 +154,10 @@ def main(bundle: Path, request: dict) -> dict[str, list]:
     answers = {}
     for name, step in Probe(bundle, request).steps().items():
         try:
-            answers[name] = [True, step()]
+            answers[name] = ["ok", step()]
         except Exception as error:  # the next step may still tell something
-            answers[name] = [False, last_words(error)]
+            words = last_words(error)
+            answers[name] = ["not run" if NO_WEIGHTS.search(words) else "FAILED", words]
     return answers
 
 

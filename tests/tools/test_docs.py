@@ -1,0 +1,37 @@
+"""Every command of ``docs/`` names verbs and options that exist."""
+
+import inspect
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import tools.__main__ as verbs
+from tools.release.readme import BLOCK, check_command, commands
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+LINES = [(page, line) for page in PAGES for block in BLOCK.findall(page.read_text()) for line in block.splitlines()]
+
+
+@pytest.mark.parametrize(("page", "line"), [(page, line) for page, line in LINES if "-m tools" in line])
+def test_tools_command_exists(page, line):
+    words = shlex.split(line)
+    verb = getattr(verbs, words[words.index("tools") + 1])
+    parameters = inspect.signature(verb).parameters
+    free = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    for word in words:
+        assert free or not word.startswith("--") or word[2:] in parameters, word
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_bundle_command_exists(page):
+    for words in commands(page.read_text()):
+        check_command(words, DOCS)
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert link.startswith("http") or (page.parent / link).exists(), (page.name, link)

@@ -1,0 +1,31 @@
+"""ONNX of a release: the same output as its weights, at other extents too."""
+
+import numpy as np
+import pytest
+import torch
+
+from common.errors import InputError
+from common.networks import VNet
+from tools.export import export
+
+from .conftest import SMALL
+
+onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnx")
+
+
+def test_onnx_gives_the_output_of_the_weights(tiny_release, tiny_weights, tmp_path):
+    said = export(str(tiny_release.path), str(tmp_path / "model.onnx"))
+    assert said.startswith(f"{tmp_path / 'model.onnx'}, largest difference ")
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
+    network = VNet(**SMALL)
+    network.load_state_dict(torch.load(tiny_weights, weights_only=True))
+    images = torch.rand(3, 1, 32, 16, 48)
+    with torch.inference_mode():
+        expected = network.eval()(images).numpy()
+    np.testing.assert_allclose(session.run(None, {"image": images.numpy()})[0], expected, atol=1e-4)
+
+
+def test_only_releases_are_exported(tmp_path):
+    with pytest.raises(InputError, match="export takes a released bundle: python -m tools package"):
+        export(str(tmp_path))

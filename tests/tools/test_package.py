@@ -1,0 +1,220 @@
+"""Packaging: reproducible, self-contained, each bundle with its own copy of the shared code, and clear refusals."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import tools.package
+from common.data import Phantom, write_phantoms
+from common.errors import InputError
+from tools.package import package
+from tools.release.isolated import START
+
+from .conftest import SMALL, SUMMARY
+
+SCHEMA = Path(tools.package.__file__).parent / "schemas" / "meta_schema_20240725.json"
+
+
+def away(folder: Path, code: str, *arguments: str) -> str:
+    """Output of Python code run in ``folder`` with ``common`` and ``tools`` refused to every import."""
+    script = folder / "script.py"
+    script.write_text(code)
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [sys.executable, "-c", START, "released", str(script), *arguments]
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
+
+
+def test_two_builds_are_the_same_bytes(tiny_release, tmp_path):
+    again = tiny_release.build(tmp_path)
+    assert again.name == tiny_release.path.name == f"{tiny_release.name}_v0.1.0.zip"
+    assert again.read_bytes() == tiny_release.path.read_bytes()
+    digest = hashlib.sha256(again.read_bytes()).hexdigest()
+    assert again.with_name(again.name + ".sha256").read_text() == f"{digest}  {again.name}\n"
+    info = json.loads((tmp_path / "model_info.json").read_text())
+    assert info == {again.stem: {"checksum": digest, "source": again.name}}
+
+
+def test_what_a_release_holds(tiny_release):
+    with zipfile.ZipFile(tiny_release.path) as archive:
+        names = [name.removeprefix(f"{tiny_release.name}/") for name in archive.namelist()]
+        read = lambda name: archive.read(f"{tiny_release.name}/{name}").decode()  # noqa: E731
+        train, inference = (json.loads(read(f"configs/{name}.json")) for name in ("train", "inference"))
+        metadata, readme = json.loads(read("configs/metadata.json")), read("docs/README.md")
+        objective = read("ssnet/objective.py")
+    assert {"LICENSE", "models/model.pt", "models/model.ts", "ssnet/common/networks/vnet.py"} <= set(names)
+    assert not [name for name in names if name.startswith("common/") or "__pycache__" in name or name.endswith(".yaml")]
+    assert train["labeled"] == 8 and train["validation"] == 0  # of la.yaml
+    assert inference["stride"] == train["test_stride"] == [18, 18, 4]
+    assert inference["network_def"]["_target_"] == "ssnet.common.networks.VNet"
+    assert inference["network_def"]["_requires_"] == "@add_path" and inference["network_def"]["dropout"] == 0.5
+    assert "from .common.engines import" in objective and "from common" not in objective
+    assert metadata["eval_metrics"]["mean_dice"] == 0.726 and metadata["eval_metrics"]["seed"] == 1337
+    assert "| 72.60 ± 22.26 | 60.51 ± 21.86 | 8.95 ± 5.89 | 2.79 ± 1.90 |" in readme
+    assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"] == {"0": "background", "1": "left_atrium"}
+
+
+AWAY = """
+import json, os, sys
+import nibabel, numpy, torch
+from monai.bundle import ConfigParser, ckpt_export, download, load, run, verify_metadata, verify_net_in_out
+from monai.data import load_net_with_metadata
+
+archive, name, data, schema = sys.argv[1:]
+download(name=name, url=f"file://{archive}", bundle_dir="bundles", progress=False)
+root = os.path.abspath(f"bundles/{name}")
+meta, configs = f"{root}/configs/metadata.json", {n: f"{root}/configs/{n}.json" for n in ("train", "inference")}
+verify_metadata(meta_file=meta, filepath=schema)
+verify_net_in_out(net_id="network_def", meta_file=meta, config_file=configs["inference"], bundle_root=root)
+ckpt_export(net_id="network_def", filepath="exported.ts", ckpt_file=f"{root}/models/model.pt", meta_file=meta,
+            config_file=configs["inference"], bundle_root=root)
+network = load(name, bundle_dir="bundles", workflow_type="inference", args_file={"bundle_root": root}, device="cpu")
+images = torch.rand(1, 1, 16, 16, 16)
+with torch.inference_mode():
+    expected = network.eval()(images)
+    for path in ("exported.ts", f"{root}/models/model.ts"):
+        assert torch.allclose(torch.jit.load(path)(images), expected, atol=1e-5)
+deeper = load(name, bundle_dir="bundles", workflow_type="inference", args_file={"bundle_root": root}, device="cpu",
+              net_override={"dropout": 0.1})
+assert deeper.head_dropout.p == 0.1
+small = dict(bundle_root=root, device="cpu", patch_size=[16] * 3, stride=[16] * 3, amp=False)
+image = f"{data}/images/phantom_000.nii.gz"
+run(config_file=configs["inference"], inputs=[image], output_dir="predictions", **small)
+result, source = nibabel.load("predictions/phantom_000.nii.gz"), nibabel.load(image)
+assert result.shape == source.shape and result.get_data_dtype() == numpy.uint8
+module, _, extra = load_net_with_metadata(f"{root}/models/model.ts", more_extra_files=("inference.json",))
+embedded = ConfigParser({**json.loads(extra["inference.json"]), **small})  # as MONAI Deploy builds its operator
+prepare, infer, finish = (embedded.get_parsed_content(id) for id in ("preprocessing", "inferer", "postprocessing"))
+case = prepare({"image": image})
+with torch.inference_mode():
+    case["pred"] = infer(case["image"][None], module)[0]
+for transform in finish.transforms:
+    if transform and not type(transform).__name__.startswith(("Save", "Write")):
+        case = transform(case)
+assert numpy.array_equal(case["pred"][0].numpy(), result.get_fdata())
+run(config_file=configs["train"], dataset_dir=data, output_dir="run", ckpt_dir="run", iterations=1, epoch_length=1,
+    labeled=2, labeled_batch=2, unlabeled_batch=2, progress=False, **small)
+trained = torch.load("run/model.pt", weights_only=True)
+assert any(not torch.equal(trained[key], tensor) for key, tensor in network.state_dict().items())
+assert not {"common", "tools"} & {module.partition(".")[0] for module in sys.modules}
+"""
+
+
+def test_a_release_works_in_an_empty_directory_without_the_repository(tiny_release, tmp_path):
+    data = write_phantoms(tmp_path / "data", Phantom((24, 24, 16)), labeled=2, unlabeled=2, validation=0, test=0)
+    schema = shutil.copy(SCHEMA, tmp_path)
+    away(tmp_path, AWAY, str(tiny_release.path), tiny_release.name, str(data), str(schema))
+
+
+TOGETHER = """
+import os, sys
+import torch
+from monai.bundle import load
+
+networks = []
+for name in sys.argv[1:]:
+    arguments = {"bundle_root": os.path.abspath(name)}
+    networks.append(load(name, bundle_dir=".", workflow_type="inference", args_file=arguments, device="cpu"))
+images = torch.rand(1, 1, 16, 16, 16)
+with torch.inference_mode():
+    first, second = (network.eval()(images) for network in networks)
+assert torch.equal(first + 1, second), (first, second)
+print(*(type(network).__module__ for network in networks))
+"""
+
+
+def test_bundles_of_different_shared_code_live_in_one_process(tiny_release, tiny_weights, tmp_path, monkeypatch):
+    root = tools.package.REPOSITORY
+    other = tmp_path / "other"
+    for part in ("common", "bundles/meanteacher_segmentation"):
+        shutil.copytree(root / part, other / part, ignore=shutil.ignore_patterns("__pycache__", "models", "eval"))
+    module = other / "common" / "networks" / "vnet.py"
+    module.write_text(module.read_text().replace("return self.head(", "return 1 + self.head(", 1))
+    monkeypatch.setattr(tools.package, "REPOSITORY", other)
+    source, folder = str(other / "bundles" / "meanteacher_segmentation"), str(tmp_path / "dist")
+    second = package(source, "la", str(tiny_weights), output=folder, **SMALL)
+    for path in (tiny_release.path, second):
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(tmp_path)
+    printed = away(tmp_path, TOGETHER, tiny_release.name, "meanteacher_segmentation")
+    assert printed.splitlines()[-1].split() == ["ssnet.common.networks.vnet", "meanteacher.common.networks.vnet"]
+
+
+def spoil(key, value):
+    def change(bundle):
+        path = bundle / "configs" / "metadata.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+
+    return change
+
+
+def whole_import(bundle):
+    path = bundle / "meanteacher" / "objective.py"
+    path.write_text(path.read_text() + "\nimport common.losses\n")
+
+
+MISTAKES = [
+    (spoil("version", "0.10.0"), {}, "version='0.10.0' must be x.y.z with components 0 to 9"),
+    (spoil("version", "0.2.0"), {}, "version is 0.2.0 but the newest entry of the changelog is 0.1.0"),
+    (spoil("required_packages_version", {}), {}, "required_packages_version lacks SimpleITK, fire"),
+    (spoil("required_packages_version", {"fire": ">=0.7"}), {}, "required_packages_version lacks SimpleITK"),
+    (whole_import, {}, "write 'from common... import ...'"),
+    (lambda bundle: (bundle / "LICENSE").unlink(), {}, "LICENSE: no such file; every release carries it"),
+    (None, {"weights": None}, "model.pt: no such file; train first, or give --weights"),
+    (None, {"weights": "nowhere.pt"}, "nowhere.pt: no such file; train first, or give --weights"),
+    (None, {"dataset": "moon"}, "moon: no data set that datasets.yaml describes"),
+    (None, {"dataset": "la_moon"}, "la_moon: no such configuration of meanteacher_segmentation"),
+    (None, {"num_classes": 5}, "num_classes=5 but datasets.yaml names 2: background, left_atrium"),
+    (None, {"iteratons": 5}, "--iteratons: no such option in the configuration; did you mean 'iterations'?"),
+    (None, {"name": "Left Atrium"}, "name='Left Atrium': expected lower-case words joined by _"),
+    (None, {"results": "none.json"}, "none.json: no such file; --results takes the summary.json"),
+]
+
+
+@pytest.mark.parametrize(("change", "options", "message"), MISTAKES, ids=[message[:40] for *_, message in MISTAKES])
+def test_a_mistake_is_named_and_leaves_nothing(change, options, message, bundle_copy, tiny_weights, tmp_path):
+    shutil.rmtree(bundle_copy / "models", ignore_errors=True)
+    if change:
+        change(bundle_copy)
+    given = {"dataset": "la", "weights": str(tiny_weights), "dirty": True, **SMALL, **options}
+    with pytest.raises(InputError) as caught:
+        package(str(bundle_copy), output=str(tmp_path / "dist"), **given)
+    assert message in str(caught.value)
+    assert not (tmp_path / "dist").exists()
+
+
+def test_weights_of_another_network_are_refused(tiny_weights, bundle_copy, tmp_path):
+    with pytest.raises(InputError, match=r"models/model.pt: decoder\S+ has shape .* expects"):
+        package(str(bundle_copy), "la", str(tiny_weights), output=str(tmp_path / "dist"), dirty=True, base_channels=8)
+    assert not (tmp_path / "dist").exists()
+
+
+def test_uncommitted_changes_need_a_word(bundle_copy, tmp_path, monkeypatch):
+    monkeypatch.setattr(tools.package, "REPOSITORY", tmp_path)
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
+        subprocess.run([*git, *words], cwd=tmp_path, check=True)
+    clean = tools.package.provenance(bundle_copy, ["la"], dirty=False)
+    assert len(clean["commit"]) == 40 and clean["configuration"] == ["la"]
+    (bundle_copy / "configs" / "la.yaml").write_text("labeled: 1\n")
+    with pytest.raises(InputError, match="uncommitted changes .*la.yaml.*commit, or give --dirty"):
+        tools.package.provenance(bundle_copy, ["la"], dirty=False)
+    assert tools.package.provenance(bundle_copy, ["la"], dirty=True)["commit"] == f"{clean['commit']}-dirty"
+
+
+def test_figures_may_come_from_a_record(tmp_path):
+    from tools.release.figures import read_summary
+
+    record = tmp_path / "results.json"
+    record.write_text(json.dumps([{**SUMMARY, "configuration": "la"}, {**SUMMARY, "configuration": "acdc"}]))
+    assert read_summary(record, "la")["mean"] == SUMMARY["mean"]
+    with pytest.raises(InputError, match="0 entries of la_quick; give the summary.json of these weights"):
+        read_summary(record, "la_quick")

@@ -1,0 +1,151 @@
+"""Verification: a good release passes everything, a spoiled one fails the check that is meant for it."""
+
+import json
+import zipfile
+
+import pytest
+
+from common.errors import InputError
+from tools.release import archive
+from tools.release.checks import STATIC, Bundle, NotRun
+from tools.run import BUNDLES
+from tools.verify import below, overrides, verify
+
+NAMES = sorted(path.parents[1].name for path in BUNDLES.glob("*/docs/README.md"))
+
+
+def test_a_release_passes_every_check(tiny_release, capsys):
+    verify(str(tiny_release.path))
+    lines = capsys.readouterr().out.splitlines()
+    verdicts = {line[:32].strip(): line[33:41].strip() for line in lines[:-1]}
+    assert {"sums", "inference", "training step", "network in and out", "ckpt_export", "model.ts"} <= set(verdicts)
+    assert {name: verdict for name, verdict in verdicts.items() if verdict != "ok"} == {
+        "override: inference_trt": "not run"
+    }
+    assert lines[-1].endswith("every check that was run passed")
+
+
+@pytest.fixture
+def unpacked(tiny_release, tmp_path):
+    with zipfile.ZipFile(tiny_release.path) as file:
+        file.extractall(tmp_path)
+    return tmp_path / tiny_release.name
+
+
+def edit(name, old, new):
+    def change(folder):
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace(old, new))
+
+    return change
+
+
+def add(name, text):
+    def change(folder):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+
+    return change
+
+
+NORMALIZE = '"_disabled_": "$not @normalize"'
+META, README, INFERENCE = "configs/metadata.json", "docs/README.md", "configs/inference.json"
+SPOILED = [
+    ("files", lambda folder: (folder / "LICENSE").unlink(), "missing: LICENSE"),
+    ("files", add("ssnet/__pycache__/x.pyc", ""), "does not belong in a release: ssnet/__pycache__/x.pyc"),
+    ("sums", add("configs/extra.json", "{}"), "changed since packaging: configs/extra.json (1 in all)"),
+    ("version and changelog", edit(META, '"version": "0.1.0"', '"version": "1.0.12"'), "x.y.z"),
+    (
+        "schema",
+        edit(META, '"num_channels": 2', '"num_channels": "2"'),
+        "num_channels: '2' is not of",
+    ),
+    ("declared = imported packages", add("ssnet/more.py", "import pandas"), "required_packages_version lacks pandas"),
+    ("declared = imported packages", edit(META, '"tqdm"', '"rich": "1.0", "tqdm"'), "imports rich"),
+    ("declared = imported packages", edit(META, '"tqdm": "', '"tqdm": ">='), "tqdm is not pinned"),
+    ("no personal paths", add("docs/notes.txt", "/home/someone/data"), "docs/notes.txt: /home/someone"),
+    ("preprocessing agrees", edit(INFERENCE, '"RAS"', '"LPS"'), "'RAS'"),
+    (
+        "preprocessing agrees",
+        edit(INFERENCE, NORMALIZE, '"nonzero": true'),
+        "inference: NormalizeIntensityd",
+    ),
+    ("README sections", edit(README, "## Citation", "## Quotation"), "lacks: Citation"),
+    ("README commands", edit(README, "--resume True", "--resum True"), "--resum: no such option"),
+    (
+        "README commands",
+        edit(README, "configs/inference.json --inputs", "configs/i.json --inputs"),
+        "no such file",
+    ),
+    ("README commands", edit(README, "monai.bundle trt_export", "monai.bundle trt"), "no command 'trt'"),
+    ("README = metadata = results", edit(README, "72.60", "82.60"), "the figures of docs/README.md are not"),
+    ("README = metadata = results", edit(META, "0.726", "0.826"), "eval_metrics of metadata.json"),
+]
+
+
+@pytest.mark.parametrize(("check", "change", "message"), SPOILED, ids=[f"{c}: {m[:30]}" for c, _, m in SPOILED])
+def test_a_spoiled_release_fails_its_check(check, change, message, unpacked):
+    change(unpacked)
+    with pytest.raises(InputError) as caught:
+        STATIC[check](Bundle(unpacked))
+    assert message in str(caught.value)
+
+
+def test_a_check_that_fails_ends_with_exit_code_one(unpacked, monkeypatch, capsys):
+    monkeypatch.setattr("tools.verify.dynamic", lambda bundle: iter(()))
+    (unpacked / "docs" / "README.md").write_text("# Model Overview\n")
+    with pytest.raises(SystemExit) as caught:
+        verify(str(unpacked))
+    assert caught.value.code == 1
+    assert "checks failed" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_tampered_archive_is_refused(tiny_release, unpacked, tmp_path):
+    path = tmp_path / tiny_release.path.name
+    path.write_bytes(tiny_release.path.read_bytes()[:-1] + b"x")
+    archive.sum_file(path).write_text(archive.sum_file(tiny_release.path).read_text())
+    with pytest.raises(InputError, match="its sum is not the one in"):
+        verify(str(path))
+    edit("configs/train.json", '"seed"', '"sead"')(unpacked)
+    archive.write_archive(unpacked, path)  # with a sum that fits
+    with (
+        archive.unpacked(path) as folder,
+        pytest.raises(InputError, match="changed since packaging: configs/train.json"),
+    ):
+        STATIC["sums"](Bundle(folder))
+
+
+def test_a_zip_of_another_kind_is_refused(tmp_path):
+    path = tmp_path / "x_v0.1.0.zip"
+    path.write_bytes(b"no zip")
+    with pytest.raises(InputError, match="File is not a zip file"):
+        verify(str(path))
+    for member, message in (("../evil", "expected one folder inside"), ("x/a", "order, times or permissions")):
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr(member, "text")
+        with pytest.raises(InputError, match=message):
+            verify(str(path))
+    with pytest.raises(InputError, match="nowhere: no such file; give a bundle's folder or its archive"):
+        verify("nowhere")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("check", STATIC)
+def test_every_bundle_of_the_repository_passes_the_static_checks(name, check):
+    try:
+        STATIC[check](Bundle(BUNDLES / name))
+    except NotRun as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_metadata_of_the_repository_name_no_figures(name):
+    assert json.loads((BUNDLES / name / "configs" / "metadata.json").read_text())["eval_metrics"] == {}
+
+
+def test_layers_lie_on_what_their_comment_says():
+    bundle = Bundle(BUNDLES / "meanteacher_segmentation")
+    assert below(bundle, "acdc_quick") == ["train", "acdc"]
+    assert below(bundle, "la") == below(bundle, "evaluate") == ["train"]
+    assert overrides(bundle)[-1] == "multi_gpu_train" and "train" not in overrides(bundle)
