@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import fft, ndimage
 
+from common.data.datalist import grouping
 from common.errors import InputError
 
 GRID = 32  # cells along each axis of the largest image
@@ -94,17 +94,12 @@ def _correlations(structures: Sequence[np.ndarray]) -> Iterator[tuple[int, int, 
 
 def patient_of(pattern: str | None) -> Callable[[str], str]:
     """Function from an image's name to its patient, by a regular expression; names that do not match stand alone."""
-    if pattern is None:
-        return lambda name: name
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise InputError(f"group={pattern!r}: not a regular expression ({error})") from None
-    if not compiled.groups:
-        raise InputError(f"group={pattern!r}: needs a group in parentheses that matches the patient")
+    group_of = grouping(pattern)
 
     def patient(name: str) -> str:
-        match = compiled.search(name)
-        return match.group(1) if match else name
+        try:
+            return group_of(name)
+        except InputError:
+            return name
 
     return patient

@@ -6,9 +6,10 @@ import logging
 import logging.config
 from pathlib import Path
 
+import yaml
 from monai.bundle import ConfigWorkflow
 
-from common.errors import InputError
+from common.errors import InputError, require_file
 from common.options import check_ids
 
 BUNDLES = Path(__file__).resolve().parent.parent / "bundles"
@@ -19,21 +20,15 @@ def run(bundle: str, *layers: str, **options: object) -> None:
 
     Args:
         bundle: folder name under ``bundles/``.
-        layers: configuration files by name, in order, on top of ``train`` (which is implied) or ``inference``.
+        layers: configuration files by name, or by path where they end in ``.yaml`` (as ``plan`` writes them), in order,
+            on top of ``train`` (which is implied) or ``inference``.
         options: values that override the configuration, by id.
     """
     root = BUNDLES / bundle
-    known = sorted(path.stem for path in (root / "configs").glob("*.yaml"))
-    if not known:
-        raise InputError(
-            f"{bundle}: no such bundle; there are {sorted(p.name for p in BUNDLES.iterdir() if p.is_dir())}"
-        )
     base = "inference" if "inference" in layers else "train"
-    names = [base, *(layer for layer in layers if layer != base)]
-    for name in names:
-        if name not in known:
-            raise InputError(f"{name}: no such configuration of {bundle}; there are {known}")
-    files = [str(root / "configs" / f"{name}.yaml") for name in names]
+    files = [
+        file for layer in (base, *(layer for layer in layers if layer != base)) for file in layer_files(root, layer)
+    ]
     check_ids(options, files)
     workflow = ConfigWorkflow(
         config_file=files,
@@ -45,6 +40,24 @@ def run(bundle: str, *layers: str, **options: object) -> None:
     workflow.initialize()
     workflow.run()
     workflow.finalize()
+
+
+def layer_files(root: Path, layer: str) -> list[str]:
+    """Files of a layer of the bundle in ``root``: one of its own, or a file anywhere.
+
+    A file elsewhere may name layers of the bundle to put below it: ``layers: [acdc]``.
+    """
+    known = sorted(path.stem for path in (root / "configs").glob("*.yaml"))
+    if not known:
+        bundles = sorted(path.name for path in BUNDLES.iterdir() if path.is_dir())
+        raise InputError(f"{root.name}: no such bundle; there are {bundles}")
+    if layer in known:
+        return [str(root / "configs" / f"{layer}.yaml")]
+    if not str(layer).endswith(".yaml"):
+        raise InputError(f"{layer}: no such configuration of {root.name}; there are {known}")
+    content = yaml.safe_load(Path(require_file(layer, "it is given as a layer")).read_text()) or {}
+    below = [file for name in content.get("layers", ()) for file in layer_files(root, name)]
+    return [*below, str(layer)]
 
 
 def quiet() -> None:

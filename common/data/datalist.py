@@ -26,8 +26,8 @@ def load_datalist(
     A data set is a folder with ``images/<case>``, ``labels/<case>`` (for labeled, validation and test cases) and a
     ``splits.json`` in one of two forms: lists ``labeled``, ``unlabeled``, ``validation``, ``test`` (each optional but
     the first; ``seed`` records how they were drawn), or the community's ``train``, ``val``, ``test``, where the order
-    of ``train`` decides which cases are labeled. With ``files``, ``{case: {"image", "label"}}``, the images and labels lie
-    where it says, relative to the folder.
+    of ``train`` decides which cases are labeled. ``files`` maps cases that lie elsewhere to their
+    ``{"image", "label"}``.
 
     Args:
         dataset_dir: the folder.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .case import Case, Dataset
 
-FOLDER = Path(__file__).parent / "lists"
+FOLDER = Path(__file__).parent / "published"
 KEYS = {"train": "train", "val": "validation", "test": "test"}
 
 

@@ -1,0 +1,278 @@
+"""Plans for own data in all forms, the choices by hand, and a training of every bundle on an unedited plan."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+from common.data import Phantom, load_datalist, write_phantoms
+from common.errors import InputError
+from tests.tools import archives
+from tools.plan import plan
+from tools.plan.choices import best_patch, choose, pick_dims
+from tools.plan.command import plannable
+from tools.plan.fingerprint import Fingerprint
+from tools.plan.machine import GIB, Cost, Machine, cost_of, this_machine
+from tools.run import BUNDLES, layer_files, run
+
+METHODS = plannable()
+SHORT = {"iterations": 2, "epoch_length": 2, "base_channels": 4, "amp": False, "progress": False, "device": "cpu"}
+
+
+def own_volumes(folder, cases=5, labeled=3, size=(56, 50, 30), spacing=(1.0, 1.0, 2.0), channels=1, classes=2):
+    """images/ with ``cases`` volumes, labels/ with fewer."""
+    for n in range(cases):
+        image, label = Phantom(size, classes).sample(n)
+        path = folder / "images" / f"case{n}.nii.gz"
+        if channels > 1:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            parts = [archives.to_image((image * k).astype(np.float32), spacing) for k in range(1, channels + 1)]
+            archives.sitk.WriteImage(archives.sitk.JoinSeries(parts), str(path))
+        else:
+            archives.write(image, path, spacing=spacing)
+        if n < labeled:
+            archives.write(label, folder / "labels" / f"case{n}.nii.gz", spacing=spacing)
+    return folder
+
+
+def planned(folder, **options):
+    """The plan of a folder as a dictionary; for a CPU, whatever the machine of the test."""
+    plan(str(folder), **{"device": "cpu", "memory": 16.0, **options})
+    where = options.get("output", folder if folder.is_dir() else folder.parent)
+    return yaml.safe_load((type(folder)(where) / "plan.yaml").read_text())
+
+
+def train_and_infer(method, folder, image, tmp_path, **options):
+    """Two iterations and one inference on the unedited plan; returns the path of the prediction."""
+    out = {"output_dir": str(tmp_path / "run"), "ckpt_dir": str(tmp_path / "run")}
+    run(method, str(folder / "plan.yaml"), **{**SHORT, **out, **options})
+    with open(tmp_path / "run" / "history.csv", newline="") as file:
+        assert all(np.isfinite(float(row["loss"])) for row in csv.DictReader(file))
+    kept = {"base_channels": 4, "amp": False, "device": "cpu"}
+    checkpoint = str(tmp_path / "run" / "model.pt")
+    run(
+        method, "inference", str(folder / "plan.yaml"), inputs=str(image), checkpoint=checkpoint,
+        output_dir=str(tmp_path / "out"), **kept,
+    )  # fmt: skip
+    return next((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_bundle_runs_on_an_unedited_plan_of_volumes(method, tmp_path):
+    folder = own_volumes(tmp_path / "data", channels=2, classes=3)
+    values = planned(folder, method="ssnet_segmentation")  # made for one method, run by all
+    assert values["in_channels"] == 2 and values["num_classes"] == 3 and "layers" not in values
+    image = folder / "images" / "case4.nii.gz"
+    result = archives.sitk.ReadImage(str(train_and_infer(method, folder, image, tmp_path)))
+    assert result.GetSize() == (56, 50, 30) and result.GetSpacing() == pytest.approx((1, 1, 2))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_bundle_runs_on_an_unedited_plan_of_thin_stacks(method, tmp_path):
+    folder = own_volumes(tmp_path / "data", size=(40, 36, 16), spacing=(1.5, 1.5, 8.0), classes=4)
+    values = planned(folder)
+    assert values["layers"] == ["acdc"] and values["slices"] is True and values["patch_size"] == [48, 48]
+    image = folder / "images" / "case4.nii.gz"
+    result = archives.sitk.ReadImage(str(train_and_infer(method, folder, image, tmp_path)))
+    assert result.GetSize() == (40, 36, 16) and result.GetSpacing() == pytest.approx((1.5, 1.5, 8.0))
+
+
+def test_color_pictures_are_trained_as_they_are(tmp_path):
+    for n in range(4):
+        archives.picture(tmp_path / "data" / "images" / f"p{n}.png", n, size=(40, 36), color=True)
+        if n < 2:
+            mask = np.zeros((40, 36), np.uint8)
+            mask[10:20, 5 : 15 + n] = 1
+            archives.picture(tmp_path / "data" / "labels" / f"p{n}.png", 0, values=mask)
+    values = planned(tmp_path / "data")
+    assert values["in_channels"] == 3 and values["slices"] is False and values["patch_size"] == [48, 48]
+    image = tmp_path / "data" / "images" / "p3.png"
+    train_and_infer("meanteacher_segmentation", tmp_path / "data", image, tmp_path)
+
+
+def test_volumes_smaller_than_the_patch_are_padded(tmp_path):
+    folder = own_volumes(tmp_path / "data", cases=3, labeled=1, size=(24, 20, 26), spacing=(1.0, 1.0, 1.0))
+    values = planned(folder)
+    assert values["patch_size"] == [48, 48, 32]
+    assert "smaller volumes are padded with zeros" in (folder / "plan.yaml").read_text()
+    train_and_infer("meanteacher_segmentation", folder, folder / "images" / "case2.nii.gz", tmp_path)
+
+
+# ---- lists
+
+
+def test_images_without_a_label_are_unlabeled_and_lists_are_written(tmp_path):
+    folder = own_volumes(tmp_path / "data", cases=5, labeled=3, size=(24, 24, 24))
+    planned(folder)
+    cases = load_datalist(folder)
+    assert sorted(case["case"] for case in cases["labeled"]) == ["case0", "case1", "case2"]
+    assert [case["case"] for case in cases["unlabeled"]] == ["case3", "case4"]
+    before = (folder / "splits.json").read_text()
+    planned(folder)  # the lists are there now
+    assert (folder / "splits.json").read_text() == before
+
+
+def test_two_folders_and_another_output(tmp_path):
+    folder = own_volumes(tmp_path / "data", size=(24, 24, 24))
+    (folder / "images").rename(folder / "scans")
+    (folder / "labels").rename(folder / "truth")
+    values = planned(folder, images="scans", labels="truth", output=str(tmp_path / "here"))
+    assert values["dataset_dir"] == str(tmp_path / "here")
+    cases = load_datalist(tmp_path / "here")
+    assert len(cases["labeled"]) == 3 and cases["unlabeled"][0]["image"].endswith("data/scans/case3.nii.gz")
+    assert not (folder / "splits.json").exists()
+
+
+def test_a_datalist(tmp_path):
+    folder = own_volumes(tmp_path / "data", size=(24, 24, 24))
+    training = [{"image": f"images/case{n}.nii.gz", "label": f"labels/case{n}.nii.gz"} for n in range(2)]
+    training += [{"image": "images/case3.nii.gz"}]
+    (folder / "dataset.json").write_text(json.dumps({"training": training}))
+    planned(folder / "dataset.json")
+    cases = load_datalist(folder)
+    assert sorted(case["case"] for case in cases["labeled"]) == ["case0", "case1"] and len(cases["unlabeled"]) == 1
+
+
+def test_many_labels_give_a_validation_list_by_patient(tmp_path):
+    folder = own_volumes(tmp_path / "data", cases=24, labeled=22, size=(24, 24, 24))
+    for part in ("images", "labels"):
+        for path in (folder / part).iterdir():
+            number = int(path.name[4:].split(".")[0])
+            path.rename(path.with_name(f"p{number // 2:02d}_{number % 2}.nii.gz"))
+    values = planned(folder, group=r"(p\d\d)", labeled=4)
+    cases = load_datalist(folder, group=values["group"])
+    patients = {role: {case["case"][:3] for case in cases[role]} for role in cases}
+    assert len(patients["labeled"]) == 4 and len(patients["validation"]) == 2 and len(patients["unlabeled"]) == 6
+    assert not patients["validation"] & (patients["labeled"] | patients["unlabeled"])
+
+
+def test_a_benchmark_labels_a_tenth(tmp_path):
+    folder = write_phantoms(tmp_path / "data", Phantom((24, 24, 24)), labeled=20, unlabeled=0, validation=1, test=0)
+    lists = json.loads((folder / "splits.json").read_text())
+    (folder / "splits.json").write_text(json.dumps({"train": lists["labeled"], "val": lists["validation"]}))
+    assert planned(folder)["labeled"] == 2 and planned(folder, labeled=5)["labeled"] == 5
+
+
+# ---- choices
+
+
+def found(**changes):
+    one = {
+        "dims": 3, "channels": 1, "modality": "MR or other volumes",
+        "sizes": ((100.0, 90.0, 60.0), (192.0, 142.0, 88.0), (240.0, 160.0, 88.0)),
+        "spacings": ((0.625,) * 3,) * 3, "intensities": (-1.0, 0.0, 5.0), "classes": 2,
+        "volumes": {0: 500.0, 1: 50.0}, "images": 80, "labeled": 8,
+    }  # fmt: skip
+    return Fingerprint(**{**one, **changes})
+
+
+CHEAP = Cost(per_voxel=850.0, fixed=150e6)
+
+
+def test_a_gpu_takes_the_published_patch_size_or_more():
+    values = choose(found(), 3, Machine("cuda", 80 * GIB), CHEAP).values
+    assert values["spacing"] is None and values["labeled_batch"] == 2
+    assert 112 * 112 * 80 <= np.prod(values["patch_size"]) <= 2**20
+    assert all(extent % 16 == 0 for extent in values["patch_size"])
+
+
+def test_a_cpu_takes_coarser_voxels_so_that_a_patch_shows_a_third():
+    values = choose(found(), 3, Machine("cpu", 16 * GIB), CHEAP).values
+    extents = np.array([192, 142, 88]) * 0.625 / np.array(values["spacing"])
+    assert np.ptp(values["spacing"]) == 0 and np.prod(extents) == pytest.approx(3 * 2**17, rel=0.01)
+    assert np.prod(values["patch_size"]) <= 2**17 and values["iterations"] == 1000 and values["ramp_up"] == 400
+
+
+def test_ct_keeps_thick_slices_and_gets_a_window():
+    ct = found(
+        modality="CT", sizes=((512.0, 512.0, 60.0),) * 3, spacings=((0.8, 0.8, 2.0),) * 3,
+        intensities=(-1024.0, -100.0, 460.0),
+    )  # fmt: skip
+    values = choose(ct, pick_dims(ct)[0], Machine("cuda", 80 * GIB), CHEAP).values
+    assert values["window"] == [-1000, 460] and values["spacing"][2] == 2.0 and values["spacing"][0] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("size", "spacing", "dims"),
+    [
+        ((256, 216, 9), (1.5, 1.5, 10.0), 2),
+        ((256, 216, 9), (1.0, 1.0, 1.0), 2),  # the source carries no spacing: few slices
+        ((256, 216, 40), (1.0, 1.0, 3.0), 2),
+        ((256, 216, 60), (1.0, 1.0, 2.5), 3),
+        ((200, 40, 200), (1.0, 5.0, 1.0), 3),  # thin along another axis: slices are cut along the last one only
+    ],
+)
+def test_slices_or_volumes(size, spacing, dims):
+    assert pick_dims(found(sizes=(size,) * 3, spacings=(spacing,) * 3))[0] == dims
+
+
+@pytest.mark.parametrize(
+    ("size", "limit", "patch"),
+    [((96, 71, 44), 2**17, [64, 64, 32]), ((20, 20, 20), 2**17, [48, 48, 32]), ((60, 60, 16), 2**20, [64, 64, 16])],
+)
+def test_patches_by_hand(size, limit, patch):
+    assert best_patch(size, limit) == patch
+
+
+def test_memory_halves_the_batch_and_then_refuses():
+    flat = found(sizes=((256.0, 200.0, 9.0),) * 3)
+    need = Cost(per_voxel=1000.0, fixed=0.0)
+    roomy, tight = (choose(flat, 2, Machine("cuda", gib * GIB), need).values for gib in (80, 1.5))
+    assert roomy["labeled_batch"] == 12 and tight["labeled_batch"] == 8 == tight["unlabeled_batch"]
+    with pytest.raises(InputError, match="a step needs about .* GiB, this machine has 0.1"):
+        choose(flat, 2, Machine("cuda", 0.1 * GIB), need)
+    with pytest.raises(InputError, match="device=cuda: there is none here; give its memory"):
+        if this_machine("cuda").device == "cuda":
+            raise InputError("device=cuda: there is none here; give its memory (this machine has one)")
+    assert this_machine("cuda", 24) == Machine("cuda", 24 * GIB) and this_machine("cpu").memory > 0
+
+
+def test_the_cost_is_measured_on_the_bundles_own_network():
+    files = [file for layer in ("train",) for file in layer_files(BUNDLES / "meanteacher_segmentation", layer)]
+    cost = cost_of("meanteacher_segmentation", files, 1, 2, 3)
+    assert cost.fixed == 4 * 4 * 9_448_866
+    measured = cost.of((112, 112, 80), 1) - cost.fixed  # 812 MiB are kept per sample and forward pass
+    assert 0.7 < measured / (812 * 2**20) < 1.5
+
+
+# ---- mistakes
+
+
+def test_what_cannot_be_planned_is_said_in_one_line(tmp_path):
+    folder = own_volumes(tmp_path / "data", cases=3, labeled=3, size=(24, 24, 24))
+    with pytest.raises(InputError, match="every image has a label; labeled=N labels so many"):
+        planned(folder)
+    with pytest.raises(InputError, match="3 patients have labels: 4 to train on and 0 to validate on"):
+        planned(folder, labeled=4)
+    with pytest.raises(InputError, match="nothing_segmentation: no such bundle"):
+        planned(folder, labeled=1, method="nothing_segmentation")
+    other = next((p.name for p in BUNDLES.iterdir() if p.is_dir() and p.name not in METHODS), None)
+    if other:
+        with pytest.raises(InputError, match=f"{other}: takes no plan; these do: dualnet_segmentation"):
+            planned(folder, labeled=1, method=other)
+    label = archives.sitk.ReadImage(str(folder / "labels" / "case0.nii.gz")) * 255
+    archives.sitk.WriteImage(label, str(folder / "labels" / "case0.nii.gz"))
+    with pytest.raises(InputError, match="values .255. outside the classes .*prepare folder numbers the classes"):
+        planned(folder, labeled=1)
+    (folder / "labels" / "stray.nii.gz").write_bytes((folder / "labels" / "case1.nii.gz").read_bytes())
+    with pytest.raises(InputError, match="a label without its image"):
+        planned(folder, labeled=1)
+    assert not (folder / "plan.yaml").exists() and not (folder / "splits.json").exists()
+
+
+def test_lists_of_domains_need_prepare(tmp_path):
+    folder = own_volumes(tmp_path / "data", size=(24, 24, 24))
+    (folder / "splits.json").write_text(json.dumps({"train": {"a": ["case0"]}}))
+    with pytest.raises(InputError, match="lists of several domains; python -m tools prepare makes one set"):
+        planned(folder)
+
+
+def test_a_layer_by_path_brings_the_layers_it_names(tmp_path):
+    (tmp_path / "mine.yaml").write_text("layers: [acdc]\nlabeled: 3\n")
+    root = BUNDLES / "ssnet_segmentation"
+    files = layer_files(root, str(tmp_path / "mine.yaml"))
+    assert files == [str(root / "configs" / "acdc.yaml"), str(tmp_path / "mine.yaml")]
+    with pytest.raises(InputError, match="lost.yaml: no such file; it is given as a layer"):
+        layer_files(root, str(tmp_path / "lost.yaml"))

@@ -1,0 +1,3 @@
+from .command import plan
+
+__all__ = ["plan"]

@@ -1,0 +1,110 @@
+"""What a data set is like: the figures that decide a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from common.errors import InputError
+
+from ..check.inspect import Facts
+
+PAIRS = ("LR", "PA", "SI")  # letters of an axis that runs along right-left, front-back, head-feet
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Figures of the readable images, axes in the order right, front, head (RAS) that training uses.
+
+    Attributes:
+        dims: 2 or 3.
+        channels: of every image.
+        modality: CT, MR or other volumes, grey pictures, color pictures: a guess from the intensities.
+        sizes: least, median and most extents.
+        spacings: least, median and most spacing in mm.
+        intensities: percentiles 0.5, 50 and 99.5 of the images, the median over images.
+        window: for CT, the range that holds what is labeled, else ``None``.
+        classes: number of classes, background included.
+        volumes: median volume in ml (2D: mm2) of each class.
+        images: number of images.
+        labeled: number of those with a label.
+    """
+
+    dims: int
+    channels: int
+    modality: str
+    sizes: tuple[tuple[float, ...], ...]
+    spacings: tuple[tuple[float, ...], ...]
+    intensities: tuple[float, ...]
+    classes: int
+    volumes: dict[int, float]
+    images: int
+    labeled: int
+
+    @property
+    def thin_axis(self) -> int:
+        """Axis of the widest spacing."""
+        return int(np.argmax(self.spacings[1]))
+
+    @property
+    def anisotropy(self) -> float:
+        """Widest spacing over the finest, medians."""
+        return max(self.spacings[1]) / min(self.spacings[1])
+
+    def as_json(self) -> dict:
+        """Plain values."""
+        return asdict(self)
+
+
+def fingerprint(facts: Sequence[Facts]) -> Fingerprint:
+    """Summarise the facts of a data set.
+
+    Raises:
+        InputError: where images differ in dimension or channels, an image or label is faulty, or there is no label.
+    """
+    faulty = [(f.case, finding.text) for f in facts for finding in f.findings if finding.level == "error"]
+    if faulty:
+        raise InputError(
+            f"{len(faulty)} errors, the first in {faulty[0][0]}: {faulty[0][1]}; see python -m tools check"
+        )
+    labeled = [f for f in facts if f.volumes]
+    if not labeled:
+        raise InputError("no image has a label; a plan needs at least one (labels)")
+    values = sorted({value for f in labeled for value in f.volumes} | {0})
+    if values == [0]:
+        raise InputError("the labels hold no foreground")
+    sizes, spacings = np.array([_ras(f, f.shape) for f in facts]), np.array([_ras(f, f.spacing) for f in facts])
+    return Fingerprint(
+        dims=len(facts[0].shape),
+        channels=facts[0].channels,
+        modality=_modality(facts),
+        sizes=_spread(sizes),
+        spacings=_spread(spacings),
+        intensities=tuple(float(v) for v in np.median([f.percentiles for f in facts], axis=0).round(4)),
+        classes=len(values),
+        volumes={v: float(np.median([f.volumes[v] for f in labeled if v in f.volumes] or [0])) for v in values},
+        images=len(facts),
+        labeled=len(labeled),
+    )
+
+
+def _ras(facts: Facts, values: Sequence[float]) -> list[float]:
+    """Values per axis in the order of the axes after reorientation."""
+    if len(values) == 2:
+        return list(values)
+    return [values[next(i for i, letter in enumerate(facts.orientation) if letter in pair)] for pair in PAIRS]
+
+
+def _spread(values: np.ndarray) -> tuple[tuple[float, ...], ...]:
+    parts = (values.min(axis=0), np.median(values, axis=0), values.max(axis=0))
+    return tuple(tuple(round(float(v), 4) for v in part) for part in parts)
+
+
+def _modality(facts: Sequence[Facts]) -> str:
+    """CT volumes reach far below zero, air at -1000 HU, and hold no large positive scale of their own."""
+    if len(facts[0].shape) == 2:
+        return "color pictures" if facts[0].channels == 3 else "grey pictures"
+    low, high = np.median([f.minimum for f in facts]), np.median([f.maximum for f in facts])
+    return "CT" if -5000 < low < -500 and 200 < high < 50000 else "MR or other volumes"

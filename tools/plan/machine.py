@@ -1,0 +1,83 @@
+"""The machine to train on, and the memory that a training step of a method takes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from monai.bundle import ConfigParser
+
+from common.errors import InputError, require_choice
+
+GIB = 2**30
+PASSES = {"meanteacher_segmentation": 1.0, "dualnet_segmentation": 1.0, "sgrsnet_segmentation": 1.5}
+MOST_PASSES = 2.0  # forward passes per sample whose intermediate results wait for the gradient, where not listed
+COPIES = 4  # of every weight: itself, its gradient, its momentum, the teacher's
+SHARE = 0.7  # of the memory that a plan may fill
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Device to plan for and its memory in bytes."""
+
+    device: str
+    memory: float
+
+
+def this_machine(device: str = "auto", memory: float | None = None) -> Machine:
+    """The machine at hand; ``memory`` in GiB replaces what it has, to plan for another one.
+
+    Raises:
+        InputError: for a GPU without ``memory`` where there is none.
+    """
+    require_choice(device=(device, ("auto", "cpu", "cuda")))
+    found = torch.cuda.is_available()
+    device = ("cuda" if found else "cpu") if device == "auto" else device
+    if memory is not None:
+        return Machine(device, memory * GIB)
+    if device == "cuda":
+        if not found:
+            raise InputError("device=cuda: there is none here; give its memory in GiB to plan for it (memory)")
+        return Machine(device, float(torch.cuda.get_device_properties(0).total_memory))
+    names = getattr(os, "sysconf_names", {})
+    if "SC_AVPHYS_PAGES" not in names:
+        return Machine(device, 8.0 * GIB)
+    return Machine(device, float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Memory of a training step: bytes per voxel of a sample, and bytes whatever the patch."""
+
+    per_voxel: float
+    fixed: float
+
+    def of(self, patch: Sequence[int], samples: int) -> float:
+        """Bytes for a batch, in single precision: an upper bound with automatic mixed precision."""
+        return self.fixed + self.per_voxel * float(torch.Size(patch).numel()) * samples
+
+
+def cost_of(method: str, files: Sequence[str | Path], channels: int, classes: int, dims: int) -> Cost:
+    """Measure the network of a bundle on a small patch: what a forward pass keeps for the gradient, and its weights."""
+    parser = ConfigParser()
+    parser.read_config([str(file) for file in files])
+    parser["num_classes"], parser["in_channels"] = classes, channels
+    network = parser.get_parsed_content("network_def").train()
+    patch = (64, 64) if dims == 2 else (32, 32, 32)
+    kept: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    outputs = []
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        for part in getattr(network, "networks", [network]):
+            outputs.append(part(torch.zeros(2, channels, *patch)))
+    weights = {p.untyped_storage().data_ptr(): p.untyped_storage().nbytes() for p in network.parameters()}
+    activations = sum(size for pointer, size in kept.items() if pointer not in weights)
+    passes = PASSES.get(method, MOST_PASSES)
+    return Cost(passes * activations / (2 * torch.Size(patch).numel()), COPIES * float(sum(weights.values())))
