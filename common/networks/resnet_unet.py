@@ -99,6 +99,15 @@ class ResNetUNet(nn.Module):
             x = block(x, skips[3 - level] if level < 4 else None)
         return x
 
+    def logits(self, x: Tensor, head: nn.Module | None = None) -> Tensor:
+        """Logits ``B, K, H, W`` of another head, or of this network's own."""
+        return self.classify(self.features(x), self.head if head is None else head, x)
+
+    @staticmethod
+    def classify(features: Tensor, head: nn.Module, x: Tensor) -> Tensor:
+        """What ``head`` makes of the ``features`` of x."""
+        return head(features)[:, :, : x.shape[2], : x.shape[3]]
+
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``B, K, H, W``."""
         return self.head(self.features(x))[:, :, : x.shape[2], : x.shape[3]]

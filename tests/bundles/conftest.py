@@ -22,7 +22,7 @@ TINY = {
     "progress": False,
     "device": "cpu",
 }
-TINY_2D = {key: value for key, value in TINY.items() if "stride" not in key} | {"patch_size": [32, 32]}
+TINY_2D = {key: value for key, value in TINY.items() if "stride" not in key} | {"patch_size": [64, 64]}
 
 
 def dims(bundle):

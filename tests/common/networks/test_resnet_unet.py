@@ -49,7 +49,10 @@ def test_a_second_head_reads_the_same_features():
     assert head.weight.shape == network.head.weight.shape and not torch.equal(head.weight, network.head.weight)
     limit = (6 / (9 * (network.width + 4))) ** 0.5
     assert head.weight.abs().max() <= limit and head.bias.abs().sum() == network.head.bias.abs().sum() == 0
-    assert head(network.features(torch.randn(2, 1, 32, 64))).shape == (2, 4, 32, 64)
+    x = torch.randn(2, 1, 40, 70)
+    assert network.logits(x, head).shape == (2, 4, 40, 70)
+    torch.testing.assert_close(network.eval().logits(x), network(x))
+    torch.testing.assert_close(network.logits(x, head), head(network.features(x))[..., :40, :70])
 
 
 def imagenet(prefix="", **options):
