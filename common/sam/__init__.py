@@ -1,0 +1,44 @@
+"""Segment Anything for few labels: any input size, LoRA, class tokens without prompts, boxes from pseudo-labels."""
+
+from .build import ARCHITECTURES, Sam, build_sam
+from .checkpoint import LoadReport, load_checkpoint, read_checkpoint
+from .decode import decode, embed_boxes, no_mask
+from .embeddings import EmbeddingCache, file_hash
+from .io import load_trainable, save_trainable
+from .lora import LoraLinear, inject_lora, lora_state_dict, merge_lora
+from .preprocess import CONVENTIONS, Frame, prepare
+from .promptable import BoxRefiner, Refined
+from .prompts import Group, adjust_boxes, boxes_from_masks, class_groups, compose, group_masks
+from .segmenter import SamSegmenter
+
+__all__ = [
+    "ARCHITECTURES",
+    "CONVENTIONS",
+    "BoxRefiner",
+    "EmbeddingCache",
+    "Frame",
+    "Group",
+    "LoadReport",
+    "LoraLinear",
+    "Refined",
+    "Sam",
+    "SamSegmenter",
+    "adjust_boxes",
+    "boxes_from_masks",
+    "build_sam",
+    "class_groups",
+    "compose",
+    "decode",
+    "embed_boxes",
+    "file_hash",
+    "group_masks",
+    "inject_lora",
+    "load_checkpoint",
+    "load_trainable",
+    "lora_state_dict",
+    "merge_lora",
+    "no_mask",
+    "prepare",
+    "read_checkpoint",
+    "save_trainable",
+]

@@ -1,0 +1,145 @@
+"""SAM checkpoints: reading them, and fitting them to another input size and number of masks."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import InputError, require_choice, require_file
+
+DECODER_INITS = ("match_shapes", "reinit", "expand")
+_DECODER = "mask_decoder."
+
+
+@dataclass
+class LoadReport:
+    """What became of the tensors of a checkpoint.
+
+    Attributes:
+        matched: copied as they are.
+        resized: position tables interpolated to the input size.
+        expanded: tensors of mask tokens made from the pretrained ones.
+        skipped: in the checkpoint, of another shape or unknown to the network.
+        missing: in the network, not filled: they keep their random start.
+    """
+
+    matched: list[str] = field(default_factory=list)
+    resized: list[str] = field(default_factory=list)
+    expanded: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a SAM or MedSAM checkpoint, of a training checkpoint's ``model`` too, by plain names.
+
+    Raises:
+        InputError: naming the file, if it is missing, truncated, no plain tensors (SAM-Med2D's files pickle an
+            optimizer) or not of a SAM.
+    """
+    require_file(path, "SAM starts from these weights (checkpoint)")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"{path}: no PyTorch file, or one that holds more than tensors, as those of SAM-Med2D, which are not "
+            "supported; expected the state dict of SAM or MedSAM"
+        ) from None
+    except Exception as error:  # whatever a damaged archive makes torch say
+        raise InputError(f"{path}: truncated, or no PyTorch file ({str(error).splitlines()[0][:120]})") from None
+    if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
+        content = content["model"]
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise InputError(f"{path}: expected a dictionary of tensors, the state dict of SAM or MedSAM")
+    tensors = {key.removeprefix("module."): value for key, value in content.items()}
+    if any("adapter" in key.lower() for key in tensors):
+        raise InputError(f"{path}: holds adapter layers, as SAM-Med2D does; expected plain SAM or MedSAM weights")
+    if "image_encoder.pos_embed" not in tensors:
+        raise InputError(f"{path}: has no key 'image_encoder.pos_embed'; expected the state dict of SAM or MedSAM")
+    return tensors
+
+
+def load_checkpoint(sam: nn.Module, path: str | Path, decoder_init: str = "match_shapes") -> LoadReport:
+    """Fill ``sam`` from a checkpoint of its architecture, whatever the input size of either.
+
+    The absolute positions are interpolated bilinearly to the token grid and the relative ones of global blocks
+    linearly along their length, wherever shapes differ.
+
+    Args:
+        sam: a ``Sam``.
+        path: see ``read_checkpoint``.
+        decoder_init: for a decoder with another number of mask tokens: ``match_shapes`` copies all tensors whose
+            shapes agree (what SAMed and SynFoC do in effect), ``reinit`` leaves the whole decoder random, ``expand``
+            starts token k from the pretrained token min(k, 3), with a little noise on those that share one.
+
+    Raises:
+        InputError: see ``read_checkpoint``; or an architecture that does not fit, naming the first tensor.
+    """
+    require_choice(decoder_init=(decoder_init, DECODER_INITS))
+    source, report = read_checkpoint(path), LoadReport()
+    target, filled = sam.state_dict(), {}
+    for name, value in target.items():
+        if name.startswith(_DECODER) and decoder_init == "reinit":
+            report.missing.append(name)
+        elif name in source and source[name].shape == value.shape:
+            filled[name] = source[name]
+            report.matched.append(name)
+        elif name in source and _is_position(name, source[name], value):
+            filled[name] = _resize_positions(source[name], value.shape)
+            report.resized.append(name)
+        elif decoder_init == "expand" and (expanded := _expand(name, value, source)) is not None:
+            filled[name] = expanded
+            report.expanded.append(name)
+        else:
+            report.missing.append(name)
+    unfit = [name for name in report.missing if not name.startswith(_DECODER)]
+    if unfit:
+        shape = tuple(source[unfit[0]].shape) if unfit[0] in source else "nothing"
+        raise InputError(
+            f"{path}: does not fit the architecture {sam.arch}: {unfit[0]} needs shape "
+            f"{tuple(target[unfit[0]].shape)}, the file has {shape}"
+        )
+    report.skipped = [name for name in source if name not in filled]
+    sam.load_state_dict({**target, **filled})
+    return report
+
+
+def _is_position(name: str, old: Tensor, new: Tensor) -> bool:
+    """Whether a tensor is a table of positions that may be interpolated: never one of a window block."""
+    if name.endswith("pos_embed"):
+        return old.dim() == new.dim() == 4 and old.shape[-1] == new.shape[-1]
+    return ".attn.rel_pos_" in name and old.shape[-1] == new.shape[-1]
+
+
+def _resize_positions(old: Tensor, shape: torch.Size) -> Tensor:
+    if old.dim() == 4:  # 1, H, W, C
+        return F.interpolate(old.permute(0, 3, 1, 2), size=shape[1:3], mode="bilinear").permute(0, 2, 3, 1)
+    return F.interpolate(old.T[None], size=shape[0], mode="linear")[0].T  # L, C
+
+
+def _expand(name: str, value: Tensor, source: Mapping[str, Tensor], noise: float = 0.01) -> Tensor | None:
+    """Start of a decoder tensor that has one part per mask token, from the pretrained tokens."""
+    tokens = source.get(f"{_DECODER}mask_tokens.weight")
+    if tokens is None:
+        return None
+    last = len(tokens) - 1
+    if ".output_hypernetworks_mlps." in name:
+        number, rest = name.split(".output_hypernetworks_mlps.")[1].split(".", 1)
+        old = source.get(f"{_DECODER}output_hypernetworks_mlps.{min(int(number), last)}.{rest}")
+        if old is None or old.shape != value.shape:
+            return None
+        return old + noise * old.std() * torch.randn_like(old) if int(number) > last else old
+    old = source.get(name)
+    if old is None or old.dim() != value.dim() or len(old) != last + 1 or old.shape[1:] != value.shape[1:]:
+        return None
+    index = torch.arange(len(value)).clamp(max=last)
+    expanded = old[index].clone()
+    repeated = torch.arange(len(value)) > last
+    expanded[repeated] += noise * old.std() * torch.randn_like(expanded[repeated])
+    return expanded

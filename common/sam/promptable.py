@@ -1,0 +1,124 @@
+"""Pseudo-labels refined by SAM: their boxes are the prompts, its masks the new labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import require_choice
+from .build import Sam
+from .decode import decode, embed_boxes
+from .preprocess import CONVENTIONS, Frame, prepare
+from .prompts import (
+    adjust_boxes,
+    boxes_from_masks,
+    class_groups,
+    compose,
+    full_boxes,
+    group_masks,
+    require_empty_policy,
+    split_components,
+)
+
+
+@dataclass(frozen=True)
+class Refined:
+    """What SAM made of a batch of pseudo-labels.
+
+    Attributes:
+        label: label maps ``B, H, W``.
+        logits: mask logits ``B, G, H, W`` of the groups, minus infinity where one was not prompted.
+        prompted: which groups were, ``B, G``.
+    """
+
+    label: Tensor
+    logits: Tensor
+    prompted: Tensor
+
+
+class BoxRefiner(nn.Module):
+    """SAM prompted with the boxes of label maps, for many images and classes at once.
+
+    Args:
+        sam: a ``Sam``.
+        num_classes: classes of the label maps, background included.
+        convention: of the images, see ``prepare``.
+        groups: classes prompted together, see ``class_groups``.
+        box_pad: outward shift of a box's sides, as a share of the input's side.
+        components: boxes per group, of its largest components; 0 for one box around all of it. Masks of one group
+            are merged by their maximum.
+        empty: a group without pixels is not prompted (``skip``), or with a ``full_box``.
+        chunk: prompts decoded at once; ``None`` for all.
+    """
+
+    def __init__(
+        self,
+        sam: Sam,
+        num_classes: int = 2,
+        convention: str = "medsam",
+        groups: Sequence[Sequence[int]] | None = None,
+        box_pad: float = 0.02,
+        components: int = 0,
+        empty: str = "skip",
+        chunk: int | None = None,
+    ) -> None:
+        super().__init__()
+        require_choice(convention=(convention, CONVENTIONS))
+        self.sam, self.convention, self.groups = sam, convention, class_groups(num_classes, groups)
+        self.box_pad, self.components, self.empty = box_pad, components, require_empty_policy(empty)
+        self.chunk = chunk
+
+    def embed(self, images: Tensor) -> tuple[Tensor, Frame]:
+        """Embeddings of images ``B, 1 or 3, H, W``, and their frame."""
+        x, frame = prepare(images, self.sam.img_size, self.convention)
+        return self.sam.encode(x), frame
+
+    def frame(self, size: Sequence[int]) -> Frame:
+        """The frame of images of ``size``, for embeddings that were kept."""
+        return Frame.of(size, self.sam.img_size, self.convention)
+
+    def masks(self, embeddings: Tensor, boxes: Tensor, index: Tensor | None = None) -> Tensor:
+        """Logits ``N, H / 4, W / 4`` at a quarter of SAM's input of boxes ``N, 4`` in its pixels, with gradient.
+
+        ``index`` names the image of each box; without it box i belongs to image i.
+        """
+        return decode(self.sam, embeddings, embed_boxes(self.sam, boxes), index, self.chunk)[0][:, 0]
+
+    def prompts(self, labels: Tensor, frame: Frame) -> tuple[Tensor, Tensor]:
+        """Boxes ``B, G, n, 4`` in SAM's pixels for label maps ``B, H, W``, and which of them count, ``B, G, n``."""
+        masks = group_masks(labels, self.groups)
+        b, g, h, w = masks.shape
+        flat = masks.flatten(0, 1)
+        parts = split_components(flat, self.components) if self.components else flat[:, None]
+        boxes, valid = boxes_from_masks(parts.flatten(0, 1))
+        boxes = adjust_boxes(frame.boxes_to_sam(boxes), frame.content, self.box_pad)
+        boxes, valid = boxes.view(b, g, -1, 4), valid.view(b, g, -1)
+        if self.empty == "full_box":
+            everything = full_boxes(b * g, frame.content, boxes).view(b, g, 1, 4)
+            nothing = ~valid.any(dim=2, keepdim=True)
+            first = torch.arange(boxes.shape[2], device=boxes.device) == 0
+            boxes = torch.where((nothing & first)[..., None], everything, boxes)
+            valid = valid | (nothing & first)
+        return boxes, valid
+
+    def forward(self, images: Tensor, labels: Tensor) -> Refined:
+        """Refine label maps ``B, H, W`` of images ``B, 1 or 3, H, W``."""
+        return self.refine(*self.embed(images), labels)
+
+    def refine(self, embeddings: Tensor, frame: Frame, labels: Tensor) -> Refined:
+        """Refine label maps ``B, H, W`` with embeddings of their images.
+
+        Every prompt is decoded, counted or not: with a fixed number of them the host need not wait for the device.
+        """
+        boxes, valid = self.prompts(labels, frame)
+        b, g, n = valid.shape
+        index = torch.arange(b, device=boxes.device).repeat_interleave(g * n)
+        logits = self.masks(embeddings, boxes.flatten(0, 2), index).float()
+        logits = logits.view(b, g * n, *logits.shape[-2:])
+        full = frame.masks_to_image(logits).view(b, g, n, *frame.image)
+        full = full.masked_fill(~valid[..., None, None], -torch.inf).amax(dim=2)
+        prompted = valid.any(dim=2)
+        return Refined(compose(full, self.groups, prompted), full, prompted)

@@ -1,0 +1,137 @@
+"""Box prompts from (pseudo-)labels, and label maps from the masks that answer them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import require_choice
+from ..transforms.components import largest_component
+
+EMPTY = ("skip", "full_box")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Classes that are prompted as one object.
+
+    SAM segments what a box encloses, so a ring is prompted filled: myocardium and cavity as one group painted as
+    myocardium, then the cavity painted over it.
+
+    Attributes:
+        classes: class numbers whose union is the object.
+        paint: class number of its mask.
+    """
+
+    classes: tuple[int, ...]
+    paint: int
+
+
+def class_groups(num_classes: int, groups: Sequence[Sequence[int]] | None = None) -> list[Group]:
+    """One group per foreground class, or the given ones: lists of classes, each painted as its first.
+
+    ``[[2, 3], [3]]``: classes 2 and 3 together, painted as 2; then class 3 over it.
+    """
+    groups = [[number] for number in range(1, num_classes)] if groups is None else groups
+    for classes in groups:
+        if not classes or not all(0 < number < num_classes for number in classes):
+            raise ValueError(f"groups: expected lists of classes from 1 to {num_classes - 1}, got {list(classes)}")
+    return [Group(tuple(classes), classes[0]) for classes in groups]
+
+
+def group_masks(labels: Tensor, groups: Sequence[Group]) -> Tensor:
+    """Boolean masks ``B, G, H, W`` of the groups in label maps ``B, H, W``."""
+    return torch.stack([torch.isin(labels, labels.new_tensor(group.classes)) for group in groups], dim=1)
+
+
+def boxes_from_masks(masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Tight boxes of masks ``N, H, W``, without a loop or a look from the host.
+
+    Returns:
+        Boxes ``N, 4`` as x0, y0, x1, y1, the centres of the outermost pixels; and which masks are not empty, ``N``.
+    """
+    rows, columns = masks.any(dim=2), masks.any(dim=1)
+    x0, y0 = columns.int().argmax(dim=1), rows.int().argmax(dim=1)
+    x1 = masks.shape[2] - 1 - columns.flip(1).int().argmax(dim=1)
+    y1 = masks.shape[1] - 1 - rows.flip(1).int().argmax(dim=1)
+    return torch.stack([x0, y0, x1, y1], dim=1).float(), rows.any(dim=1)
+
+
+def split_components(masks: Tensor, most: int) -> Tensor:
+    """The ``most`` largest components of masks ``N, H, W``, largest first, as ``N, most, H, W``; the rest is empty."""
+    parts, rest = [], masks
+    for _ in range(most):
+        parts.append(largest_component(rest))
+        rest = rest & ~parts[-1]
+    return torch.stack(parts, dim=1)
+
+
+def adjust_boxes(
+    boxes: Tensor,
+    size: Sequence[int],
+    pad: float = 0.02,
+    jitter: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Move each side of boxes ``N, 4`` outward, clip them to an input of ``size`` (height, width); sides are >= 1.
+
+    Args:
+        boxes: x0, y0, x1, y1 in pixels of the input.
+        size: height and width of the input.
+        pad: fixed shift, as a share of the longer side of the input.
+        jitter: largest random shift on top, uniform per side; 20 / 1024 is MedSAM's for training.
+        generator: of the random shifts; on the CPU.
+    """
+    longest = max(size)
+    shift = torch.full_like(boxes, pad * longest)
+    if jitter:
+        shift = shift + jitter * longest * torch.rand(boxes.shape, generator=generator).to(boxes)
+    moved = boxes + shift * boxes.new_tensor([-1, -1, 1, 1])
+    limit = boxes.new_tensor([size[1] - 1, size[0] - 1])
+    low = torch.minimum(moved[:, :2].clamp_min(0), limit - 1)
+    return torch.cat([low, torch.maximum(torch.minimum(moved[:, 2:], limit), low + 1)], dim=1)
+
+
+def full_boxes(count: int, size: Sequence[int], like: Tensor) -> Tensor:
+    """``count`` boxes around everything."""
+    return like.new_tensor([0, 0, size[1] - 1, size[0] - 1]).expand(count, -1)
+
+
+def compose(logits: Tensor, groups: Sequence[Group], valid: Tensor | None = None) -> Tensor:
+    r"""Label maps from mask logits of groups.
+
+    Groups without a class in common compete: the highest :math:`\sigma(s_g)` wins where it exceeds a half, otherwise
+    it is background. Nested groups are painted in their order, each where its probability exceeds a half.
+
+    Args:
+        logits: ``B, G, H, W``.
+        groups: of the G channels.
+        valid: ``B, G``; a group that was not prompted paints nothing. ``None``: all were.
+
+    Returns:
+        Label maps ``B, H, W`` of integers.
+    """
+    if valid is not None:
+        logits = logits.masked_fill(~valid[:, :, None, None], -torch.inf)
+    paints = torch.tensor([group.paint for group in groups], device=logits.device)
+    if not _nested(groups):
+        best, winner = logits.max(dim=1)
+        return paints[winner] * (best > 0)
+    label = torch.zeros_like(logits[:, 0], dtype=torch.int64)
+    for channel, group in enumerate(groups):
+        label = torch.where(logits[:, channel] > 0, group.paint, label)
+    return label
+
+
+def require_empty_policy(empty: str) -> str:
+    """Check the policy for a pseudo-label without foreground: ``skip`` it, or prompt with the ``full_box``."""
+    require_choice(empty=(empty, EMPTY))
+    return empty
+
+
+def _nested(groups: Sequence[Group]) -> bool:
+    classes = [number for group in groups for number in group.classes]
+    return len(set(classes)) < len(classes)

@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from common.errors import InputError
+from common.sam import Frame, prepare
+
+
+def test_sam_pads_zeros_after_normalising():
+    x, frame = prepare(torch.full((1, 1, 20, 40), 123.675), 64, "sam")
+    assert x.shape == (1, 3, 64, 64) and frame.content == (32, 64)
+    torch.testing.assert_close(x[0, 0, :32], torch.zeros(32, 64), atol=1e-5, rtol=0)
+    assert torch.equal(x[0, :, 32:], torch.zeros(3, 32, 64))
+    assert x[0, 1, 0, 0] == pytest.approx((123.675 - 116.28) / 57.12, abs=1e-4)
+
+
+def test_medsam_scales_each_image_to_one():
+    x, _ = prepare(torch.stack([torch.linspace(-5, 3, 64).view(1, 8, 8), torch.zeros(1, 8, 8)]), 8 * 2, "medsam")
+    assert x[0].min() >= 0 and x[0].max() <= 1 and x[0].max() > 0.9
+    assert torch.equal(x[1], torch.zeros(3, 16, 16))
+
+
+def test_unit_leaves_values_and_repeats_grey():
+    image = torch.rand(2, 1, 16, 16)
+    x, _ = prepare(image, 16, "unit")
+    assert torch.equal(x, image.expand(-1, 3, -1, -1))
+
+
+@pytest.mark.parametrize(
+    ("image", "convention", "message"),
+    [
+        (torch.full((1, 1, 4, 4), 200.0), "unit", "expects 0 to 1"),
+        (torch.full((1, 1, 4, 4), -0.5), "unit", "expects 0 to 1"),
+        (torch.full((1, 1, 4, 4), 300.0), "sam", "expects 0 to 255"),
+        (torch.full((1, 1, 4, 4), 0.9), "sam", "not 0 to 1"),
+        (torch.zeros(1, 2, 4, 4), "unit", "B, 1, H, W"),
+    ],
+)
+def test_wrong_ranges_and_channels_are_errors(image, convention, message):
+    with pytest.raises(InputError, match=message):
+        prepare(image, 16, convention)
+
+
+@pytest.mark.parametrize("convention", ["sam", "unit"])
+def test_boxes_go_there_and_back(convention):
+    frame = Frame.of((30, 50), (64, 96), convention)
+    boxes = torch.tensor([[0.0, 0.0, 49.0, 29.0], [3.0, 4.0, 10.0, 20.0]])
+    torch.testing.assert_close(frame.boxes_to_image(frame.boxes_to_sam(boxes)), boxes)
+    first, last = frame.boxes_to_sam(torch.tensor([[-0.5, -0.5, 49.5, 29.5]]))[0].split(2)
+    assert first.tolist() == [-0.5, -0.5]
+    torch.testing.assert_close(last, torch.tensor([frame.content[1] - 0.5, frame.content[0] - 0.5]))
+
+
+@pytest.mark.parametrize("convention", ["sam", "unit"])
+def test_masks_come_back_to_the_pixels_of_the_image(convention):
+    image = torch.zeros(1, 1, 32, 64)
+    image[..., 8:24, 16:40] = 1.0 if convention == "unit" else 255.0
+    x, frame = prepare(image, 64, convention)
+    quarter = torch.nn.functional.avg_pool2d(x[:, :1], 4)
+    back = frame.masks_to_image(quarter - quarter.mean())
+    assert back.shape == image.shape
+    assert ((back > 0) == (image > 0)).float().mean() > 0.9
