@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from PIL import Image
 
 
-def volume(seed, size=(24, 20, 12), spacing=(1.0, 1.0, 1.0), low=0.0, high=100.0):
+def volume(seed, size=(24, 20, 12), low=0.0, high=100.0):
     """Smooth random image and the label of its brightest corner region, as arrays x, y, z."""
     rng = np.random.default_rng(seed)
     grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in size], indexing="ij"))

@@ -65,15 +65,12 @@ def plan(
     cost = cost_of(method, files, found.channels, found.classes, dims)
     chosen = choose(found, dims, this_machine(device, memory), cost, iterations)
     target = Path(output) if output else listing.root
-    try:
-        home = write_lists(listing, roles, target)
-        cases = load_datalist(home, **roles.values)
-        counts = ", ".join(f"{len(cases[role])} {role}" for role in cases)
-        text = render(chosen, roles, home, f"{found.modality}, {why}; {counts}")
-        save(target / "fingerprint.json", json.dumps(found.as_json(), indent=1) + "\n")
-        save(target / "plan.yaml", text)
-    except PermissionError:
-        raise InputError(f"{target}: cannot be written to; give another folder (output)") from None
+    home = write_lists(listing, roles, target)
+    cases = load_datalist(home, **roles.values)
+    counts = ", ".join(f"{len(cases[role])} {role}" for role in cases)
+    text = render(chosen, roles, home, f"{found.modality}, {why}; {counts}")
+    save(target / "fingerprint.json", json.dumps(found.as_json(), indent=1) + "\n")
+    save(target / "plan.yaml", text)
     run = f"python -m tools run {method}"
     where = f"--output_dir {target / 'run'} --ckpt_dir {target / 'run'}"
     sys.stdout.write(
@@ -165,5 +162,8 @@ def _line(key: str, value: object, reason: str) -> str:
 
 def save(path: Path, text: str) -> None:
     """Write a text file whole."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text)
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_text(text)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); give another folder (output)") from None

@@ -50,8 +50,10 @@ def finder(layout: str) -> Callable[[Path], Dataset]:
             except InputError as error:
                 broken[name] = str(error)
                 continue
-            read_case = _volume if layout == "mscmr" else _picture
-            convert = partial(read_case, name, files, ENCODING.get(layout, layout), layout == "fundus")
+            if layout == "mscmr":
+                convert = partial(_volume, name, files)
+            else:
+                convert = partial(_picture, name, files, ENCODING.get(layout, layout), layout == "fundus")
             patient = re.sub(PATIENTS.get(layout, r"^(.+)$"), r"\1", name)
             cases.append(Case(name, files, convert, entry["split"], entry["domain"], patient))
         return Dataset(cases, CLASSES[layout], broken, (), "folders of the source", PATIENTS.get(layout))
@@ -86,10 +88,10 @@ def _picture(name: str, files: tuple[Path, ...], encoding: str, color: bool) -> 
     return [Converted(name, image, from_array(label, like=image))]
 
 
-def _volume(name: str, files: tuple[Path, ...], encoding: str, color: bool) -> list[Converted]:
+def _volume(name: str, files: tuple[Path, ...]) -> list[Converted]:
     image = read(files[0])
     stored = array(on_grid(read(files[1]), image, files[1]))
-    codes = ENCODINGS[encoding]
+    codes = ENCODINGS["mscmr"]
     if wrong := [value for value in np.unique(stored).tolist() if value not in codes]:
         raise InputError(f"{files[1]}: unknown label values {wrong[:5]}; expected {list(codes)}")
     label = np.select([stored == value for value in codes], list(codes.values())).astype(np.uint8)

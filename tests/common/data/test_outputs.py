@@ -4,6 +4,7 @@ import pydicom
 import pytest
 import torch
 from monai.data import MetaTensor
+from PIL import Image
 
 from common.data import LoadImageOrSeriesd, SaveDicomSegd, SaveImageOfCased, outputs
 from common.errors import InputError
@@ -31,6 +32,18 @@ def test_niftis_are_named_after_the_case_and_keep_the_geometry(tmp_path):
     np.testing.assert_allclose(labels.affine, VOLUME.affine, atol=1e-5)
     assert labels.get_data_dtype() == np.uint8
     assert nibabel.load(tmp_path / "out" / "p.1_uncertainty.nii.gz").get_data_dtype() == np.float32
+
+
+@pytest.mark.parametrize(("source", "dtype", "written"), [
+    ("p.png", "uint8", "p.png"), ("p.png", "float32", "p.nii.gz"), ("p.nii.gz", "uint8", "p.nii.gz"),
+])  # fmt: skip
+def test_flat_images_become_pictures_or_keep_their_format(tmp_path, source, dtype, written):
+    labels = MetaTensor(torch.arange(20, dtype=torch.uint8).reshape(1, 4, 5), meta={"filename_or_obj": source})
+    SaveImageOfCased("pred", str(tmp_path), dtype=dtype)({"pred": labels, "case": "p"})
+    (path,) = tmp_path.iterdir()
+    stored = np.asarray(Image.open(path)).T if path.suffix == ".png" else nibabel.load(path).get_fdata()
+    assert path.name == written
+    np.testing.assert_array_equal(stored, labels[0])
 
 
 def test_a_dicom_segmentation_refers_to_the_slices_it_covers(tmp_path):
