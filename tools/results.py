@@ -30,7 +30,15 @@ COLUMNS = {
 }
 
 
-def record(bundle: str, run: str, method: str, configuration: str, hardware: str, split: str = "validation") -> str:
+def record(
+    bundle: str,
+    run: str,
+    method: str,
+    configuration: str,
+    hardware: str,
+    split: str = "validation",
+    timing: str | None = None,
+) -> str:
     """Enter the figures of a finished run into the record of its bundle, in place of an earlier entry of the same run.
 
     Args:
@@ -40,11 +48,13 @@ def record(bundle: str, run: str, method: str, configuration: str, hardware: str
         configuration: layers the run was made with, as one word: ``la_quick``.
         hardware: what it ran on.
         split: evaluated list.
+        timing: output folder of a run whose time per step is to be entered, where this one shared its machine.
     """
     folder, path = Path(run), _bundle(bundle) / RECORD
     require_file(folder / split / "summary.json", "run the evaluate configuration of this run first")
-    require_file(folder / "history.csv", "the record takes the time per step from it")
-    with open(folder / "history.csv", newline="") as file:
+    clock = Path(timing or run) / "history.csv"
+    require_file(clock, "the record takes the time per step from it")
+    with open(clock, newline="") as file:
         steps = [float(row["seconds_per_step"]) for row in csv.DictReader(file)]
     entry = {
         **json.loads((folder / split / "summary.json").read_text()),

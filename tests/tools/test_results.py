@@ -55,11 +55,13 @@ def test_record_replaces_the_entry_of_the_same_run_and_takes_the_median_step(rep
     for number, dice in enumerate((0.5, 0.7)):
         write_run(tmp_path / str(number), dice)
         path = results.record("x_segmentation", str(tmp_path / str(number)), **arguments)
-    results.record("x_segmentation", str(tmp_path / "1"), **{**arguments, "method": "B"})
+    write_run(tmp_path / "alone", 0.1, seconds=(0.5,))
+    timing = str(tmp_path / "alone")
+    results.record("x_segmentation", str(tmp_path / "1"), timing=timing, **{**arguments, "method": "B"})
     entries = json.loads(Path(path).read_text())
     assert [(e["method"], e["mean"]["dice"], e["seconds_per_step"]) for e in entries] == [
         ("A", 0.7, 2.0),
-        ("B", 0.7, 2.0),
+        ("B", 0.7, 0.5),
     ]
 
 
