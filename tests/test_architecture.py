@@ -17,6 +17,7 @@ ALLOWED = {
     "data": {"data", "transforms"},
     "inferers": {"inferers", "networks", "transforms"},
     "handlers": {"handlers", "metrics"},
+    "sam": {"sam", "losses", "transforms"},
     "engines": {"engines", "handlers", "losses", "transforms", "data", "networks"},
 }
 ROOT_MODULES = {"errors", "files", "options"}

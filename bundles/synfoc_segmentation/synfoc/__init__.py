@@ -1,3 +1,4 @@
+from .adaptation import SaveAdaptation
 from .losses import ConsensusDivergence, masked_loss
 from .networks import make_deployed, make_students, make_unet, merged
 from .objective import SynFoCObjective, SynFoCSettings
@@ -5,6 +6,7 @@ from .smc import SelfMutualConfidence, overlap
 
 __all__ = [
     "ConsensusDivergence",
+    "SaveAdaptation",
     "SelfMutualConfidence",
     "SynFoCObjective",
     "SynFoCSettings",

@@ -8,6 +8,7 @@ from monai.networks.nets import BasicUNet
 from torch import nn
 
 from common.errors import require_choice
+from common.sam import SamSegmenter
 
 KINDS = ("sam", "none")
 NETWORKS = ("both", "unet_only", "sam_only")
@@ -58,13 +59,11 @@ def make_deployed(unet: Mapping, sam: Mapping, deploy: str = "sam") -> nn.Module
 
 def merged(network: nn.Module) -> nn.Module:
     """What is saved of a deployed network: a SAM with its LoRA merged, any other as it is."""
-    return network.merged() if hasattr(network, "merged") else network
+    return network.merged() if isinstance(network, SamSegmenter) else network
 
 
 def _foundation(unet: Mapping, kind: str, **options: object) -> nn.Module:
     require_choice(**{"sam#kind": (kind, KINDS)})
     if kind == "none":
         return make_unet(**unet)
-    from common.sam import SamSegmenter
-
     return SamSegmenter(num_classes=unet["num_classes"], in_channels=unet["in_channels"], **options)

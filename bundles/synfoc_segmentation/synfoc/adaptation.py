@@ -1,0 +1,33 @@
+"""The small file of what was trained of a SAM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ignite.engine import Engine, Events
+from torch import nn
+
+from common.sam import SamSegmenter, save_trainable
+
+
+class SaveAdaptation:
+    """When training ends well, save LoRA and decoder of the foundation network alone, a few MB beside the base file.
+
+    Args:
+        students: the trained networks; nothing is saved where none of them is a SAM.
+        path: the file, which ``common.sam.load_trainable`` reads; not in ``models/``, as it is no deployable network.
+        settings: how the SAM was built, to be recorded.
+    """
+
+    def __init__(self, students: nn.ModuleDict, path: str | Path, settings: Mapping) -> None:
+        self.students, self.path, self.settings = students, Path(path), dict(settings)
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.COMPLETED, self.save)
+
+    def save(self, engine: Engine) -> None:
+        for network in self.students.values():
+            if isinstance(network, SamSegmenter):
+                plain = {key: value for key, value in self.settings.items() if key != "checkpoint"}
+                save_trainable(network, self.path, plain, base=self.settings.get("checkpoint"))
