@@ -8,6 +8,7 @@ from common.errors import one_line_errors
 
 from .demo import demo
 from .export import export
+from .label import label_check
 from .package import package
 from .phantom import phantom
 from .report import report
@@ -20,6 +21,7 @@ if __name__ == "__main__":
     verbs = {
         "demo": demo,
         "export": export,
+        "label_check": label_check,
         "package": package,
         "phantom": phantom,
         "record": record,

@@ -10,6 +10,7 @@ from .patch import RandomPatch, ResizedSlice, resize_image, resize_nearest
 from .resized_crop import RandomResizedCrop2D, warp_affine, warp_boxes
 from .rotate import RandomRotate2D
 from .rotflip import RandomRotFlip
+from .spacing import SpacingOfKeysd
 from .uncertainty import AnswerInPercentd, UncertaintyMapd
 from .warp import RandomWarp2D
 
@@ -30,6 +31,7 @@ __all__ = [
     "RandomRotate2D",
     "RandomWarp2D",
     "ResizedSlice",
+    "SpacingOfKeysd",
     "UncertaintyMapd",
     "clamped_noise",
     "largest_component",

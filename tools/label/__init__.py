@@ -1,0 +1,3 @@
+from .check import label_check
+
+__all__ = ["label_check"]
