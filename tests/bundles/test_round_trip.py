@@ -37,7 +37,8 @@ def test_train_evaluate_infer_on_pictures(name, phantoms_2d, run_tiny, tmp_path)
 
     run_tiny(name, "evaluate", **data, **SMALL, split="test")
     summary = json.loads((tmp_path / "test" / "summary.json").read_text())
-    assert summary["cases"] == 2 and set(summary["domains"]) == {"site_0", "site_1"}
+    assert set(summary["domains"]) == {"site_0", "site_1"}
+    assert summary["cases"] == sum(domain["cases"] for domain in summary["domains"].values()) >= 2
 
     images = phantoms_2d / "site_0" / "images"
     run_tiny(

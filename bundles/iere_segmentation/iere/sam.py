@@ -1,0 +1,144 @@
+"""SAM as a second teacher: tuned on labeled images, prompted by the boxes of pseudo-labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from common.errors import InputError, require_choice
+from common.sam import BoxRefiner, EmbeddingCache, file_hash
+from common.sam.crops import CropFrame
+from common.sam.tuning import box_loss, choose_trained, keep_frozen_out_of_state
+
+
+@dataclass(frozen=True)
+class SamOptions:
+    """How SAM is tuned and used.
+
+    Attributes:
+        finetune: on labeled images during pretraining (``pre``), until the end (``joint``), or not (``none``).
+        finetune_params: what learns then, see ``common.sam.tuning``.
+        lora_rank: of ``lora_decoder``.
+        box_from: pseudo-label that prompts: ``filtered`` by its components, or ``raw``.
+        empty: label of a class that the teacher does not see: the ``teacher``'s, that is none, or SAM's for a
+            ``full_box``; ``ignore`` drops images without any class.
+        reject: take the teacher's label where SAM's overlaps it by less than a tenth (IoU) or is not between a quarter
+            and four times its size.
+        cache: embeddings of unchanged slices: ``ram``, ``disk`` or ``off``.
+        cache_dir: of ``disk``.
+    """
+
+    finetune: str = "pre"
+    finetune_params: str = "lora_decoder"
+    lora_rank: int = 4
+    box_from: str = "filtered"
+    empty: str = "teacher"
+    reject: bool = False
+    cache: str = "ram"
+    cache_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        require_choice(
+            finetune=(self.finetune, ("none", "pre", "joint")),
+            box_from=(self.box_from, ("filtered", "raw")),
+            empty=(self.empty, ("teacher", "full_box", "ignore")),
+        )
+        if self.moves_encoder and (self.cache == "disk" or (self.cache == "ram" and self.finetune == "joint")):
+            raise InputError(
+                f"sam.cache={self.cache}: sam.finetune={self.finetune} changes the encoder and with it the embeddings; "
+                "take finetune_params: decoder or cache: off (finetune: pre may keep them in ram)"
+            )
+
+    @property
+    def tuned(self) -> str:
+        """What learns of SAM."""
+        return "none" if self.finetune == "none" else self.finetune_params
+
+    @property
+    def moves_encoder(self) -> bool:
+        """Whether embeddings depend on the tuning."""
+        return self.tuned not in ("none", "decoder")
+
+
+class SamTeacher(nn.Module):
+    """SAM's labels for crops of unlabeled slices, and its own loss on labeled slices.
+
+    Args:
+        refiner: SAM with its groups of classes; what learns of it is chosen here.
+        checkpoint: file its weights came from, part of the embeddings' keys; ``None`` for random ones.
+        datasets: labeled and unlabeled cases; their names and numbers are keys of the embeddings.
+        options: everything else.
+
+    Frozen weights are no part of the state: they come from ``checkpoint``.
+
+    Source: IERE (Pattern Recognition 179, 2026), external regularizer.
+    """
+
+    def __init__(
+        self,
+        refiner: BoxRefiner,
+        checkpoint: str | None = None,
+        datasets: Sequence[Sequence[dict]] = ((), ()),
+        options: SamOptions | None = None,
+    ) -> None:
+        super().__init__()
+        self.refiner, self.options = refiner, options or SamOptions()
+        refiner.empty = "full_box" if self.options.empty == "full_box" else "skip"
+        choose_trained(refiner.sam, self.options.tuned, self.options.lora_rank)
+        about = {"size": refiner.sam.img_size, "convention": refiner.convention}
+        about["checkpoint"] = checkpoint and file_hash(checkpoint)
+        self.cache = EmbeddingCache(self.options.cache, about, self.options.cache_dir)
+        self.keys = [[f"{case['case']} {number}" for number, case in enumerate(cases)] for cases in datasets]
+        keep_frozen_out_of_state(self)
+
+    def learns(self, step: int, start: int) -> bool:
+        """Whether SAM is tuned at iteration ``step``, where the student stage begins at ``start``."""
+        return self.options.finetune == "joint" or (self.options.finetune == "pre" and step < start)
+
+    def embeddings(self, image: Tensor, stream: int, index: Sequence[int]) -> Tensor:
+        """Embeddings of slices ``B, C, H, W``, places ``index`` of the labeled (0) or unlabeled (1) cases."""
+        keys = index if self.cache.mode == "off" else [f"{image.shape[2:]} {self.keys[stream][i]}" for i in index]
+        with torch.no_grad():
+            return self.cache.get(keys, lambda wanted: self.refiner.embed(image[wanted])[0], image.device)
+
+    def loss(self, image: Tensor, label: Tensor, index: Sequence[int]) -> Tensor:
+        """Loss of SAM on labeled slices; they are not augmented but for their boxes."""
+        moves = self.options.moves_encoder
+        embeddings = self.refiner.embed(image)[0] if moves else self.embeddings(image, 0, index)
+        return box_loss(self.refiner, embeddings, self.refiner.frame(image.shape[2:]), label)
+
+    @torch.no_grad()
+    def labels(
+        self, image: Tensor, pseudo: Tensor, raw: Tensor, theta: Tensor, index: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """SAM's label maps of crops, and how far to trust each crop's.
+
+        Args:
+            image: slices ``B, C, H, W``.
+            pseudo: the teacher's label maps of the crops, ``B, h, w``.
+            raw: the same before the filter of components.
+            theta: maps that sampled the crops, ``B, 2, 3``.
+            index: places of the slices among the unlabeled cases.
+
+        Returns:
+            Label maps ``B, h, w`` and weights ``B``, 0 or 1.
+        """
+        whole = self.refiner.frame(image.shape[2:])
+        frame = CropFrame(tuple(pseudo.shape[1:]), whole.content, whole.size, theta, whole.image)
+        prompt = raw if self.options.box_from == "raw" else pseudo
+        refined = self.refiner.refine(self.embeddings(image, 1, index), frame, prompt)
+        label, trust = refined.label, torch.ones(len(pseudo), device=pseudo.device)
+        if self.options.empty == "ignore":
+            trust = refined.prompted.any(dim=1).float()
+        return (reject(label, pseudo) if self.options.reject else label), trust
+
+
+def reject(label: Tensor, pseudo: Tensor) -> Tensor:
+    """``label``, or ``pseudo`` for images where the foregrounds differ too much; see ``SamOptions``."""
+    a, b = (label > 0).flatten(1), (pseudo > 0).flatten(1)
+    both, either, size, other = (x.sum(dim=1) for x in (a & b, a | b, a, b))
+    wrong = (10 * both < either) | (4 * size < other) | (size > 4 * other)
+    return torch.where(wrong[:, None, None], pseudo, label)
