@@ -1,6 +1,6 @@
 from .batch import Batch, BatchTransform
 from .box_mask import RandomBoxMask, RandomRectangle
-from .components import largest_component
+from .components import largest_component, largest_per_class
 from .copy_paste import CopyPaste, CutMix, paste
 from .intensity import RandomIntensity
 from .mixup import MixUp
@@ -35,6 +35,7 @@ __all__ = [
     "UncertaintyMapd",
     "clamped_noise",
     "largest_component",
+    "largest_per_class",
     "paste",
     "resize_image",
     "resize_nearest",
