@@ -6,11 +6,14 @@ import fire
 
 from common.errors import one_line_errors
 
+from .check import check
 from .demo import demo
 from .export import export
 from .label import label_check
 from .package import package
 from .phantom import phantom
+from .plan import plan
+from .prepare import prepare
 from .report import report
 from .results import record, tables
 from .run import run
@@ -19,11 +22,14 @@ from .verify import verify
 if __name__ == "__main__":
     one_line_errors()
     verbs = {
+        "check": check,
         "demo": demo,
         "export": export,
         "label_check": label_check,
         "package": package,
         "phantom": phantom,
+        "plan": plan,
+        "prepare": prepare,
         "record": record,
         "report": report,
         "run": run,
