@@ -9,6 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigWorkflow
 from PIL import Image
 from synfoc import (
     ConsensusDivergence,
@@ -30,6 +31,8 @@ from common.networks import make_teacher
 from common.sam import load_trainable
 from common.sam.testing import write_tiny_checkpoint
 from common.transforms import Batch, RandomIntensity, RandomRectangle
+
+from .conftest import BUNDLES
 
 ONE = [[1]]
 NESTED = [[1], [1, 2]]
@@ -490,3 +493,11 @@ def test_a_data_set_trains_and_is_evaluated_in_its_own_layout(name, run_tiny, tm
     summary = json.loads((tmp_path / split / "summary.json").read_text())
     assert summary["cases"] == cases and summary["domains"]
     assert set(summary["classes"]) == ({"cup", "disc"} if name == "fundus" else set(summary["classes"]))
+
+
+@pytest.mark.parametrize("name", [*SETS, "demo"])
+def test_a_data_set_fits_on_top_of_inference(name):
+    configs = BUNDLES / "synfoc_segmentation" / "configs"
+    files = [str(configs / f"{layer}.yaml") for layer in ("inference", name)]
+    workflow = ConfigWorkflow(files, logging_file=False, workflow_type="infer", **{"sam#kind": "none"})
+    assert workflow.parser.get_parsed_content("inferer").size == tuple(workflow.parser.get("patch_size"))
