@@ -65,8 +65,7 @@ def dynamic(bundle: Bundle) -> Iterator[Line]:
             "training": ["train", *demo],
             "layers": {name: below(bundle, name) for name in overrides(bundle)},
             "train": tiny(bundle, "train") | {"dataset_dir": str(data)},
-            "infer": tiny(bundle, "inference") | {"dataset_dir": str(data)},
-            "image": str(image),
+            "infer": tiny(bundle, "inference") | {"dataset_dir": str(data), "inputs": [str(image)]},
         }
         try:
             answers = run_isolated("probe", bundle.folder, bundle.released, **request)

@@ -18,6 +18,7 @@ PINNED = re.compile(r"\d+(\.\d+)*")
 FIXED = {"torch": "pytorch_version", "monai": "monai_version", "numpy": "numpy_version"}
 DISTRIBUTIONS = {
     "SimpleITK": "SimpleITK",
+    "segment_anything": "segment-anything",
     "skimage": "scikit-image",
     "ignite": "pytorch-ignite",
     "yaml": "PyYAML",

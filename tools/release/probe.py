@@ -18,7 +18,7 @@ from monai.bundle import ConfigWorkflow, ckpt_export, verify_net_in_out
 from monai.data import load_net_with_metadata
 
 LAST_WORDS = 160  # characters of an unexplained error
-NO_WEIGHTS = re.compile(r"^InputError: \S*/models/\S+: no such file")  # of others, which no bundle distributes
+NO_WEIGHTS = re.compile(r"^InputError: \S*/(models/\S+): no such file")
 ONE_PROCESS = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
 
 
@@ -28,7 +28,7 @@ class Probe:
     Args:
         bundle: its folder.
         request: ``suffix`` of the configuration files, ``training`` (files of a tiny run), ``layers`` (files below each
-            override file), ``train`` and ``infer`` (options of a tiny run), ``image`` to segment.
+            override file), ``train`` and ``infer`` (options of a tiny run).
     """
 
     def __init__(self, bundle: Path, request: dict) -> None:
@@ -77,8 +77,8 @@ class Probe:
         return f"saved {len(state)} tensors"
 
     def inference(self) -> str:
-        image, folder = Path(self.request["image"]), self.out / "predictions"
-        workflow = self.workflow("inference", inputs=[str(image)], output_dir=str(folder))
+        image, folder = Path(self.request["infer"]["inputs"][0]), self.out / "predictions"
+        workflow = self.workflow("inference", output_dir=str(folder))
         workflow.run()
         workflow.finalize()
         (path,) = folder.rglob("*.*")
@@ -157,7 +157,8 @@ def main(bundle: Path, request: dict) -> dict[str, list]:
             answers[name] = ["ok", step()]
         except Exception as error:  # the next step may still tell something
             words = last_words(error)
-            answers[name] = ["not run" if NO_WEIGHTS.search(words) else "FAILED", words]
+            absent = NO_WEIGHTS.search(words)
+            answers[name] = ["not run", f"needs {absent[1]}, the weights of others"] if absent else ["FAILED", words]
     return answers
 
 

@@ -11,6 +11,7 @@ from common.errors import InputError
 from common.files import atomic_path
 
 SHARED = "common"
+LATE = ("find_spec", "import_module")
 
 
 def own_package(bundle: Path) -> str:
@@ -44,6 +45,12 @@ def imports_of(path: Path, root: Path) -> Iterator[str]:
             package = parts[: len(parts) - node.level] if node.level else ()
             base = ".".join([*package, *filter(None, [node.module])])
             yield from (f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and _called(node) in LATE and isinstance(node.args[0], ast.Constant):
+            yield node.args[0].value
+
+
+def _called(node: ast.Call) -> str:
+    return getattr(node.func, "attr", getattr(node.func, "id", ""))
 
 
 def reached(names: Iterable[str], root: Path) -> list[Path]:

@@ -52,6 +52,9 @@ def test_imports_are_absolute_dotted_names(repository):
 def test_libraries_leave_out_the_standard_library_and_own_packages(repository):
     assert libraries((repository / "common" / "losses").glob("*.py"), repository) == {"scipy.ndimage", "pandas"}
     assert libraries([repository / "common" / "errors.py"], repository) == set()
+    late = repository / "common" / "late.py"
+    late.write_text("from importlib.util import find_spec\nfind_spec('h5py')\noptional_import('highdicom')\n")
+    assert libraries([late], repository) == {"h5py"}  # optional_import names what one can do without
 
 
 def test_vendored_package_imports_its_own_copy(repository, tmp_path):
