@@ -30,6 +30,7 @@ def test_command_is_runnable(document, line):
     if "tools" in words:
         bundle, *rest = words[words.index("run") + 1 :]
         layers = rest[: next((i for i, w in enumerate(rest) if w.startswith("--")), len(rest))]
+        layers = [layer for layer in layers if not layer.endswith(".yaml")]  # the user's own, of tools plan
         base = [] if "inference" in layers else ["train"]
         files = [BUNDLES / bundle / "configs" / f"{layer}.yaml" for layer in [*base, *layers]]
     else:
