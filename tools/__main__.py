@@ -14,6 +14,7 @@ from .package import package
 from .phantom import phantom
 from .plan import plan
 from .prepare import prepare
+from .pretrain_sam import pretrain_sam
 from .report import report
 from .results import record, tables
 from .run import run
@@ -30,6 +31,7 @@ if __name__ == "__main__":
         "phantom": phantom,
         "plan": plan,
         "prepare": prepare,
+        "pretrain-sam": pretrain_sam,
         "record": record,
         "report": report,
         "run": run,
