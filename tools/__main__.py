@@ -31,7 +31,7 @@ if __name__ == "__main__":
         "phantom": phantom,
         "plan": plan,
         "prepare": prepare,
-        "pretrain-sam": pretrain_sam,
+        "pretrain_sam": pretrain_sam,
         "record": record,
         "report": report,
         "run": run,
