@@ -52,7 +52,7 @@ def pretrain_sam(
     steps: int = 3000,
     batch: int = 16,
     cases: int = 1200,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 5e-4,
     arch: str = "small",
     seed: int = 0,
 ) -> str:
