@@ -272,6 +272,15 @@ def test_for_the_identity_the_kept_embeddings_give_what_the_images_give(cache):
     assert 0 < (label > 0).float().mean() < 1 and trust.tolist() == [1] * 4
 
 
+def test_kept_embeddings_serve_autocast():
+    teacher, image, pseudo = sam_of(finetune_params="decoder"), torch.rand(4, 1, 64, 64), shapes()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for _ in range(2):
+            label, _ = teacher.labels(image, pseudo, pseudo, IDENTITY, range(4))
+            assert torch.isfinite(teacher.loss(image[:2], pseudo[:2], (0, 1)))
+    assert label.shape == pseudo.shape and (label > 0).any()
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_crop_is_prompted_where_its_object_lies_in_the_slice(seed):
     teacher, image, truth = sam_of(finetune="none"), torch.rand(4, 1, 64, 64), shapes()
@@ -373,7 +382,7 @@ def two_groups(tmp_path_factory):
     names = {f"phantom_{n:03d}": f"patient{61 + n if n < 6 else 75 + n:03d}_frame01" for n in range(8)}
     for path in folder.glob("*/*.nii.gz"):
         path.rename(path.with_name(path.name.replace(path.name[:11], names[path.name[:11]])))
-    (folder / "splits.json").write_text(json.dumps({"train": list(names.values())}))
+    (folder / "splits.json").write_text(json.dumps({"train": list(names.values())}), encoding="utf-8")
     return folder
 
 
@@ -382,7 +391,7 @@ def test_one_group_of_patients_trains_and_all_are_tested(two_groups, run_tiny, t
     layers = "acdc_groups", "acdc_quick"
     run_tiny("iere_segmentation", *layers, **options, **{"pretrain#steps": 1})
     run_tiny("iere_segmentation", *layers, "evaluate", **options)
-    summary = json.loads((tmp_path / "test" / "summary.json").read_text())
+    summary = json.loads((tmp_path / "test" / "summary.json").read_text(encoding="utf-8"))
     assert set(summary["domains"]) == {"RV"} and summary["domains"]["RV"]["cases"] == 2
 
 
@@ -397,7 +406,7 @@ def with_sam(folder, **options):
 def test_both_stages_run_with_sam_in_one_run_or_two(options, phantoms_2d, run_tiny, tmp_path):
     options = {**with_sam(tmp_path, **options), "dataset_dir": str(phantoms_2d)}
     run_tiny("iere_segmentation", **options, **{"pretrain#steps": 1})
-    rows = list(csv.DictReader((tmp_path / "history.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((tmp_path / "history.csv").read_text(encoding="utf-8").splitlines()))
     assert bool(rows[0].get("sam")) == (options.get("sam#finetune") != "none") and not rows[0]["er"]
     assert bool(rows[1].get("sam")) == (options.get("sam#finetune") == "joint") and float(rows[1]["er"]) > 0
     state = torch.load(tmp_path / "pretrained.pt", weights_only=True)
@@ -408,7 +417,7 @@ def test_both_stages_run_with_sam_in_one_run_or_two(options, phantoms_2d, run_ti
 
     earlier = {"pretrained": str(tmp_path / "pretrained.pt"), "output_dir": str(tmp_path / "second")}
     run_tiny("iere_segmentation", **options, **earlier, **{"pretrain#steps": 0})
-    rows = list(csv.DictReader((tmp_path / "second" / "history.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((tmp_path / "second" / "history.csv").read_text(encoding="utf-8").splitlines()))
     assert float(rows[0]["er"]) > 0
 
 

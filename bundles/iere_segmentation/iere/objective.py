@@ -126,12 +126,11 @@ class IEREObjective(Objective):
     def student(self, image: Tensor, label: Tensor, batch: Batch, theta: Tensor) -> dict[str, Tensor]:
         """The four terms; ``batch`` is what ``image`` was sampled from by ``theta``."""
         l_a, l_b, u_a, u_b = image.chunk(4)
-        y_a, y_b = label.chunk(2)
-        supervised = zip(self.grouped(self.teacher.supervised_logits, l_a, l_b), (y_a, y_b))
+        supervised = zip(self.grouped(self.teacher.supervised_logits, l_a, l_b), label.chunk(2))
         with torch.no_grad():
             raw = torch.cat(self.grouped(self.teacher.logits, u_a, u_b)).argmax(dim=1)
             pseudo = largest_per_class(raw, self.network.classes) if self.settings.cc_filter == "largest" else raw
-        q_a, q_b = pseudo.chunk(2)
+        (y_a, y_b), (q_a, q_b) = label.chunk(2), pseudo.chunk(2)
         box = self.box(l_a)
         p_in, p_out = self.grouped(ResNetUNet.logits, paste(box, u_a, l_a), paste(box, l_b, u_b))
         y_in, y_out = paste(box, q_a, y_a), paste(box, y_b, q_b)

@@ -100,9 +100,12 @@ class SamTeacher(nn.Module):
 
     def embeddings(self, image: Tensor, stream: int, index: Sequence[int]) -> Tensor:
         """Embeddings of slices ``B, C, H, W``, places ``index`` of the labeled (0) or unlabeled (1) cases."""
-        keys = index if self.cache.mode == "off" else [f"{image.shape[2:]} {self.keys[stream][i]}" for i in index]
         with torch.no_grad():
-            return self.cache.get(keys, lambda wanted: self.refiner.embed(image[wanted])[0], image.device)
+            if self.cache.mode == "off":
+                return self.refiner.embed(image)[0]
+            keys = [f"{image.shape[2:]} {self.keys[stream][i]}" for i in index]
+            with torch.autocast(image.device.type, enabled=False):  # on a CPU it cannot stack kept halves
+                return self.cache.get(keys, lambda wanted: self.refiner.embed(image[wanted])[0], image.device)
 
     def loss(self, image: Tensor, label: Tensor, index: Sequence[int]) -> Tensor:
         """Loss of SAM on labeled slices; they are not augmented but for their boxes."""
@@ -130,10 +133,8 @@ class SamTeacher(nn.Module):
         frame = CropFrame(tuple(pseudo.shape[1:]), whole.content, whole.size, theta, whole.image)
         prompt = raw if self.options.box_from == "raw" else pseudo
         refined = self.refiner.refine(self.embeddings(image, 1, index), frame, prompt)
-        label, trust = refined.label, torch.ones(len(pseudo), device=pseudo.device)
-        if self.options.empty == "ignore":
-            trust = refined.prompted.any(dim=1).float()
-        return (reject(label, pseudo) if self.options.reject else label), trust
+        trust = (refined.prompted.any(dim=1) | (self.options.empty != "ignore")).float()
+        return (reject(refined.label, pseudo) if self.options.reject else refined.label), trust
 
 
 def reject(label: Tensor, pseudo: Tensor) -> Tensor:
