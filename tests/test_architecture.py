@@ -25,7 +25,7 @@ ROOT_MODULES = {"errors", "files", "options"}
 
 def imported(path):
     """(module, level) of every import statement of a file."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((alias.name, 0) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -53,11 +53,11 @@ def test_a_bundle_imports_common_but_no_bundle_and_no_tools(bundle):
 
 def code_lines(path):
     """Lines of a file that hold code: no blank lines, comments and docstrings."""
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     nodes = [tree, *(n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef))]
     docs = [n.body[0] for n in nodes if ast.get_docstring(n, clean=False) is not None]
     skipped = {line for doc in docs for line in range(doc.lineno, doc.end_lineno + 1)}
-    lines = enumerate(path.read_text().splitlines(), start=1)
+    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
     return sum(
         1 for number, text in lines if number not in skipped and text.strip() and not text.strip().startswith("#")
     )
@@ -86,7 +86,7 @@ def targets(node):
 )
 def test_configs_name_common_their_own_package_and_libraries(path):
     own = {p.name for p in path.parent.parent.iterdir() if (p / "__init__.py").is_file()}
-    for target in targets(yaml.safe_load(path.read_text())):
+    for target in targets(yaml.safe_load(path.read_text(encoding="utf-8"))):
         top = target.split(".")[0]
         assert "." not in target or top in {"common", "torch", "monai", "ignite"} | own, target
         if path.stem == "inference":
@@ -95,4 +95,4 @@ def test_configs_name_common_their_own_package_and_libraries(path):
 
 def test_no_module_outgrows_the_house_rule():
     for path in [*(ROOT / "common").rglob("*.py"), *(ROOT / "bundles").rglob("*.py"), *(ROOT / "tools").rglob("*.py")]:
-        assert len(path.read_text().splitlines()) <= 300, path
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 300, path

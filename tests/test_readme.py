@@ -14,7 +14,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted(BUNDLES.glob("*/docs/README.md"))]
 COMMANDS = [
     (document, line)
     for document in DOCUMENTS
-    for block in re.findall(r"```bash\n(.*?)```", document.read_text(), re.DOTALL)
+    for block in re.findall(r"```bash\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
     for line in block.strip().splitlines()
     if "monai.bundle run" in line or "tools run" in line
 ]
@@ -43,5 +43,12 @@ def test_command_is_runnable(document, line):
 
 
 def test_ci_runs_the_test_command_of_the_readme():
-    assert "grep -m 1 'bin/python -m pytest' README.md" in (ROOT / ".ci" / "run").read_text()
-    assert len(re.findall(r"^python3 -m venv .*bin/python -m pytest$", (ROOT / "README.md").read_text(), re.M)) == 1
+    assert "grep -m 1 'bin/python -m pytest' README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert (
+        len(
+            re.findall(
+                r"^python3 -m venv .*bin/python -m pytest$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M
+            )
+        )
+        == 1
+    )

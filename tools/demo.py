@@ -45,10 +45,10 @@ def demo(output: str = "demo", seed: int = 0) -> None:
         )  # fmt: skip
         runs[name] = str(target)
     page = report(runs, str(data), output, split="test")
-    sys.stdout.write("\n" + (folder / "table.md").read_text())
+    sys.stdout.write("\n" + (folder / "table.md").read_text(encoding="utf-8"))
     sys.stdout.write(f"\n{time.perf_counter() - started:.0f} s in all; pictures: {page}\n")
 
 
 def _test_cases(target: Path) -> list[str]:
-    lines = (target / "test" / "metrics.csv").read_text().splitlines()[1:]
+    lines = (target / "test" / "metrics.csv").read_text(encoding="utf-8").splitlines()[1:]
     return list(dict.fromkeys(line.split(",")[0] for line in lines))

@@ -49,7 +49,7 @@ def package(
     """
     source = bundle_folder(bundle)
     layers = [str(layer) for layer in ensure_tuple(dataset)]
-    origin = json.loads((source / "configs" / "metadata.json").read_text())
+    origin = json.loads((source / "configs" / "metadata.json").read_text(encoding="utf-8"))
     version = metadata.check_version(origin, f"{source.name}/configs/metadata.json")
     name = check_name(name or source.name)
     description = metadata.dataset_of(layers)[1]
@@ -120,7 +120,7 @@ def write_python(source: Path, target: Path, configs: Mapping[str, dict], meta: 
     meta["required_packages_version"] = metadata.pins(meta, declared(target, named), "metadata.json")
     for file, config in {**configs, "metadata": meta}.items():
         with atomic_path(target / "configs" / f"{file}.json") as temporary:
-            temporary.write_text(json.dumps(config, indent=4, ensure_ascii=False) + "\n")
+            temporary.write_text(json.dumps(config, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def declared(bundle: Path, targets: Iterable[str]) -> set[str]:
@@ -142,7 +142,7 @@ def write_files(source: Path, target: Path, summary: dict | None, meta: Mapping,
         "numpy": meta["numpy_version"],
         "dataset_dir": dataset_dir,
     }
-    text = readme.released_readme((source / "docs" / "README.md").read_text(), summary, values)
-    (target / "docs" / "README.md").write_text(text)
+    text = readme.released_readme((source / "docs" / "README.md").read_text(encoding="utf-8"), summary, values)
+    (target / "docs" / "README.md").write_text(text, encoding="utf-8")
     record = read_record(source / RECORD) + ([summary] if summary else [])
-    (target / RECORD).write_text(json.dumps(record, indent=1) + "\n")
+    (target / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -87,7 +87,7 @@ def pretrain_sam(
     with atomic_path(output) as temporary:
         torch.save({"model": sam.state_dict(), "about": json.dumps(about)}, temporary)
     with atomic_path(Path(output).with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(about, indent=1) + "\n")
+        temporary.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     sys.stdout.write(f"{TEST_CASES} unseen phantoms, {CLASSES - 1} organs each; {about['seconds']} s in all\n")
     sys.stdout.write("damage  Dice before  after refinement\n")
     for row in figures:

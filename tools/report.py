@@ -53,13 +53,13 @@ def report(runs: Mapping[str, str], dataset_dir: str, output: str = "report", sp
 def _summary(path: Path) -> dict:
     if not path.is_file():
         raise InputError(f"{path}: no such file; run the evaluate configuration of this run first")
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _history(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
-    with open(path, newline="") as file:
+    with open(path, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -71,7 +71,7 @@ def _row(name: str, summary: Mapping, history: Sequence[Mapping]) -> list[str]:
 
 def _write(path: Path, text: str) -> None:
     with atomic_path(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _save(figure, path: Path) -> str:

@@ -54,10 +54,10 @@ def record(
     require_file(folder / split / "summary.json", "run the evaluate configuration of this run first")
     clock = Path(timing or run) / "history.csv"
     require_file(clock, "the record takes the time per step from it")
-    with open(clock, newline="") as file:
+    with open(clock, encoding="utf-8", newline="") as file:
         steps = [float(row["seconds_per_step"]) for row in csv.DictReader(file)]
     entry = {
-        **json.loads((folder / split / "summary.json").read_text()),
+        **json.loads((folder / split / "summary.json").read_text(encoding="utf-8")),
         "method": method,
         "configuration": configuration,
         "seconds_per_step": statistics.median(steps),
@@ -65,7 +65,7 @@ def record(
     }
     entries = [old for old in read_record(path) if any(old.get(key) != entry.get(key) for key in KEY)]
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps([*entries, entry], indent=1) + "\n")
+        temporary.write_text(json.dumps([*entries, entry], indent=1) + "\n", encoding="utf-8")
     return str(path)
 
 
@@ -86,13 +86,13 @@ def tables(check: bool = False) -> list[str]:
     pages |= {bundle / "docs" / "README.md": entries for bundle, entries in own.items()}
     changed = []
     for page, entries in pages.items():
-        old = page.read_text()
+        old = page.read_text(encoding="utf-8")
         new = TABLE.sub(lambda mark, entries=entries: mark[1] + table(entries, mark[2]) + mark[3], old)
         if new != old:
             changed.append(str(page.relative_to(root)))
             if not check:
                 with atomic_path(page) as temporary:
-                    temporary.write_text(new)
+                    temporary.write_text(new, encoding="utf-8")
     return changed
 
 
@@ -118,4 +118,4 @@ def _bundle(name: str) -> Path:
 
 def read_record(path: Path) -> list[dict]:
     """Entries of a record, none where there is no file."""
-    return json.loads(path.read_text()) if path.is_file() else []
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []

@@ -55,7 +55,7 @@ def layer_files(root: Path, layer: str) -> list[str]:
         return [str(root / "configs" / f"{layer}.yaml")]
     if not str(layer).endswith(".yaml"):
         raise InputError(f"{layer}: no such configuration of {root.name}; there are {known}")
-    content = yaml.safe_load(Path(require_file(layer, "it is given as a layer")).read_text()) or {}
+    content = yaml.safe_load(Path(require_file(layer, "it is given as a layer")).read_text(encoding="utf-8")) or {}
     below = [file for name in content.get("layers", ()) for file in layer_files(root, name)]
     return [*below, str(layer)]
 

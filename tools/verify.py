@@ -99,7 +99,7 @@ def overrides(bundle: Bundle) -> list[str]:
 
 def below(bundle: Bundle, layer: str) -> list[str]:
     """Configuration files that a layer goes on top of: training, and what its first comment says."""
-    text = (bundle.folder / "configs" / f"{layer}.{bundle.suffix}").read_text()
+    text = (bundle.folder / "configs" / f"{layer}.{bundle.suffix}").read_text(encoding="utf-8")
     comment = " ".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
     named = [name for name in BELOW.findall(comment) if name in bundle.configs()]
     return list(dict.fromkeys(["train", *named]))

@@ -65,7 +65,7 @@ def load_datalist(
 
 def _read(path: Path) -> dict:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; it must list the cases ('labeled' or 'train', ...)") from None
     except json.JSONDecodeError as error:

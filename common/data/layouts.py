@@ -43,7 +43,7 @@ def domain_lists(root: Path, splits: str = "splits.json") -> Iterator[Case]:
     """``<domain>/{images,masks}/<name>`` with ``{"train": {domain: [names]}, "val": ..., "test": ...}`` in a file."""
     path = Path(require_file(root / splits, "it must list the cases of each domain under 'train' ('val', 'test')"))
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: not valid JSON ({error})") from None
     for key in [key for key in SPLITS if key in content]:
@@ -72,7 +72,7 @@ def acdc_slices(root: Path) -> Iterator[Case]:
         folder = "data/slices" if split == "train" else "data"
         if split != "train" and not (root / file).is_file():
             continue
-        for name in Path(require_file(root / file, "it must list the slices")).read_text().split():
+        for name in Path(require_file(root / file, "it must list the slices")).read_text(encoding="utf-8").split():
             path = root / folder / f"{name}.h5"
             patient = re.match(r"patient\d+", name)
             if patient is None:
@@ -86,7 +86,7 @@ PATHOLOGIES = ("DCM", "HCM", "MINF", "NOR", "RV")  # of ACDC's patients 1 to 100
 def acdc_groups(root: Path, splits: str = "splits.json") -> Iterator[Case]:
     """ACDC volumes ``{images,labels}/patient<nnn>_<frame>`` with ``splits.json``; a domain is a group of pathology."""
     path = Path(require_file(root / splits, "it must list the volumes under 'train' ('val', 'test')"))
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     for key in [key for key in SPLITS if key in content]:
         for name in content[key]:
             patient = re.match(r"patient(\d+)", name)
@@ -114,7 +114,7 @@ def manifest(root: Path, file: str = "manifest.csv") -> Iterator[Case]:
     ``patient`` and ``slice`` may be empty or missing. Slices of a patient are put in order of their number.
     """
     path = Path(require_file(root / file, "it must list path, label, domain, patient, slice, split of each image"))
-    with open(path, newline="") as table:
+    with open(path, encoding="utf-8", newline="") as table:
         rows = list(csv.DictReader(table))
     if missing := {"path", "label", "domain", "split"} - set(rows[0] if rows else ()):
         raise InputError(f"{path}: no rows or no column {', '.join(sorted(missing))}")

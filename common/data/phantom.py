@@ -129,7 +129,7 @@ def write_phantoms(
         if role != "unlabeled":
             nibabel.save(nibabel.Nifti1Image(label, affine), folder / "labels" / f"{case}.nii.gz")
         lists[role].append(case)
-    (folder / "splits.json").write_text(json.dumps({**lists, "seed": seed}, indent=1) + "\n")
+    (folder / "splits.json").write_text(json.dumps({**lists, "seed": seed}, indent=1) + "\n", encoding="utf-8")
     return folder
 
 
@@ -166,5 +166,5 @@ def write_phantom_domains(
             for name, array in (("images", grey), ("masks", label)):
                 Image.fromarray(array.T).save(folder / site / name / f"{case}.png")  # readers swap the axes back
             splits[role].setdefault(site, []).append(case)
-    (folder / "splits.json").write_text(json.dumps({**splits, "seed": seed}, indent=1) + "\n")
+    (folder / "splits.json").write_text(json.dumps({**splits, "seed": seed}, indent=1) + "\n", encoding="utf-8")
     return folder

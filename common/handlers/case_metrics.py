@@ -91,12 +91,15 @@ class CaseMetrics:
             **self.notes,
         }
         columns = ["case", *(["domain"] if by_domain else []), "class", *METRICS, "empty"]
-        with atomic_path(self.folder / "metrics.csv") as temporary, open(temporary, "w", newline="") as file:
+        with (
+            atomic_path(self.folder / "metrics.csv") as temporary,
+            open(temporary, "w", encoding="utf-8", newline="") as file,
+        ):
             writer = csv.DictWriter(file, columns, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(self.rows)
         with atomic_path(self.folder / "summary.json") as temporary:
-            temporary.write_text(json.dumps(summary, indent=1) + "\n")
+            temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
         for name, domain in summary.get("domains", {}).items():
             self.logger.info(f"{name}: {domain['cases']} cases, Dice {100 * domain['mean']['dice']:.2f} %")
         mean = summary["mean"]

@@ -40,7 +40,7 @@ class History:
     def recall(self, engine: Engine) -> None:
         """Take up the rows of an earlier part of the same run; by now a resumed engine knows its iteration."""
         if engine.state.iteration and not self.rows and self.path.is_file():
-            with open(self.path, newline="") as file:
+            with open(self.path, encoding="utf-8", newline="") as file:
                 self.rows = [row for row in csv.DictReader(file) if int(row["iteration"]) <= engine.state.iteration]
 
     def reset(self, engine: Engine) -> None:
@@ -59,7 +59,7 @@ class History:
         self.rows.append({"iteration": str(engine.state.iteration), **scalars})
         self.logger.info(", ".join(f"{name} {value}" for name, value in self.rows[-1].items()))
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
-        with atomic_path(self.path) as temporary, open(temporary, "w", newline="") as file:
+        with atomic_path(self.path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(self.rows)

@@ -51,7 +51,7 @@ class EmbeddingCache:
         if missing:
             for i, embedding in zip(missing, compute(missing).detach().half()):
                 self._keep(names[i], embedding)
-        return torch.stack([self._load(name) for name in names]).to(device).float()
+        return torch.stack([self._load(name).to(device).float() for name in names])
 
     def _name(self, key: str) -> str:
         return hashlib.sha256(f"{self.settings}\n{key}".encode()).hexdigest()[:32]
@@ -72,7 +72,10 @@ class EmbeddingCache:
     def _load(self, name: str) -> Tensor:
         if self.mode == "ram":
             return self.kept[name]
-        return torch.load(self._path(name), map_location="cpu", weights_only=True)
+        try:
+            return torch.load(self._path(name), map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever a damaged file makes torch say
+            raise InputError(f"{self._path(name)}: damaged embedding; delete the file to have it made again") from error
 
 
 def file_hash(path: str | Path) -> str:

@@ -59,7 +59,9 @@ class Frame:
         return boxes.new_tensor([x, y, x, y])
 
 
-def prepare(images: Tensor, size: int | Sequence[int], convention: str = "unit") -> tuple[Tensor, Frame]:
+def prepare(
+    images: Tensor, size: int | Sequence[int], convention: str = "unit", check: bool = True
+) -> tuple[Tensor, Frame]:
     """Resize, scale and replicate images for a SAM, and say where they lie in its input.
 
     ========== ================================== ==================================== ===================
@@ -74,6 +76,7 @@ def prepare(images: Tensor, size: int | Sequence[int], convention: str = "unit")
         images: ``B, 1, H, W`` (grey, replicated) or ``B, 3, H, W``, float.
         size: side, or height and width, of SAM's input.
         convention: one of the three.
+        check: look at the range of values, for which the host waits for the device.
 
     Returns:
         Images ``B, 3, *size`` and their ``Frame``.
@@ -84,7 +87,8 @@ def prepare(images: Tensor, size: int | Sequence[int], convention: str = "unit")
     require_choice(convention=(convention, CONVENTIONS))
     if images.dim() != 4 or images.shape[1] not in (1, 3):
         raise InputError(f"images of shape {tuple(images.shape)}: SAM takes B, 1, H, W or B, 3, H, W")
-    _require_range(images, convention)
+    if check:
+        _require_range(images, convention)
     frame = Frame.of(images.shape[-2:], size, convention)
     x = images.float()
     if convention == "medsam":

@@ -69,11 +69,12 @@ class BoxRefiner(nn.Module):
         require_choice(convention=(convention, CONVENTIONS))
         self.sam, self.convention, self.groups = sam, convention, class_groups(num_classes, groups)
         self.box_pad, self.components, self.empty = box_pad, components, require_empty_policy(empty)
-        self.chunk = chunk
+        self.chunk, self.unchecked = chunk, True
 
     def embed(self, images: Tensor) -> tuple[Tensor, Frame]:
         """Embeddings of images ``B, 1 or 3, H, W``, and their frame."""
-        x, frame = prepare(images, self.sam.img_size, self.convention)
+        x, frame = prepare(images, self.sam.img_size, self.convention, check=self.unchecked)
+        self.unchecked = False  # the first batch tells whether the range is right
         return self.sam.encode(x), frame
 
     def frame(self, size: Sequence[int]) -> Frame:

@@ -59,7 +59,7 @@ class SamSegmenter(nn.Module):
     ) -> None:
         super().__init__()
         require_choice(preprocess=(preprocess, CONVENTIONS), train=(train, TRAINED), in_channels=(in_channels, (1, 3)))
-        self.preprocess = preprocess
+        self.preprocess, self.unchecked = preprocess, True
         self.sam = build_sam(arch, img_size, num_classes - 1, checkpoint, decoder_init)
         self.requires_grad_(False)
         if train == "full":
@@ -72,7 +72,8 @@ class SamSegmenter(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of all classes at a quarter of the input's resolution."""
-        x, _ = prepare(images, self.sam.img_size, self.preprocess)
+        x, _ = prepare(images, self.sam.img_size, self.preprocess, check=self.unchecked)
+        self.unchecked = False  # the first batch tells whether the range is right
         embeddings = self.sam.encode(x)
         nothing = embeddings.new_zeros(embeddings.shape[0], 0, embeddings.shape[1])
         return decode(self.sam, embeddings, nothing)[0]

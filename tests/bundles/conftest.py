@@ -27,7 +27,7 @@ TINY_2D = {key: value for key, value in TINY.items() if "stride" not in key} | {
 
 def dims(bundle):
     """Spatial dimensions of a bundle's input."""
-    metadata = json.loads((BUNDLES / bundle / "configs" / "metadata.json").read_text())
+    metadata = json.loads((BUNDLES / bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
     return len(metadata["network_data_format"]["inputs"]["image"]["spatial_shape"])
 
 
@@ -68,7 +68,7 @@ def phantoms_multiclass(tmp_path_factory):
     write_phantoms(folder, Phantom(size=(40, 32, 16), classes=4), labeled=2, unlabeled=2, validation=1, test=0)
     for path in [*folder.glob("*/*.nii.gz"), folder / "splits.json"]:
         if path.suffix == ".json":
-            path.write_text(path.read_text().replace("phantom_", "patient"))
+            path.write_text(path.read_text(encoding="utf-8").replace("phantom_", "patient"))
         else:
             path.rename(path.with_name(path.name.replace("phantom_", "patient")))
     return folder

@@ -17,7 +17,7 @@ from .conftest import BUNDLES
 NAMES = sorted(
     path.parents[1].name
     for path in BUNDLES.glob("*/configs/metadata.json")
-    if len(json.loads(path.read_text())["network_data_format"]["inputs"]["image"]["spatial_shape"]) == 3
+    if len(json.loads(path.read_text(encoding="utf-8"))["network_data_format"]["inputs"]["image"]["spatial_shape"]) == 3
 )
 SMALL = {"base_channels": 2, "patch_size": [16] * 3, "stride": [16] * 3, "device": "cpu", "amp": False}
 

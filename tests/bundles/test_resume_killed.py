@@ -31,7 +31,7 @@ def wait_for_rows(path, rows, process):
     """Wait until the history of a running process has ``rows`` lines; fail if it ends before."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        if path.is_file() and len(path.read_text().splitlines()) > rows:
+        if path.is_file() and len(path.read_text(encoding="utf-8").splitlines()) > rows:
             return
         assert process.poll() is None, "the run ended before it could be killed"
         time.sleep(0.01)
@@ -60,7 +60,7 @@ def test_killed_and_resumed_equals_uninterrupted(name, phantoms_of, tmp_path):
     without_time = [
         [
             ",".join(cell for i, cell in enumerate(line.split(",")) if i != 1)
-            for line in (f / "history.csv").read_text().split()
+            for line in (f / "history.csv").read_text(encoding="utf-8").split()
         ]
         for f in (whole, broken)
     ]

@@ -36,7 +36,7 @@ def test_train_evaluate_infer_on_pictures(name, phantoms_2d, run_tiny, tmp_path)
     assert (tmp_path / "model_best.pt").is_file()
 
     run_tiny(name, "evaluate", **data, **SMALL, split="test")
-    summary = json.loads((tmp_path / "test" / "summary.json").read_text())
+    summary = json.loads((tmp_path / "test" / "summary.json").read_text(encoding="utf-8"))
     assert set(summary["domains"]) == {"site_0", "site_1"}
     assert summary["cases"] == sum(domain["cases"] for domain in summary["domains"].values()) >= 2
 
@@ -59,7 +59,7 @@ def test_train_evaluate_infer(name, phantoms_3d, run_tiny, tmp_path):
     assert (tmp_path / "model_best.pt").is_file()
 
     run_tiny(name, "evaluate", **data, **SMALL, split="test", largest_component=True)
-    summary = json.loads((tmp_path / "test" / "summary.json").read_text())
+    summary = json.loads((tmp_path / "test" / "summary.json").read_text(encoding="utf-8"))
     assert summary["cases"] == 1 and 0 <= summary["mean"]["dice"] <= 1
 
     image = next((phantoms_3d / "images").glob("*.nii.gz"))
@@ -79,7 +79,7 @@ def test_every_override_file_takes_training_steps(
 ):
     layers = [layer]
     if dims(name) == 2:
-        if "layout" in (BUNDLES / name / "configs" / f"{layer}.yaml").read_text() and layer != "demo":
+        if "layout" in (BUNDLES / name / "configs" / f"{layer}.yaml").read_text(encoding="utf-8") and layer != "demo":
             pytest.skip("the data set has a layout of its own: see the tests of the bundle")
         run_tiny(name, layer, dataset_dir=str(phantoms_of(name)), labeled=2, **SMALL)
         return check_history(tmp_path)
@@ -99,7 +99,7 @@ def test_every_override_file_takes_training_steps(
 
 
 def check_history(folder):
-    with open(folder / "history.csv", newline="") as file:
+    with open(folder / "history.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2 and all(np.isfinite(float(row["loss"])) for row in rows)
 

@@ -452,8 +452,8 @@ def write_acdc(root):
         shape = (40, 36) if "slice" in name else (3, 40, 36)
         with h5py.File(root / "data" / f"{name}.h5", "w") as file:
             file["image"], file["label"] = np.random.rand(*shape).astype(np.float32), np.random.randint(0, 4, shape)
-    (root / "train_slices.list").write_text("\n".join(slices))
-    (root / "val.list").write_text("patient008_frame01")
+    (root / "train_slices.list").write_text("\n".join(slices), encoding="utf-8")
+    (root / "val.list").write_text("patient008_frame01", encoding="utf-8")
 
 
 def write_mscmr(root):
@@ -490,7 +490,7 @@ def test_a_data_set_trains_and_is_evaluated_in_its_own_layout(name, run_tiny, tm
     run_tiny("synfoc_segmentation", name, **options)
     run_tiny("synfoc_segmentation", name, "evaluate", **options, split=split, metric_size=[16, 16] if name == "prostate"
              else None)  # fmt: skip
-    summary = json.loads((tmp_path / split / "summary.json").read_text())
+    summary = json.loads((tmp_path / split / "summary.json").read_text(encoding="utf-8"))
     assert summary["cases"] == cases and summary["domains"]
     assert set(summary["classes"]) == ({"cup", "disc"} if name == "fundus" else set(summary["classes"]))
 

@@ -27,8 +27,8 @@ train#extra: 3
 @pytest.fixture
 def run(tmp_path):
     """Check a ``monai.bundle run`` command line with the two files above."""
-    (tmp_path / "train.yaml").write_text(CONFIG)
-    (tmp_path / "more.yaml").write_text(OVERRIDE)
+    (tmp_path / "train.yaml").write_text(CONFIG, encoding="utf-8")
+    (tmp_path / "more.yaml").write_text(OVERRIDE, encoding="utf-8")
     one, both = str(tmp_path / "train.yaml"), str([str(tmp_path / "train.yaml"), str(tmp_path / "more.yaml")])
 
     def check(*options, files=one):
@@ -102,15 +102,15 @@ def test_other_programs_and_runs_without_a_configuration_are_left_alone(argument
 
 
 def test_the_own_command_line_is_the_default(monkeypatch, tmp_path):
-    (tmp_path / "train.yaml").write_text(CONFIG)
+    (tmp_path / "train.yaml").write_text(CONFIG, encoding="utf-8")
     monkeypatch.setattr("sys.argv", [PROGRAM, "run", f"--config_file={tmp_path / 'train.yaml'}", "--iteratons=3"])
     with pytest.raises(InputError, match="did you mean 'iterations'"):
         check_options()
 
 
 def test_ids_are_checked_against_a_list_of_files(tmp_path):
-    (tmp_path / "train.yaml").write_text(CONFIG)
-    (tmp_path / "more.yaml").write_text(OVERRIDE)
+    (tmp_path / "train.yaml").write_text(CONFIG, encoding="utf-8")
+    (tmp_path / "more.yaml").write_text(OVERRIDE, encoding="utf-8")
     files = [str(tmp_path / "train.yaml"), str(tmp_path / "more.yaml")]
     check_ids({"iterations": 1, "learning_rate": 2}, files)
     with pytest.raises(InputError, match="did you mean 'learning_rate'"):

@@ -103,7 +103,7 @@ def acdc(root, patients, frames=(1, 3), cine=4, with_frames=True):
         series = sitk.JoinSeries([to_image(image.astype(np.float32), spacing) for image, _ in times])
         folder.mkdir(parents=True)
         sitk.WriteImage(series, str(folder / f"{patient}_4d.nii.gz"))
-        (folder / "Info.cfg").write_text(f"ED: {frames[0]}\nES: {frames[1]}\nGroup: DCM\n")
+        (folder / "Info.cfg").write_text(f"ED: {frames[0]}\nES: {frames[1]}\nGroup: DCM\n", encoding="utf-8")
         for frame in frames:
             image, label = times[frame - 1]
             if with_frames:

@@ -36,7 +36,7 @@ def tiny_weights(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_summary(tmp_path_factory):
     path = tmp_path_factory.mktemp("results") / "summary.json"
-    path.write_text(json.dumps(SUMMARY))
+    path.write_text(json.dumps(SUMMARY), encoding="utf-8")
     return path
 
 

@@ -26,7 +26,7 @@ def run(data, tmp_path, fails=None, **options):
     else:
         with pytest.raises(InputError, match=f"{fails} errors"):
             check(str(data), output=str(tmp_path / "report"), **options)
-    report = json.loads((tmp_path / "report" / "check.json").read_text())
+    report = json.loads((tmp_path / "report" / "check.json").read_text(encoding="utf-8"))
     return {(c["case"], f["kind"], f["level"]) for c in report["cases"] for f in c["findings"]}, report
 
 
@@ -115,7 +115,9 @@ def test_two_folders_domains_and_a_datalist_are_understood(tmp_path):
     listing = list_cases(tmp_path / "many", images="a/images", labels=str(tmp_path / "many" / "a" / "masks"))
     assert [(i.name, i.label is not None) for i in listing.items] == [("a0", True), ("a1", False)]
     pairs = [{"image": "a/images/a0.nii.gz", "label": "a/masks/a0.nii.gz"}, {"image": "b/images/b1.nii.gz"}]
-    (tmp_path / "many" / "list.json").write_text(json.dumps({"training": pairs, "test": ["b/images/lost.nii.gz"]}))
+    (tmp_path / "many" / "list.json").write_text(
+        json.dumps({"training": pairs, "test": ["b/images/lost.nii.gz"]}), encoding="utf-8"
+    )
     listing = list_cases(tmp_path / "many" / "list.json")
     assert [(i.name, i.role, i.label is not None) for i in listing.items] == [
         ("a0", "train", True),
@@ -127,10 +129,10 @@ def test_two_folders_domains_and_a_datalist_are_understood(tmp_path):
 
 
 def test_splits_that_name_what_is_not_there(data, tmp_path):
-    lists = json.loads((data / "splits.json").read_text())
+    lists = json.loads((data / "splits.json").read_text(encoding="utf-8"))
     lists["test"].append("phantom_099")
     lists["validation"].append("phantom_003")  # an unlabeled case
-    (data / "splits.json").write_text(json.dumps(lists))
+    (data / "splits.json").write_text(json.dumps(lists), encoding="utf-8")
     found, _ = run(data, tmp_path, fails=2)
     assert found == {("phantom_099", "incomplete", "error"), ("phantom_003", "incomplete", "error")}
 

@@ -12,7 +12,12 @@ from tools.release.readme import BLOCK, check_command, commands
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
-LINES = [(page, line) for page in PAGES for block in BLOCK.findall(page.read_text()) for line in block.splitlines()]
+LINES = [
+    (page, line)
+    for page in PAGES
+    for block in BLOCK.findall(page.read_text(encoding="utf-8"))
+    for line in block.splitlines()
+]
 
 
 @pytest.mark.parametrize(("page", "line"), [(page, line) for page, line in LINES if "-m tools" in line])
@@ -27,11 +32,11 @@ def test_tools_command_exists(page, line):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_bundle_command_exists(page):
-    for words in commands(page.read_text()):
+    for words in commands(page.read_text(encoding="utf-8")):
         check_command(words, DOCS)
 
 
 def test_links_lead_somewhere():
     for page in PAGES:
-        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
             assert link.startswith("http") or (page.parent / link).exists(), (page.name, link)

@@ -28,7 +28,7 @@ def test_serve_infer_label_train_infer(bundle, tmp_path):
     label_check(
         bundle, labeled=2, unlabeled=3, test=1, epochs=1, output=str(tmp_path), environment=ENVIRONMENT, **options
     )
-    results = json.loads((tmp_path / "label_check.json").read_text())
+    results = json.loads((tmp_path / "label_check.json").read_text(encoding="utf-8"))
     assert (results["labeled"], results["unlabeled"]) == (2, 3)
     assert results["before"].keys() == results["after"].keys() and len(results["after"]) == 1
     weights = torch.load(tmp_path / "monaibundle" / "model" / bundle / "models" / "model.pt", weights_only=True)
@@ -41,8 +41,8 @@ def test_without_unlabeled_volumes_training_is_supervised(tmp_path):
         "ssnet_segmentation", labeled=2, unlabeled=0, test=1, epochs=1, output=str(tmp_path),
         environment=ENVIRONMENT, base_channels=4, epoch_length=5, iterations=10,
     )  # fmt: skip
-    assert json.loads((tmp_path / "label_check.json").read_text())["unlabeled"] == 0
-    assert "training on the labeled ones alone" in (tmp_path / "server.log").read_text()
+    assert json.loads((tmp_path / "label_check.json").read_text(encoding="utf-8"))["unlabeled"] == 0
+    assert "training on the labeled ones alone" in (tmp_path / "server.log").read_text(encoding="utf-8")
 
 
 class FakeServer:

@@ -25,7 +25,7 @@ SCHEMA = Path(tools.package.__file__).parent / "schemas" / "meta_schema_20240725
 def away(folder: Path, code: str, *arguments: str) -> str:
     """Output of Python code run in ``folder`` with ``common`` and ``tools`` refused to every import."""
     script = folder / "script.py"
-    script.write_text(code)
+    script.write_text(code, encoding="utf-8")
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     command = [sys.executable, "-c", START, "released", str(script), *arguments]
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
@@ -38,8 +38,8 @@ def test_two_builds_are_the_same_bytes(tiny_release, tmp_path):
     assert again.name == tiny_release.path.name == f"{tiny_release.name}_v0.1.0.zip"
     assert again.read_bytes() == tiny_release.path.read_bytes()
     digest = hashlib.sha256(again.read_bytes()).hexdigest()
-    assert again.with_name(again.name + ".sha256").read_text() == f"{digest}  {again.name}\n"
-    info = json.loads((tmp_path / "model_info.json").read_text())
+    assert again.with_name(again.name + ".sha256").read_text(encoding="utf-8") == f"{digest}  {again.name}\n"
+    info = json.loads((tmp_path / "model_info.json").read_text(encoding="utf-8"))
     assert info == {again.stem: {"checksum": digest, "source": again.name}}
 
 
@@ -137,7 +137,7 @@ def test_bundles_of_different_shared_code_live_in_one_process(tiny_release, tiny
     for part in ("common", "bundles/meanteacher_segmentation"):
         shutil.copytree(root / part, other / part, ignore=shutil.ignore_patterns("__pycache__", "models", "eval"))
     module = other / "common" / "networks" / "vnet.py"
-    module.write_text(module.read_text().replace("return self.head(", "return 1 + self.head(", 1))
+    module.write_text(module.read_text(encoding="utf-8").replace("return self.head(", "return 1 + self.head(", 1))
     monkeypatch.setattr(tools.package, "REPOSITORY", other)
     source, folder = str(other / "bundles" / "meanteacher_segmentation"), str(tmp_path / "dist")
     second = package(source, "la", str(tiny_weights), output=folder, **SMALL)
@@ -151,14 +151,14 @@ def test_bundles_of_different_shared_code_live_in_one_process(tiny_release, tiny
 def spoil(key, value):
     def change(bundle):
         path = bundle / "configs" / "metadata.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+        path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), key: value}))
 
     return change
 
 
 def whole_import(bundle):
     path = bundle / "meanteacher" / "objective.py"
-    path.write_text(path.read_text() + "\nimport common.losses\n")
+    path.write_text(path.read_text(encoding="utf-8") + "\nimport common.losses\n")
 
 
 MISTAKES = [
@@ -204,7 +204,7 @@ def test_uncommitted_changes_need_a_word(bundle_copy, tmp_path, monkeypatch):
         subprocess.run([*git, *words], cwd=tmp_path, check=True)
     clean = tools.package.provenance(bundle_copy, ["la"], dirty=False)
     assert len(clean["commit"]) == 40 and clean["configuration"] == ["la"]
-    (bundle_copy / "configs" / "la.yaml").write_text("labeled: 1\n")
+    (bundle_copy / "configs" / "la.yaml").write_text("labeled: 1\n", encoding="utf-8")
     with pytest.raises(InputError, match="uncommitted changes .*la.yaml.*commit, or give --dirty"):
         tools.package.provenance(bundle_copy, ["la"], dirty=False)
     assert tools.package.provenance(bundle_copy, ["la"], dirty=True)["commit"] == f"{clean['commit']}-dirty"
@@ -214,7 +214,9 @@ def test_figures_may_come_from_a_record(tmp_path):
     from tools.release.figures import read_summary
 
     record = tmp_path / "results.json"
-    record.write_text(json.dumps([{**SUMMARY, "configuration": "la"}, {**SUMMARY, "configuration": "acdc"}]))
+    record.write_text(
+        json.dumps([{**SUMMARY, "configuration": "la"}, {**SUMMARY, "configuration": "acdc"}]), encoding="utf-8"
+    )
     assert read_summary(record, "la")["mean"] == SUMMARY["mean"]
     with pytest.raises(InputError, match="0 entries of la_quick; give the summary.json of these weights"):
         read_summary(record, "la_quick")

@@ -41,14 +41,14 @@ def planned(folder, **options):
     """The plan of a folder as a dictionary; for a CPU, whatever the machine of the test."""
     plan(str(folder), **{"device": "cpu", "memory": 16.0, **options})
     where = options.get("output", folder if folder.is_dir() else folder.parent)
-    return yaml.safe_load((type(folder)(where) / "plan.yaml").read_text())
+    return yaml.safe_load((type(folder)(where) / "plan.yaml").read_text(encoding="utf-8"))
 
 
 def train_and_infer(method, folder, image, tmp_path, **options):
     """Two iterations and one inference on the unedited plan; returns the path of the prediction."""
     out = {"output_dir": str(tmp_path / "run"), "ckpt_dir": str(tmp_path / "run")}
     run(method, str(folder / "plan.yaml"), **{**SHORT, **out, **options})
-    with open(tmp_path / "run" / "history.csv", newline="") as file:
+    with open(tmp_path / "run" / "history.csv", encoding="utf-8", newline="") as file:
         assert all(np.isfinite(float(row["loss"])) for row in csv.DictReader(file))
     kept = {"base_channels": 4, "amp": False, "device": "cpu"}
     checkpoint = str(tmp_path / "run" / "model.pt")
@@ -96,7 +96,7 @@ def test_volumes_smaller_than_the_patch_are_padded(tmp_path):
     folder = own_volumes(tmp_path / "data", cases=3, labeled=1, size=(24, 20, 26), spacing=(1.0, 1.0, 1.0))
     values = planned(folder)
     assert values["patch_size"] == [48, 48, 32]
-    assert "smaller volumes are padded with zeros" in (folder / "plan.yaml").read_text()
+    assert "smaller volumes are padded with zeros" in (folder / "plan.yaml").read_text(encoding="utf-8")
     train_and_infer("meanteacher_segmentation", folder, folder / "images" / "case2.nii.gz", tmp_path)
 
 
@@ -109,9 +109,9 @@ def test_images_without_a_label_are_unlabeled_and_lists_are_written(tmp_path):
     cases = load_datalist(folder)
     assert sorted(case["case"] for case in cases["labeled"]) == ["case0", "case1", "case2"]
     assert [case["case"] for case in cases["unlabeled"]] == ["case3", "case4"]
-    before = (folder / "splits.json").read_text()
+    before = (folder / "splits.json").read_text(encoding="utf-8")
     planned(folder)  # the lists are there now
-    assert (folder / "splits.json").read_text() == before
+    assert (folder / "splits.json").read_text(encoding="utf-8") == before
 
 
 def test_two_folders_and_another_output(tmp_path):
@@ -129,7 +129,7 @@ def test_a_datalist(tmp_path):
     folder = own_volumes(tmp_path / "data", size=(24, 24, 24))
     training = [{"image": f"images/case{n}.nii.gz", "label": f"labels/case{n}.nii.gz"} for n in range(2)]
     training += [{"image": "images/case3.nii.gz"}]
-    (folder / "dataset.json").write_text(json.dumps({"training": training}))
+    (folder / "dataset.json").write_text(json.dumps({"training": training}), encoding="utf-8")
     planned(folder / "dataset.json")
     cases = load_datalist(folder)
     assert sorted(case["case"] for case in cases["labeled"]) == ["case0", "case1"] and len(cases["unlabeled"]) == 1
@@ -150,8 +150,10 @@ def test_many_labels_give_a_validation_list_by_patient(tmp_path):
 
 def test_a_benchmark_labels_a_tenth(tmp_path):
     folder = write_phantoms(tmp_path / "data", Phantom((24, 24, 24)), labeled=20, unlabeled=0, validation=1, test=0)
-    lists = json.loads((folder / "splits.json").read_text())
-    (folder / "splits.json").write_text(json.dumps({"train": lists["labeled"], "val": lists["validation"]}))
+    lists = json.loads((folder / "splits.json").read_text(encoding="utf-8"))
+    (folder / "splits.json").write_text(
+        json.dumps({"train": lists["labeled"], "val": lists["validation"]}), encoding="utf-8"
+    )
     assert planned(folder)["labeled"] == 2 and planned(folder, labeled=5)["labeled"] == 5
 
 
@@ -264,13 +266,13 @@ def test_what_cannot_be_planned_is_said_in_one_line(tmp_path):
 
 def test_lists_of_domains_need_prepare(tmp_path):
     folder = own_volumes(tmp_path / "data", size=(24, 24, 24))
-    (folder / "splits.json").write_text(json.dumps({"train": {"a": ["case0"]}}))
+    (folder / "splits.json").write_text(json.dumps({"train": {"a": ["case0"]}}), encoding="utf-8")
     with pytest.raises(InputError, match="lists of several domains; python -m tools prepare makes one set"):
         planned(folder)
 
 
 def test_a_layer_by_path_brings_the_layers_it_names(tmp_path):
-    (tmp_path / "mine.yaml").write_text("layers: [acdc]\nlabeled: 3\n")
+    (tmp_path / "mine.yaml").write_text("layers: [acdc]\nlabeled: 3\n", encoding="utf-8")
     root = BUNDLES / "ssnet_segmentation"
     files = layer_files(root, str(tmp_path / "mine.yaml"))
     assert files == [str(root / "configs" / "acdc.yaml"), str(tmp_path / "mine.yaml")]

@@ -52,9 +52,9 @@ def test_masks_of_0_and_255_and_drawn_test_patients(tmp_path):
             archives.picture(tmp_path / "in" / "masks" / f"p{n // 2}_{n % 2}.png", 0, values=mask)
     options = {"images": "pictures", "labels": "masks", "group": r"^(p\d)", "test": 0.25, "seed": 0}
     prepare("folder", str(tmp_path / "in"), str(tmp_path / "out"), **options)
-    entry = json.loads((tmp_path / "out" / "manifest.json").read_text())["cases"]["p0_0"]["images"][0]
+    entry = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))["cases"]["p0_0"]["images"][0]
     assert entry["label_values"] == {"255": 1}
-    splits = json.loads((tmp_path / "out" / "splits.json").read_text())
+    splits = json.loads((tmp_path / "out" / "splits.json").read_text(encoding="utf-8"))
     patients = {key: {name[:2] for name in splits.get(key, ())} for key in ("train", "labeled", "unlabeled", "test")}
     assert len(patients["test"]) == 1 and not patients["test"] & (patients["train"] | patients["labeled"])
 

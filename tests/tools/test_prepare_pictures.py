@@ -45,7 +45,7 @@ CASES = [
 def test_masks_become_class_numbers(tmp_path, name, domains, inner, values, color):
     stored = tree(tmp_path / "in" / "unpacked", domains, inner, values, color)
     prepare(name, str(tmp_path / "in"), str(tmp_path / "out"))
-    splits = json.loads((tmp_path / "out" / "splits.json").read_text())
+    splits = json.loads((tmp_path / "out" / "splits.json").read_text(encoding="utf-8"))
     assert splits["train"] == [f"{d}_{n}" for d in domains for n in ("00_01", "00_02", "01_01")]
     assert splits["test"] == [f"{d}_02_01" for d in domains]
     for (domain, _, case), (image, classes) in stored.items():
@@ -106,5 +106,5 @@ def test_a_wrong_tree_and_a_wrong_mask_are_named(tmp_path, capsys):
     assert "mask of size (8, 16) for an image of size (20, 16)" in text
     assert "01_01.png: no such file; it belongs to BIDMC_01_01" in text
     assert "02_01.png: cannot be read" in text
-    with open(tmp_path / "out" / "manifest.csv", newline="") as file:
+    with open(tmp_path / "out" / "manifest.csv", encoding="utf-8", newline="") as file:
         assert list(csv.DictReader(file)) == []

@@ -57,7 +57,7 @@ def test_a_killed_run_goes_on_from_its_manifest(source, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "_write", killed)
     with pytest.raises(KeyboardInterrupt):
         prepare("h5", str(source), str(tmp_path / "out"), workers=1)
-    finished = json.loads((tmp_path / "out" / "manifest.json").read_text())["cases"]
+    finished = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))["cases"]
     assert len(finished) == 2 and len(times(tmp_path / "out")) == 2  # the third was half-written: removed
     monkeypatch.setattr(runner, "_write", write)
     before = times(tmp_path / "out")
@@ -84,9 +84,9 @@ def test_what_is_wrong_with_one_case_stops_no_other(source, tmp_path, capsys):
         "fraction": "label values must be whole numbers",
     }.items():
         assert any(line.startswith(f"FAILED {name}: ") and reason in line for line in text.splitlines())
-    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
     assert set(manifest["failed"]) == {"corrupt", "nan", "shape", "fraction"} and len(manifest["cases"]) == 5
-    splits = json.loads((tmp_path / "out" / "splits.json").read_text())
+    splits = json.loads((tmp_path / "out" / "splits.json").read_text(encoding="utf-8"))
     assert "nokey" in splits["unlabeled"] + splits.get("test", []) + splits.get("unlisted", [])
 
 
@@ -140,7 +140,7 @@ def test_label_without_image_and_image_without_label(tmp_path, capsys):
 @pytest.mark.parametrize("dataset", ["la2018", "pancreas", "brats2019", "acdc", "nci_isbi2013", "busi", "h5", "folder"])
 def test_the_wrong_archive_is_refused_and_nothing_written(tmp_path, dataset):
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "readme.txt").write_text("something else")
+    (tmp_path / "in" / "readme.txt").write_text("something else", encoding="utf-8")
     with pytest.raises(InputError, match=str(tmp_path / "in")):
         prepare(dataset, str(tmp_path / "in"), str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
@@ -162,8 +162,8 @@ def test_options_and_folders_are_checked(source, tmp_path):
 def test_copies_across_the_splits_are_reported(source, tmp_path, capsys):
     image, label = archives.volume(0)
     archives.h5(source / "copy.h5", image, label=label)
-    (source / "train.list").write_text("case0\ncase1\n")
-    (source / "test.list").write_text("case2\ncopy\n")
+    (source / "train.list").write_text("case0\ncase1\n", encoding="utf-8")
+    (source / "test.list").write_text("case2\ncopy\n", encoding="utf-8")
     prepare("h5", str(source), str(tmp_path / "out"))
     assert "LEAK case0: image identical to copy, label identical too across train and test" in capsys.readouterr().out
 

@@ -25,12 +25,12 @@ def test_la_is_scored_over_the_volume_and_cropped_around_the_label(tmp_path):
     names = published("la2018")["train"][:2] + published("la2018")["test"][:1]
     source = archives.left_atria(tmp_path / "in", names)
     prepare("la2018", str(source), str(tmp_path / "out"), workers=2)
-    splits = json.loads((tmp_path / "out" / "splits.json").read_text())
+    splits = json.loads((tmp_path / "out" / "splits.json").read_text(encoding="utf-8"))
     assert splits["train"] == names[:2] and splits["test"] == names[2:] and len(splits["missing"]) == 97
     whole, label = (array(read(source / names[0] / file)) for file in ("lgemri.nrrd", "laendo.nrrd"))
     expected = (whole - whole.mean(dtype=float)) / whole.std(dtype=float)
     image, mask = prepared(tmp_path / "out", names[0])
-    entry = json.loads((tmp_path / "out" / "manifest.json").read_text())["cases"][names[0]]["images"][0]
+    entry = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))["cases"][names[0]]["images"][0]
     inside = tuple(slice(*pair) for pair in entry["box"])
     np.testing.assert_allclose(image.get_fdata(), expected[inside], atol=1e-5)
     np.testing.assert_array_equal(mask.get_fdata(), label[inside] == 255)
@@ -79,7 +79,7 @@ def test_pancreas_conventions(tmp_path, convention, window, z_cropped):
     # brightest where the label is: the flipped label was turned back by its header
     inside = mask.get_fdata() > 0
     assert inside.sum() > 100 and values[inside].mean() > 1 > values[~inside].mean()
-    splits = json.loads((tmp_path / "out" / "splits.json").read_text())
+    splits = json.loads((tmp_path / "out" / "splits.json").read_text(encoding="utf-8"))
     expected = {"mcnet": (["PANCREAS_0063"], ["PANCREAS_0001"]), "mcf": (["PANCREAS_0001"], ["PANCREAS_0063"])}
     assert (splits["train"], splits["test"]) == expected[convention]
 
@@ -110,7 +110,7 @@ def test_brats_follows_the_published_pipeline(tmp_path):
     image, mask = prepared(tmp_path / "out", names[0])
     np.testing.assert_allclose(image.get_fdata(), expected, atol=1e-5)
     assert set(np.unique(mask.get_fdata())) == {0, 1}
-    splits = json.loads((tmp_path / "out" / "splits.json").read_text())
+    splits = json.loads((tmp_path / "out" / "splits.json").read_text(encoding="utf-8"))
     assert [splits[key] for key in ("train", "val", "test")] == [[name] for name in names]
 
 
@@ -120,7 +120,7 @@ def test_acdc_keeps_its_spacing_and_both_frames(tmp_path, with_frames):
     patients = [lists["train"][1], lists["train"][0], lists["test"][0]]
     source = archives.acdc(tmp_path / "in", patients, with_frames=with_frames)
     prepare("acdc", str(source), str(tmp_path / "out"))
-    splits = json.loads((tmp_path / "out" / "splits.json").read_text())
+    splits = json.loads((tmp_path / "out" / "splits.json").read_text(encoding="utf-8"))
     assert splits["train"] == [f"{patient}_frame{t:02d}" for patient in lists["train"][:2] for t in (1, 3)]
     cases = load_datalist(tmp_path / "out", labeled=1, group=splits["group"])
     assert [len(cases[role]) for role in ("labeled", "unlabeled", "test")] == [2, 2, 2]
@@ -128,7 +128,9 @@ def test_acdc_keeps_its_spacing_and_both_frames(tmp_path, with_frames):
     image, mask = prepared(tmp_path / "out", f"{patients[0]}_frame03")
     np.testing.assert_allclose(image.get_fdata(), (cine - cine.min()) / np.ptp(cine), atol=1e-6)
     np.testing.assert_allclose(image.header.get_zooms(), (1.5, 1.5, 10.0))
-    entry = json.loads((tmp_path / "out" / "manifest.json").read_text())["cases"][f"{patients[0]}_frame03"]
+    entry = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))["cases"][
+        f"{patients[0]}_frame03"
+    ]
     assert entry["images"][0]["phase"] == "ES" and set(np.unique(mask.get_fdata())) == {0, 1}
 
 
@@ -136,7 +138,7 @@ def test_isbi_becomes_slices_of_two_sites(tmp_path):
     patients = [f"Prostate3T-01-{n:04d}" for n in range(1, 5)] + [f"ProstateDx-01-{n:04d}" for n in range(1, 4)]
     source = archives.isbi(tmp_path / "in", patients)
     prepare("nci_isbi2013", str(source), str(tmp_path / "out"))
-    with open(tmp_path / "out" / "manifest.csv", newline="") as file:
+    with open(tmp_path / "out" / "manifest.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     split_of = {row["patient"]: (row["domain"], row["split"]) for row in rows}
     assert split_of[patients[0]] == ("RUNMC", "train") and split_of[patients[3]] == ("RUNMC", "test")
@@ -149,7 +151,9 @@ def test_isbi_becomes_slices_of_two_sites(tmp_path):
     expected = label[:, :, shown[0]].mean()
     assert abs(array(mask).mean() - expected) < 0.02
     groups = load_datalist(
-        tmp_path / "out", labeled=2, group=json.loads((tmp_path / "out/splits.json").read_text())["group"]
+        tmp_path / "out",
+        labeled=2,
+        group=json.loads((tmp_path / "out/splits.json").read_text(encoding="utf-8"))["group"],
     )
     assert len({case["case"].rsplit("_", 1)[0] for case in groups["labeled"]}) == 2
 
@@ -173,18 +177,20 @@ def test_h5_volumes_come_back_equal(tmp_path):
         np.testing.assert_array_equal(stored.get_fdata(dtype=np.float32), image.astype(np.float32))
         np.testing.assert_array_equal(mask.get_fdata(), label)
         np.testing.assert_allclose(stored.header.get_zooms(), 0.625)
-    splits = json.loads((tmp_path / "out" / "splits.json").read_text())
+    splits = json.loads((tmp_path / "out" / "splits.json").read_text(encoding="utf-8"))
     assert len(splits["train"]) == 4 and len(splits["test"]) == 1 and "seed 3" in splits["origin"]
 
 
 def test_h5_slices_lists_and_axes(tmp_path):
     for name in ("patient001_frame01_slice_1", "patient001_frame01_slice_2", "patient002_frame01_slice_1"):
         archives.h5(tmp_path / "in" / "slices" / f"{name}.h5", np.arange(6.0).reshape(2, 3), label=np.eye(2, 3))
-    (tmp_path / "in" / "train_slices.list").write_text("patient002_frame01_slice_1\npatient001_frame01_slice_2\n")
+    (tmp_path / "in" / "train_slices.list").write_text(
+        "patient002_frame01_slice_1\npatient001_frame01_slice_2\n", encoding="utf-8"
+    )
     prepare("h5", str(tmp_path / "in"), str(tmp_path / "out"), axes="zyx", group=r"(patient\d+)")
     image, mask = prepared(tmp_path / "out", "patient001_frame01_slice_2")
     np.testing.assert_array_equal(image.get_fdata().squeeze(), np.arange(6.0).reshape(2, 3).T)
     np.testing.assert_array_equal(mask.get_fdata().squeeze(), np.eye(3, 2))
-    splits = json.loads((tmp_path / "out" / "splits.json").read_text())
+    splits = json.loads((tmp_path / "out" / "splits.json").read_text(encoding="utf-8"))
     assert splits["train"] == ["patient002_frame01_slice_1", "patient001_frame01_slice_2"]
     assert splits["unlisted"] == ["patient001_frame01_slice_1"]

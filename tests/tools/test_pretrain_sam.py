@@ -72,7 +72,7 @@ def test_the_checkpoint_is_one_that_sam_loads(tmp_path, capsys):
     path = tool.pretrain_sam(str(tmp_path / "sam.pth"), size=32, steps=2, batch=2, cases=2, arch="tiny")
     sam = build_sam("tiny", 64, checkpoint=path)
     assert sam.image_encoder.pos_embed.abs().sum() > 0
-    figures = json.loads((tmp_path / "sam.json").read_text())
+    figures = json.loads((tmp_path / "sam.json").read_text(encoding="utf-8"))
     assert [row["damage"] for row in figures["dice"]] == list(tool.DAMAGE)
     befores = [row["before"] for row in figures["dice"]]
     assert 1 > befores[0] > befores[1] > befores[2] > 0

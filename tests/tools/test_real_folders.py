@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.data, pytest.mark.skipif(not DATA.is_dir(), reason=f"n
 
 
 def test_la_goes_through_h5_unchanged(tmp_path):
-    names = json.loads((DATA / "la2018" / "splits.json").read_text())["train"][:2]
+    names = json.loads((DATA / "la2018" / "splits.json").read_text(encoding="utf-8"))["train"][:2]
     for name in names:
         image, label = (nibabel.load(DATA / "la2018" / f / f"{name}.nii.gz").get_fdata() for f in ("images", "labels"))
         archives.h5(tmp_path / "in" / name / "mri_norm2.h5", image.astype(np.float32), label=label.astype(np.uint8))
@@ -29,7 +29,7 @@ def test_la_goes_through_h5_unchanged(tmp_path):
             )
             np.testing.assert_array_equal(made.get_fdata(dtype=np.float32), known.get_fdata(dtype=np.float32))
             np.testing.assert_allclose(made.header.get_zooms(), known.header.get_zooms())
-    assert json.loads((tmp_path / "out" / "splits.json").read_text())["train"] == names
+    assert json.loads((tmp_path / "out" / "splits.json").read_text(encoding="utf-8"))["train"] == names
 
 
 def test_the_acdc_patients_with_equal_images_are_found(tmp_path, capsys):
@@ -40,7 +40,7 @@ def test_the_acdc_patients_with_equal_images_are_found(tmp_path, capsys):
         ]:
             (tmp_path / "acdc" / folder / path.name).symlink_to(path)
     check(str(tmp_path / "acdc"), group=r"(patient\d+)", output=str(tmp_path / "report"))
-    pairs = json.loads((tmp_path / "report" / "check.json").read_text())["pairs"]
+    pairs = json.loads((tmp_path / "report" / "check.json").read_text(encoding="utf-8"))["pairs"]
     assert {(p["first"][:10], p["second"][:10]) for p in pairs} == {("patient074", "patient076")}
     assert sum(p["identical"] for p in pairs) == 2
     assert "image identical to patient076_frame01, label different" in capsys.readouterr().out

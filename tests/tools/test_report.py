@@ -28,8 +28,8 @@ def make_run(folder, cases, shift):
     summary = {**summarise(rows), "unit": "voxel", "empty_policy": "official", "dataset": "phantoms", "labeled": 2}
     summary |= {"checkpoint": "model.pt", "seed": 0, "iterations": 4}
     (folder / "test").mkdir()
-    (folder / "test" / "summary.json").write_text(json.dumps(summary))
-    with open(folder / "history.csv", "w", newline="") as file:
+    (folder / "test" / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    with open(folder / "history.csv", "w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["iteration", "seconds_per_step", "loss"], [2, 0.5, 1.0], [4, 0.7, 0.5]])
     return summary["mean"]
 
@@ -39,10 +39,10 @@ def test_report_shows_the_figures_of_the_runs(tmp_path):
     cases = load_datalist(data)["test"]
     exact, moved = (make_run(tmp_path / name, cases, shift) for name, shift in (("exact", 0), ("moved", 2)))
     page = report({"exact": tmp_path / "exact", "moved": tmp_path / "moved"}, data, tmp_path / "out", split="test")
-    table = (tmp_path / "out" / "table.md").read_text().splitlines()
+    table = (tmp_path / "out" / "table.md").read_text(encoding="utf-8").splitlines()
     assert table[2].startswith("| exact | 100.00 ± 0.00 | 100.00 ± 0.00 | 0.00 ± 0.00 | 0.00 ± 0.00 | 0.60 |")
     assert f"{100 * moved['dice']:.2f} ±" in table[3] and set(METRICS) <= set(exact)
-    html = Path(page).read_text()
+    html = Path(page).read_text(encoding="utf-8")
     assert "overlays.png" in html and "curves.png" in html and f"{100 * moved['dice']:.2f}" in html
     assert {"overlays.png", "curves.png", "index.html", "table.md"} == {p.name for p in (tmp_path / "out").iterdir()}
 

@@ -28,8 +28,8 @@ def repository(tmp_path, monkeypatch):
     docs = tmp_path / "bundles" / "x_segmentation" / "docs"
     docs.mkdir(parents=True)
     page = "before\n<!-- results: la_quick -->\nold\n<!-- end of results -->\nafter\n"
-    (docs / "README.md").write_text(page)
-    (tmp_path / "README.md").write_text(page)
+    (docs / "README.md").write_text(page, encoding="utf-8")
+    (tmp_path / "README.md").write_text(page, encoding="utf-8")
     monkeypatch.setattr(results, "BUNDLES", tmp_path / "bundles")
     return tmp_path
 
@@ -38,8 +38,8 @@ def write_run(folder, dice, seconds=(1.0, 2.0, 9.0)):
     (folder / "validation").mkdir(parents=True)
     summary = {**entry(), "dataset": "la", "seed": 1}
     summary["mean"] = {**summary["mean"], "dice": dice}
-    (folder / "validation" / "summary.json").write_text(json.dumps(summary))
-    with open(folder / "history.csv", "w", newline="") as file:
+    (folder / "validation" / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    with open(folder / "history.csv", "w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["seconds_per_step"], *([value] for value in seconds)])
 
 
@@ -58,7 +58,7 @@ def test_record_replaces_the_entry_of_the_same_run_and_takes_the_median_step(rep
     write_run(tmp_path / "alone", 0.1, seconds=(0.5,))
     timing = str(tmp_path / "alone")
     results.record("x_segmentation", str(tmp_path / "1"), timing=timing, **{**arguments, "method": "B"})
-    entries = json.loads(Path(path).read_text())
+    entries = json.loads(Path(path).read_text(encoding="utf-8"))
     assert [(e["method"], e["mean"]["dice"], e["seconds_per_step"]) for e in entries] == [
         ("A", 0.7, 2.0),
         ("B", 0.7, 0.5),
@@ -70,10 +70,10 @@ def test_tables_fill_the_marks_once(repository, tmp_path):
     results.record("x_segmentation", str(tmp_path / "run"), "A", "la_quick", "2 cores")
     pages = ["README.md", "bundles/x_segmentation/docs/README.md"]
     assert results.tables(check=True) == pages
-    assert "old" in (repository / pages[0]).read_text()
+    assert "old" in (repository / pages[0]).read_text(encoding="utf-8")
     assert results.tables() == pages
     assert results.tables() == []
-    text = (repository / pages[1]).read_text()
+    text = (repository / pages[1]).read_text(encoding="utf-8")
     assert text.startswith("before\n<!-- results: la_quick -->\n| method |") and text.endswith(
         "of results -->\nafter\n"
     )

@@ -34,9 +34,9 @@ def unpacked(tiny_release, tmp_path):
 
 def edit(name, old, new):
     def change(folder):
-        text = (folder / name).read_text()
+        text = (folder / name).read_text(encoding="utf-8")
         assert old in text
-        (folder / name).write_text(text.replace(old, new))
+        (folder / name).write_text(text.replace(old, new), encoding="utf-8")
 
     return change
 
@@ -44,7 +44,7 @@ def edit(name, old, new):
 def add(name, text):
     def change(folder):
         (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text(text)
+        (folder / name).write_text(text, encoding="utf-8")
 
     return change
 
@@ -94,7 +94,7 @@ def test_a_spoiled_release_fails_its_check(check, change, message, unpacked):
 
 def test_a_check_that_fails_ends_with_exit_code_one(unpacked, monkeypatch, capsys):
     monkeypatch.setattr("tools.verify.dynamic", lambda bundle: iter(()))
-    (unpacked / "docs" / "README.md").write_text("# Model Overview\n")
+    (unpacked / "docs" / "README.md").write_text("# Model Overview\n", encoding="utf-8")
     with pytest.raises(SystemExit) as caught:
         verify(str(unpacked))
     assert caught.value.code == 1
@@ -104,7 +104,7 @@ def test_a_check_that_fails_ends_with_exit_code_one(unpacked, monkeypatch, capsy
 def test_a_tampered_archive_is_refused(tiny_release, unpacked, tmp_path):
     path = tmp_path / tiny_release.path.name
     path.write_bytes(tiny_release.path.read_bytes()[:-1] + b"x")
-    archive.sum_file(path).write_text(archive.sum_file(tiny_release.path).read_text())
+    archive.sum_file(path).write_text(archive.sum_file(tiny_release.path).read_text(encoding="utf-8"))
     with pytest.raises(InputError, match="its sum is not the one in"):
         verify(str(path))
     edit("configs/train.json", '"seed"', '"sead"')(unpacked)
@@ -141,7 +141,7 @@ def test_every_bundle_of_the_repository_passes_the_static_checks(name, check):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_metadata_of_the_repository_name_no_figures(name):
-    assert json.loads((BUNDLES / name / "configs" / "metadata.json").read_text())["eval_metrics"] == {}
+    assert json.loads((BUNDLES / name / "configs" / "metadata.json").read_text(encoding="utf-8"))["eval_metrics"] == {}
 
 
 def test_layers_lie_on_what_their_comment_says():

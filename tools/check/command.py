@@ -69,7 +69,7 @@ def check(
     counts = Counter(finding.level for f in facts for finding in f.findings)
     content = {"folder": str(folder), "cases": [f.as_json() for f in facts], "pairs": pairs, "findings": dict(counts)}
     with atomic_path(target / "check.json") as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     sys.stdout.write(overview(facts))
     sys.stdout.write(
         f"{time.perf_counter() - started:.0f} s; {target / 'check.json'}, {target / 'contact_sheet.png'}\n"

@@ -77,7 +77,9 @@ def label_check(
         say(f"server at {server.address}")
         results = _session(server, roles, folder, epochs, say)
     with atomic_path(folder / "label_check.json") as temporary:
-        temporary.write_text(json.dumps({"bundle": bundle, "dataset": dataset, **results}, indent=1) + "\n")
+        temporary.write_text(
+            json.dumps({"bundle": bundle, "dataset": dataset, **results}, indent=1) + "\n", encoding="utf-8"
+        )
     say(f"done; {folder / 'label_check.json'}")
 
 

@@ -53,18 +53,18 @@ def build_environment(folder: str | Path) -> Path:
     root = Path(folder).absolute()
     python = root / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     done = root / DONE
-    if python.is_file() and done.is_file() and done.read_text().split("\n") == [*PINS, ""]:
+    if python.is_file() and done.is_file() and done.read_text(encoding="utf-8").split("\n") == [*PINS, ""]:
         return python
     _run([sys.executable, "-m", "venv", "--clear", str(root)], root)
     _run([str(python), "-m", "pip", "install", "--quiet", *PINS], root)
     if subprocess.run([str(python), "-c", "import torchvision"], capture_output=True).returncode:
         where = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
         packages = Path(_run(where, root).strip())
-        (packages / "torchvision_operators.py").write_text(OPERATORS)
-        (packages / "torchvision_operators.pth").write_text("import torchvision_operators\n")
+        (packages / "torchvision_operators.py").write_text(OPERATORS, encoding="utf-8")
+        (packages / "torchvision_operators.pth").write_text("import torchvision_operators\n", encoding="utf-8")
         _run([str(python), "-c", "import torchvision"], root)
     with atomic_path(done) as temporary:
-        temporary.write_text("\n".join([*PINS, ""]))
+        temporary.write_text("\n".join([*PINS, ""]), encoding="utf-8")
     return python
 
 

@@ -50,7 +50,7 @@ class LabelServer:
         command = [str(self.python), "-m", "monailabel.main", "start_server", *where, *words]
         environment = {**os.environ, "PATH": f"{self.python.parent}{os.pathsep}{os.environ['PATH']}"}
         environment |= {"PYTHONPATH": "", "MONAI_LABEL_AUTO_UPDATE_SCORING": "false"}
-        with open(self.log, "w") as log:
+        with open(self.log, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 [*command, "--host", "127.0.0.1", "--port", port],
                 cwd=self.folder, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
@@ -95,11 +95,11 @@ class LabelServer:
 
     def train(self, **request: object) -> tuple[int, int]:
         """Train in the background until done; returns the numbers of labeled and unlabeled volumes that took part."""
-        before = len(self.log.read_text())
+        before = len(self.log.read_text(encoding="utf-8"))
         self._ask("post", f"/train/{self.name}", json=request)
         while self._ask("get", "/train/").json()["status"] in ("SUBMITTED", "RUNNING"):
             time.sleep(1)
-        task, said = self._ask("get", "/train/").json(), self.log.read_text()[before:]
+        task, said = self._ask("get", "/train/").json(), self.log.read_text(encoding="utf-8")[before:]
         used = STREAMS.search(said)
         if task["status"] != "DONE" or used is None:
             raise InputError(f"training in MONAI Label failed: {self._last_error(said)}; {self.log}")
@@ -114,13 +114,15 @@ class LabelServer:
             except requests.RequestException:
                 time.sleep(1)
         self.__exit__(None, None, None)
-        raise InputError(f"MONAI Label did not start: {self._last_error(self.log.read_text())}; {self.log}")
+        raise InputError(
+            f"MONAI Label did not start: {self._last_error(self.log.read_text(encoding='utf-8'))}; {self.log}"
+        )
 
     def _ask(self, verb: str, path: str, **request: object) -> requests.Response:
-        before = len(self.log.read_text())
+        before = len(self.log.read_text(encoding="utf-8"))
         answer = requests.request(verb, self.address + path, timeout=ANSWER_SECONDS, **request)
         if not answer.ok:
-            reason = self._last_error(self.log.read_text()[before:] or answer.text)
+            reason = self._last_error(self.log.read_text(encoding="utf-8")[before:] or answer.text)
             raise InputError(f"MONAI Label answered {answer.status_code} to {verb} {path}: {reason}; {self.log}")
         return answer
 

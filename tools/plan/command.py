@@ -83,7 +83,9 @@ def plan(
 def plannable() -> list[str]:
     """Bundles that train on volumes and slices listed by ``splits.json``, and have a 2D layer."""
     names = [path.parent.parent.name for path in sorted(BUNDLES.glob(f"*/configs/{FLAT}.yaml"))]
-    listed = {name: yaml.safe_load((BUNDLES / name / "configs" / "train.yaml").read_text()) for name in names}
+    listed = {
+        name: yaml.safe_load((BUNDLES / name / "configs" / "train.yaml").read_text(encoding="utf-8")) for name in names
+    }
     return [name for name in names if listed[name].get("datalist", {}).get("_target_") == "common.data.load_datalist"]
 
 
@@ -164,6 +166,6 @@ def save(path: Path, text: str) -> None:
     """Write a text file whole."""
     try:
         with atomic_path(path) as temporary:
-            temporary.write_text(text)
+            temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); give another folder (output)") from None

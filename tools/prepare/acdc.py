@@ -68,5 +68,5 @@ def _convert(name: str, info: Path, image_path: Path, label_path: Path, scale: s
 
 def _phase(info: Path, frame: int) -> str | None:
     """ED or ES, from lines like ``ES: 12``."""
-    found = dict(re.findall(r"^(ED|ES)\s*:\s*(\d+)", info.read_text(), re.MULTILINE))
+    found = dict(re.findall(r"^(ED|ES)\s*:\s*(\d+)", info.read_text(encoding="utf-8"), re.MULTILINE))
     return next((phase for phase, number in found.items() if int(number) == frame), None)

@@ -118,8 +118,11 @@ def write_lists(dataset: Dataset, manifest: Manifest) -> dict[str, list[str]]:
     more |= {"group": dataset.group} if dataset.group else {}
     more |= {"missing": list(dataset.missing)} if dataset.missing else {}
     with atomic_path(manifest.output / "splits.json") as temporary:
-        temporary.write_text(json.dumps({**lists, **more}, indent=1) + "\n")
-    with atomic_path(manifest.output / "manifest.csv") as temporary, open(temporary, "w", newline="") as file:
+        temporary.write_text(json.dumps({**lists, **more}, indent=1) + "\n", encoding="utf-8")
+    with (
+        atomic_path(manifest.output / "manifest.csv") as temporary,
+        open(temporary, "w", encoding="utf-8", newline="") as file,
+    ):
         table = csv.DictWriter(file, COLUMNS)
         table.writeheader()
         table.writerows(row for row in rows if row["split"])

@@ -87,7 +87,9 @@ def _lists(source: Path, benchmark: str | None) -> tuple[dict[str, list[str]], s
         paths = [source / pattern.format(key) for pattern in LISTS]
         path = next((path for path in paths if path.is_file()), None)
         if path is not None:
-            lines = [line.strip().removesuffix("/mri_norm2.h5") for line in path.read_text().splitlines()]
+            lines = [
+                line.strip().removesuffix("/mri_norm2.h5") for line in path.read_text(encoding="utf-8").splitlines()
+            ]
             lists[key] = [_key(line.split("/")[-1].removesuffix(".h5")) for line in lines if line]
     return lists, "lists of the source"
 

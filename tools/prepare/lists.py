@@ -16,7 +16,7 @@ KEYS = {"train": "train", "val": "validation", "test": "test"}
 
 def published(name: str) -> dict[str, list[str]]:
     """The lists train, (val,) test of a benchmark, in their published order."""
-    return json.loads((FOLDER / f"{name}.json").read_text())
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def by_list(

@@ -50,7 +50,7 @@ class Manifest:
 
     def _load(self) -> dict:
         try:
-            return json.loads(self.path.read_text())
+            return json.loads(self.path.read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
             raise InputError(f"{self.path}: not valid JSON ({error})") from None
 
@@ -68,7 +68,7 @@ class Manifest:
         if now or time.monotonic() - self.saved > SAVE_EVERY:
             content = {"settings": self.settings, **more, "cases": dict(sorted(self.cases.items()))}
             with atomic_path(self.path) as temporary:
-                temporary.write_text(json.dumps(content, indent=1) + "\n")
+                temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
             self.saved = time.monotonic()
 
 

@@ -41,13 +41,13 @@ def write_sums(folder: Path) -> None:
     """List the sums of all files of a bundle in its ``docs/SHA256SUMS``."""
     lines = [f"{sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files_of(folder)]
     with atomic_path(folder / SUMS) as temporary:
-        temporary.write_text("".join(lines))
+        temporary.write_text("".join(lines), encoding="utf-8")
 
 
 def changed_files(folder: Path) -> list[str]:
     """Files that differ from the sums inside the bundle, are missing or were added."""
     require_file(folder / SUMS, "a released bundle lists the sums of its files there")
-    pairs = [line.split("  ", 1) for line in (folder / SUMS).read_text().splitlines()]
+    pairs = [line.split("  ", 1) for line in (folder / SUMS).read_text(encoding="utf-8").splitlines()]
     listed = {name: digest for digest, name in pairs}
     present = {path.relative_to(folder).as_posix(): path for path in files_of(folder)}
     present.pop(SUMS.as_posix())
@@ -66,7 +66,7 @@ def write_archive(folder: Path, path: Path) -> str:
                     target.writelines(_blocks(file))
         digest = sha256(temporary)
         with atomic_path(sum_file(path)) as text:
-            text.write_text(f"{digest}  {path.name}\n")
+            text.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
     return digest
 
 
@@ -77,16 +77,16 @@ def sum_file(path: Path) -> Path:
 
 def write_model_info(path: Path, release: str, digest: str, source: str) -> None:
     """Enter a release into ``model_info.json``, as MONAI's downloader reads it from a repository's ``models``."""
-    known = json.loads(path.read_text()) if path.is_file() else {}
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     known[release] = {"checksum": digest, "source": source}
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(dict(sorted(known.items())), indent=4) + "\n")
+        temporary.write_text(json.dumps(dict(sorted(known.items())), indent=4) + "\n", encoding="utf-8")
 
 
 def check_archive(path: Path) -> None:
     """Raise ``InputError`` unless the archive is whole, holds one folder and agrees with the sum beside it."""
     if sum_file(path).is_file():
-        expected = sum_file(path).read_text().split()
+        expected = sum_file(path).read_text(encoding="utf-8").split()
         if expected != [sha256(path), path.name]:
             raise InputError(f"{path}: its sum is not the one in {sum_file(path).name}")
     try:

@@ -52,11 +52,11 @@ class Bundle:
 
     @property
     def metadata(self) -> dict:
-        return json.loads((self.folder / "configs" / "metadata.json").read_text())
+        return json.loads((self.folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
 
     @property
     def readme(self) -> str:
-        return (self.folder / "docs" / "README.md").read_text()
+        return (self.folder / "docs" / "README.md").read_text(encoding="utf-8")
 
     def config(self, name: str) -> dict:
         return ConfigParser.load_config_file(self.folder / "configs" / f"{name}.{self.suffix}")
@@ -99,7 +99,7 @@ def schema(bundle: Bundle) -> str:
     if not (SCHEMAS / name).is_file():
         raise InputError(f"metadata.json: no copy of the schema {name!r}")
     try:
-        jsonschema.validate(bundle.metadata, json.loads((SCHEMAS / name).read_text()))
+        jsonschema.validate(bundle.metadata, json.loads((SCHEMAS / name).read_text(encoding="utf-8")))
     except jsonschema.ValidationError as error:
         raise InputError(f"metadata.json: {error.json_path}: {error.message}") from error
     return name

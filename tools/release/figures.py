@@ -20,7 +20,7 @@ def read_summary(path: str | Path, configuration: str) -> dict:
     """Figures of the weights: the ``summary.json`` of evaluate, or a record's only entry of this configuration."""
     require_file(path, "--results takes the summary.json that evaluate wrote for these weights")
     try:
-        summary = json.loads(Path(path).read_text())
+        summary = json.loads(Path(path).read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: not a JSON file ({error})") from error
     if isinstance(summary, list):

@@ -71,7 +71,7 @@ def pins(metadata: Mapping, required: set[str], source: str) -> dict[str, str]:
 
 def dataset_of(layers: Sequence[str]) -> tuple[str, dict]:
     """Name and description of the data set that the last describing layer belongs to."""
-    known = yaml.safe_load(DATASETS.read_text())
+    known = yaml.safe_load(DATASETS.read_text(encoding="utf-8"))
     for layer in reversed(layers):
         for name, description in known.items():
             if layer == name or layer.startswith(f"{name}_"):

@@ -106,9 +106,9 @@ class Probe:
     def torchscript(self) -> str:
         names = ("inference.json",)
         module, meta, extra = load_net_with_metadata(str(self.bundle / "models" / "model.ts"), more_extra_files=names)
-        if meta != json.loads(Path(self.meta_file).read_text()):
+        if meta != json.loads(Path(self.meta_file).read_text(encoding="utf-8")):
             raise ValueError("its metadata.json is not the bundle's")
-        if json.loads(extra["inference.json"]) != json.loads(Path(self.inference_file).read_text()):
+        if json.loads(extra["inference.json"]) != json.loads(Path(self.inference_file).read_text(encoding="utf-8")):
             raise ValueError("its inference.json is not the bundle's")
         state = torch.load(self.weights, weights_only=True)
         different = [name for name, tensor in module.state_dict().items() if not torch.equal(tensor, state[name])]

@@ -71,7 +71,9 @@ def main(bundle: Path) -> dict[str, object]:
         module, how = torch.jit.script(network), "script"
     except Exception:  # whatever the compiler refuses: a trace holds for the patch, which is what the inferer feeds
         module, how = torch.jit.trace(network, images), "trace"
-    texts = {name: (bundle / "configs" / name).read_text() for name in ("metadata.json", "inference.json")}
+    texts = {
+        name: (bundle / "configs" / name).read_text(encoding="utf-8") for name in ("metadata.json", "inference.json")
+    }
     write(module, bundle / "models" / "model.ts", texts)
     loaded = torch.jit.load(str(bundle / "models" / "model.ts"))
     with torch.inference_mode():

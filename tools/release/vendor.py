@@ -38,7 +38,7 @@ def modules_of(dotted: str, root: Path) -> Iterator[Path]:
 def imports_of(path: Path, root: Path) -> Iterator[str]:
     """Absolute dotted names that a Python file below ``root`` imports, wherever in the file."""
     parts = path.relative_to(root).with_suffix("").parts
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -80,7 +80,7 @@ def vendor(bundle: Path, repository: Path, names: Iterable[str], target: Path) -
         place = path.relative_to(bundle)
         _write(target / place, renamed_imports(path, "." * (len(place.parts) - 1)))
     for path in reached((name for name in wanted if _shared(name)), repository):
-        _write(target / package / path.relative_to(repository), path.read_text())
+        _write(target / package / path.relative_to(repository), path.read_text(encoding="utf-8"))
 
 
 def renamed_imports(path: Path, dots: str) -> str:
@@ -89,7 +89,7 @@ def renamed_imports(path: Path, dots: str) -> str:
     Raises:
         InputError: for ``import common``, which has no relative form.
     """
-    source = path.read_text()
+    source = path.read_text(encoding="utf-8")
     lines = source.splitlines(keepends=True)
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import) and any(_shared(alias.name) for alias in node.names):
@@ -108,4 +108,4 @@ def _shared(dotted: str) -> bool:
 
 def _write(path: Path, text: str) -> None:
     with atomic_path(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")

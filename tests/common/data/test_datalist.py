@@ -20,7 +20,7 @@ def dataset(tmp_path):
             (tmp_path / folder).mkdir()
             for name in names:
                 (tmp_path / folder / f"{name}{suffix}").touch()
-        (tmp_path / "splits.json").write_text(json.dumps(lists))
+        (tmp_path / "splits.json").write_text(json.dumps(lists), encoding="utf-8")
         return tmp_path
 
     return write
@@ -82,7 +82,7 @@ def test_holding_out_shortens_role_lists_from_the_unlabeled_end(dataset):
 
 def test_another_splits_file_may_be_named(dataset):
     root = dataset({"labeled": ["a", "b"]})
-    (root / "fold1.json").write_text(json.dumps({"labeled": ["b"]}))
+    (root / "fold1.json").write_text(json.dumps({"labeled": ["b"]}), encoding="utf-8")
     assert names(load_datalist(root, splits="fold1.json"))["labeled"] == ["b"]
 
 
@@ -181,14 +181,14 @@ def test_unusable_group_patterns_are_input_errors(dataset, pattern):
 
 def test_a_list_instead_of_a_dictionary_is_an_error(dataset):
     root = dataset({"labeled": ["a"]})
-    (root / "splits.json").write_text('["a"]')
+    (root / "splits.json").write_text('["a"]', encoding="utf-8")
     with pytest.raises(InputError, match=r"splits\.json: expected a list 'labeled' or 'train'"):
         load_datalist(root)
 
 
 def test_broken_json_is_an_error_with_its_place(dataset):
     root = dataset({"labeled": ["a"]})
-    (root / "splits.json").write_text('{"labeled": [')
+    (root / "splits.json").write_text('{"labeled": [', encoding="utf-8")
     with pytest.raises(InputError, match=r"splits\.json: not valid JSON \(.*column"):
         load_datalist(root)
 
@@ -243,6 +243,6 @@ def test_files_may_lie_elsewhere(dataset, tmp_path):
     cases = load_datalist(root)
     assert cases["unlabeled"] == [{"case": "b", "image": str(tmp_path / "raw" / "b.nii.gz")}]
     assert cases["labeled"][0]["image"] == str(tmp_path / "images" / "a.nii.gz")
-    (root / "splits.json").write_text(json.dumps({"labeled": ["a"], "files": ["a"]}))
+    (root / "splits.json").write_text(json.dumps({"labeled": ["a"], "files": ["a"]}), encoding="utf-8")
     with pytest.raises(InputError, match="key 'files' must map each case"):
         load_datalist(root)

@@ -90,6 +90,6 @@ def test_folders_are_found_at_any_depth(volume, tmp_path):
     write_series(tmp_path / "a" / "b" / "c", volume)
     write_series(tmp_path / "d", volume)
     (tmp_path / "e").mkdir()
-    (tmp_path / "e" / "note.txt").write_text("no image")
+    (tmp_path / "e" / "note.txt").write_text("no image", encoding="utf-8")
     assert series_folders(tmp_path) == [tmp_path / "a" / "b" / "c", tmp_path / "d"]
     assert series_folders(tmp_path / "d") == [tmp_path / "d"]

@@ -101,7 +101,9 @@ def test_published_counts_of_busi_and_its_many_masks(tmp_path):
 
 def test_lists_keep_their_order(tmp_path):
     touch(tmp_path, *(f"d/{folder}/{n}.png" for folder in ("images", "masks") for n in "abc"))
-    (tmp_path / "splits.json").write_text(json.dumps({"train": {"d": ["c", "a"]}, "test": {"d": ["b"]}}))
+    (tmp_path / "splits.json").write_text(
+        json.dumps({"train": {"d": ["c", "a"]}, "test": {"d": ["b"]}}), encoding="utf-8"
+    )
     roles = names(load_domains(tmp_path, "domain_lists", labeled=1))
     assert (roles["labeled"], roles["unlabeled"], roles["test"]) == (["d/images/c"], ["d/images/a"], ["d/images/b"])
 
@@ -113,8 +115,8 @@ def test_acdc_slices_are_counted_by_patient_and_decode(tmp_path):
         shape = (4, 6) if "slice" in name else (3, 4, 6)
         with h5py.File(tmp_path / "data" / f"{name}.h5", "w") as file:
             file["image"], file["label"] = np.random.rand(*shape), np.arange(np.prod(shape)).reshape(shape) % 4
-    (tmp_path / "train_slices.list").write_text("\n".join(slices))
-    (tmp_path / "val.list").write_text("patient009_frame01\n")
+    (tmp_path / "train_slices.list").write_text("\n".join(slices), encoding="utf-8")
+    (tmp_path / "val.list").write_text("patient009_frame01\n", encoding="utf-8")
     roles = load_domains(tmp_path, "acdc_slices", labeled=1)
     assert [len(cases) for cases in roles.values()] == [2, 2, 1, 0]
     load = Compose([LoadImaged("image", reader=H5Reader(), ensure_channel_first=True), DecodeMaskd("label")])
@@ -134,7 +136,7 @@ def test_mscmr_pairs_images_with_manual_masks(tmp_path):
 
 
 def manifest(root, rows, columns=("path", "label", "domain", "patient", "slice", "split")):
-    with open(root / "manifest.csv", "w", newline="") as file:
+    with open(root / "manifest.csv", "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerows([columns, *rows])
     return touch(root, *(path for row in rows for path in row[:2]))
@@ -236,13 +238,13 @@ def test_targets_leave_other_domains_out(tmp_path):
 def test_acdc_patients_are_grouped_by_pathology(tmp_path):
     cases = ["patient001_frame01", "patient020_frame12", "patient021_frame01", "patient080_frame01"]
     touch(tmp_path, *(f"{folder}/{case}.nii.gz" for folder in ("images", "labels") for case in cases))
-    (tmp_path / "splits.json").write_text(json.dumps({"train": cases, "seed": 1}))
+    (tmp_path / "splits.json").write_text(json.dumps({"train": cases, "seed": 1}), encoding="utf-8")
     roles = load_domains(tmp_path, "acdc_groups", "DCM", labeled=1, others="test")
     assert [(case["domain"], case["patient"]) for case in roles["test"]] == [
         ("HCM", "patient021"),
         ("NOR", "patient080"),
     ]
     assert names(roles)["unlabeled"] == ["images/patient020_frame12"]
-    (tmp_path / "splits.json").write_text(json.dumps({"train": ["patient101_frame01"]}))
+    (tmp_path / "splits.json").write_text(json.dumps({"train": ["patient101_frame01"]}), encoding="utf-8")
     with pytest.raises(InputError, match="a number from 1 to 100"):
         load_domains(tmp_path, "acdc_groups", "DCM")

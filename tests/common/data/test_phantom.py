@@ -105,7 +105,7 @@ def test_written_phantoms_are_a_data_set(tmp_path, size):
 
 def test_unlabeled_phantoms_have_no_label_file(tmp_path):
     folder = write_phantoms(tmp_path, Phantom((16, 16)), 1, 2, 1, 1)
-    lists = json.loads((folder / "splits.json").read_text())
+    lists = json.loads((folder / "splits.json").read_text(encoding="utf-8"))
     with_label = {path.name.split(".")[0] for path in (folder / "labels").iterdir()}
     assert with_label == set(lists["labeled"] + lists["validation"] + lists["test"])
     assert len(list((folder / "images").iterdir())) == 5

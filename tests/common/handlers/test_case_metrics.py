@@ -30,12 +30,12 @@ def evaluate(folder, encode=one_hot, per_batch=1, runs=1, **options):
 
 
 def rows(folder):
-    with open(folder / "metrics.csv", newline="") as file:
+    with open(folder / "metrics.csv", encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
 def summary(folder):
-    return json.loads((folder / "summary.json").read_text())
+    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("per_batch", [1, 2])

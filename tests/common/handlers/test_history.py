@@ -20,7 +20,7 @@ def run(path, values, epoch_length=2, start=0, epochs=None):
 
 
 def read(path):
-    with open(path, newline="") as file:
+    with open(path, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 

@@ -61,7 +61,7 @@ def run(folder, epochs, resume=False, order=("schedule", "history", "resume", "e
 
 
 def rows(folder):
-    with open(folder / "history.csv", newline="") as file:
+    with open(folder / "history.csv", encoding="utf-8", newline="") as file:
         return [{k: v for k, v in row.items() if k != "seconds_per_step"} for row in csv.DictReader(file)]
 
 

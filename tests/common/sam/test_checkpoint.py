@@ -93,7 +93,7 @@ def test_wrong_files_are_named(checkpoint, tmp_path):
     content = checkpoint.read_bytes()
     (tmp_path / "cut.pth").write_bytes(content[: len(content) // 2])
     fails("cut.pth", "truncated")
-    (tmp_path / "text.pth").write_text("hello")
+    (tmp_path / "text.pth").write_text("hello", encoding="utf-8")
     fails("text.pth", "no PyTorch file")
     network = torch.nn.Linear(2, 2)
     torch.save({"model": {}, "optimizer": torch.optim.SGD(network.parameters(), 0.1)}, tmp_path / "med2d.pth")

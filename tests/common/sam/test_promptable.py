@@ -91,6 +91,15 @@ def test_kept_embeddings_equal_fresh_ones(sam, mode, tmp_path):
         assert torch.equal(kept.get(["a"], lambda _: pytest.fail("was kept")), first[:1])
 
 
+def test_a_damaged_embedding_is_named(tmp_path):
+    cache = EmbeddingCache("disk", {}, tmp_path)
+    cache.get(["a"], lambda _: torch.ones(1, 2, 3, 3))
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(b"half")
+    with pytest.raises(InputError, match=f"{file.name}: damaged embedding"):
+        cache.get(["a"], lambda _: torch.ones(1, 2, 3, 3))
+
+
 def test_a_cache_on_disk_needs_a_folder():
     with pytest.raises(InputError, match="needs a folder"):
         EmbeddingCache("disk")

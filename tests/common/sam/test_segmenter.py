@@ -83,3 +83,8 @@ def test_two_images_are_learnt_by_heart(checkpoint):
         loss.backward()
         optimizer.step()
     assert (segmenter(images).argmax(1) == labels).float().mean() > 0.95
+
+
+def test_a_wrong_range_is_noticed_at_the_first_batch():
+    with pytest.raises(InputError, match="expects 0 to 1"):
+        SamSegmenter("tiny", 64, 2)(torch.full((1, 1, 64, 64), 200.0))

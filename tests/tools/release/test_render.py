@@ -43,7 +43,7 @@ def bundle(tmp_path):
     }
     (tmp_path / "configs").mkdir()
     for name, config in configs.items():
-        (tmp_path / "configs" / f"{name}.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        (tmp_path / "configs" / f"{name}.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     return tmp_path
 
 

@@ -25,7 +25,7 @@ def repository(tmp_path):
     for name, text in files.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     return tmp_path
 
 
@@ -53,7 +53,9 @@ def test_libraries_leave_out_the_standard_library_and_own_packages(repository):
     assert libraries((repository / "common" / "losses").glob("*.py"), repository) == {"scipy.ndimage", "pandas"}
     assert libraries([repository / "common" / "errors.py"], repository) == set()
     late = repository / "common" / "late.py"
-    late.write_text("from importlib.util import find_spec\nfind_spec('h5py')\noptional_import('highdicom')\n")
+    late.write_text(
+        "from importlib.util import find_spec\nfind_spec('h5py')\noptional_import('highdicom')\n", encoding="utf-8"
+    )
     assert libraries([late], repository) == {"h5py"}  # optional_import names what one can do without
 
 
@@ -61,7 +63,7 @@ def test_vendored_package_imports_its_own_copy(repository, tmp_path):
     target = tmp_path / "release"
     vendor(repository / "bundle", repository, ["common.losses.unused"], target)
     assert own_package(target) == "method"
-    assert (target / "method" / "objective.py").read_text() == (
+    assert (target / "method" / "objective.py").read_text(encoding="utf-8") == (
         '"""from common"""\nfrom .common.engines import (\n    Trainer,\n)\n'
     )
     assert (target / "method" / "common" / "losses" / "unused.py").is_file()
@@ -75,7 +77,7 @@ def test_relative_imports_count_the_folders(repository):
 
 def test_an_import_without_a_relative_form_is_refused(repository):
     path = repository / "bundle" / "method" / "objective.py"
-    path.write_text("import torch\nimport common.losses as losses\n")
+    path.write_text("import torch\nimport common.losses as losses\n", encoding="utf-8")
     with pytest.raises(InputError, match="objective.py, line 2: write 'from common... import ...'"):
         renamed_imports(path, ".")
 
