@@ -7,6 +7,7 @@ import json
 import re
 import statistics
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from common.errors import InputError, require_file
@@ -97,17 +98,27 @@ def tables(check: bool = False) -> list[str]:
 
 
 def table(entries: Sequence[Mapping], configuration: str) -> str:
-    """Markdown table of the entries of one configuration, by number of labels, then by Dice."""
+    """Markdown table of the entries of one configuration, by number of labels, then by Dice.
+
+    Entries that were measured by domain have a column of Dice for each domain.
+    """
     chosen = sorted(
         (entry for entry in entries if entry["configuration"] == configuration),
         key=lambda entry: (entry["labeled"], entry["mean"]["dice"]),
     )
-    rows = [list(COLUMNS), ["---"] * len(COLUMNS), *([cell(entry) for cell in COLUMNS.values()] for entry in chosen)]
+    domains = dict.fromkeys(name for entry in chosen for name in entry.get("domains", ()))
+    columns = {**COLUMNS, **{f"Dice % {name}": partial(_domain, name=name) for name in domains}}
+    rows = [list(columns), ["---"] * len(columns), *([cell(entry) for cell in columns.values()] for entry in chosen)]
     return "".join("| " + " | ".join(row) + " |\n" for row in rows)
 
 
 def _spread(entry: Mapping, metric: str, factor: float = 1) -> str:
     return f"{factor * entry['mean'][metric]:.2f} ± {factor * entry['std'][metric]:.2f}"
+
+
+def _domain(entry: Mapping, name: str) -> str:
+    domain = entry.get("domains", {}).get(name)
+    return f"{100 * domain['mean']['dice']:.2f}" if domain else ""
 
 
 def _bundle(name: str) -> Path:

@@ -50,6 +50,13 @@ def test_table_sorts_by_labels_then_dice_and_leaves_other_configurations_out():
     assert lines[3] == "| B | 4 | 1,000 | 80.00 ± 10.00 | 60.00 ± 10.00 | 5.00 ± 0.10 | 1.25 ± 0.10 | 1 | 0.50 |"
 
 
+def test_domains_have_columns_of_their_own():
+    by_domain = {name: {"mean": {"dice": value}} for name, value in (("benign", 0.7), ("malignant", 0.5))}
+    head, _, *lines = results.table([entry(domains=by_domain), entry(method="B")], "la_quick").splitlines()
+    assert head.endswith("| s / step | Dice % benign | Dice % malignant |")
+    assert [line.split(" | ", 9)[-1] for line in lines] == ["70.00 | 50.00 |", " |  |"]
+
+
 def test_record_replaces_the_entry_of_the_same_run_and_takes_the_median_step(repository, tmp_path):
     arguments = {"method": "A", "configuration": "la_quick", "hardware": "2 cores"}
     for number, dice in enumerate((0.5, 0.7)):
