@@ -138,6 +138,14 @@ def test_label_without_image_and_image_without_label(tmp_path, capsys):
     assert "PANCREAS_0002/study/series: a series without its label" in text
 
 
+def test_two_copies_of_a_case_are_refused(tmp_path):
+    for copy in ("one", "two"):
+        archives.acdc(tmp_path / "in" / copy, ["patient001"])
+    with pytest.raises(InputError, match="several cases are named patient001_frame01; give the folder of one copy"):
+        prepare("acdc", str(tmp_path / "in"), str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("dataset", ["la2018", "pancreas", "brats2019", "acdc", "nci_isbi2013", "busi", "h5", "folder"])
 def test_the_wrong_archive_is_refused_and_nothing_written(tmp_path, dataset):
     (tmp_path / "in").mkdir()

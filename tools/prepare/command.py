@@ -7,6 +7,7 @@ import inspect
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -77,6 +78,8 @@ def prepare(
     settings = {"dataset": dataset, "test": test, "seed": seed, "options": options}
     manifest = Manifest(target, settings)
     found = drawn(find(root, **options), test, seed)
+    if twice := [name for name, times in Counter(case.name for case in found.cases).items() if times > 1]:
+        raise InputError(f"{source}: several cases are named {twice[0]}; give the folder of one copy as --source")
     failed, skipped = convert_all(found, manifest, root, workers or os.cpu_count() or 1)
     lists = write_lists(found, manifest)
     sys.stdout.write(summary(found, failed, skipped, lists, target))
