@@ -28,6 +28,7 @@ EXPECTED = {
 }
 CLASSES = {"prostate": 2, "fundus": 3, "mnms": 4, "busi": 2, "mscmr": 4}
 ENCODING = {"busi": "binary"}
+ORIGIN = {"busi": "in order of the names, the last fifth of each folder is test"}
 PATIENTS = {"prostate": r"^(.+)_\d+$", "mscmr": r"^(.+)$"}  # M&Ms names say nothing; elsewhere one image per patient
 
 
@@ -57,7 +58,8 @@ def finder(layout: str) -> Callable[[Path], Dataset]:
                 convert = partial(_picture, name, files, decode, layout == "fundus")
             patient = re.sub(PATIENTS.get(layout, r"^(.+)$"), r"\1", name)
             cases.append(Case(name, files, convert, entry["split"], entry["domain"], patient))
-        return Dataset(cases, CLASSES[layout], broken, (), "folders of the source", PATIENTS.get(layout))
+        origin = ORIGIN.get(layout, "folders of the source")
+        return Dataset(cases, CLASSES[layout], broken, (), origin, PATIENTS.get(layout))
 
     return find
 
