@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tools.release.render import targets
+
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLES = sorted(path for path in (ROOT / "bundles").iterdir() if (path / "configs").is_dir())
 METHODS = {next(p.name for p in bundle.iterdir() if (p / "__init__.py").is_file()) for bundle in BUNDLES}
@@ -68,25 +70,14 @@ def test_a_method_is_small(bundle):
     assert sum(code_lines(path) for path in bundle.rglob("*.py")) <= 250
 
 
-def targets(node):
-    if isinstance(node, dict):
-        if isinstance(node.get("_target_"), str):
-            yield node["_target_"]
-        for child in node.values():
-            yield from targets(child)
-    elif isinstance(node, list):
-        for child in node:
-            yield from targets(child)
-    elif isinstance(node, str):
-        yield from re.findall(r"^\$(?:from|import) +([\w.]+)", node)
-
-
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "bundles").glob("*/configs/*.yaml")), ids=lambda p: f"{p.parts[-3]}-{p.stem}"
 )
 def test_configs_name_common_their_own_package_and_libraries(path):
     own = {p.name for p in path.parent.parent.iterdir() if (p / "__init__.py").is_file()}
-    for target in targets(yaml.safe_load(path.read_text(encoding="utf-8"))):
+    text = path.read_text(encoding="utf-8")
+    imports = re.findall(r"\$(?:from|import) +([\w.]+)", text)
+    for target in [*targets(yaml.safe_load(text)), *imports]:
         top = target.split(".")[0]
         assert "." not in target or top in {"common", "torch", "monai", "ignite"} | own, target
         if path.stem == "inference":

@@ -6,6 +6,7 @@ import fire
 
 from common.errors import one_line_errors
 
+from .benchmark import benchmark
 from .check import check
 from .demo import demo
 from .export import export
@@ -23,6 +24,7 @@ from .verify import verify
 if __name__ == "__main__":
     one_line_errors()
     verbs = {
+        "benchmark": benchmark,
         "check": check,
         "demo": demo,
         "export": export,

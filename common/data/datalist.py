@@ -56,14 +56,15 @@ def load_datalist(
     root = Path(dataset_dir)
     if not root.is_dir():
         raise InputError(f"{root}: no such data folder (dataset_dir)")
-    lists = _read(root / splits)
+    lists = read_lists(root / splits)
     roles = _assign(lists, labeled, validation, grouping(group), root / splits)
     check_disjoint(roles, grouping(group), root / splits)
     files = lists.get("files", {})
     return {role: [_locate(root, case, role != "unlabeled", files) for case in roles[role]] for role in ROLES}
 
 
-def _read(path: Path) -> dict:
+def read_lists(path: Path) -> dict:
+    """Content of a ``splits.json``; ``InputError`` for a missing file or malformed lists."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -82,7 +83,7 @@ def _read(path: Path) -> dict:
         if len(set(cases)) != len(cases):
             repeated = next(case for case in cases if cases.count(case) > 1)
             raise InputError(f"{path}: key '{key}' names the case {repeated} twice")
-    return {**lists, "files": files}
+    return {**content, "files": files}
 
 
 def grouping(pattern: str | None) -> Callable[[str], str]:

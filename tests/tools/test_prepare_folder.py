@@ -74,3 +74,98 @@ def test_a_label_that_is_none_is_named(tmp_path, capsys, kind):
         f"FAILED bad: {tmp_path}/in/labels/bad.nii.gz: " in (text := capsys.readouterr().out) and expected[kind] in text
     )
     assert [path.name for path in (tmp_path / "out" / "images").iterdir()] == ["good.nii.gz"]
+
+
+def numbered(root, labels="abcde", images="abcdef", **lists):
+    """Pictures a, b, ... of equal patients p1 (a, b, c) and p2, with a ``splits.json`` where lists are given."""
+    for number, name in enumerate(images):
+        stem = f"p{1 + number // 3}_{name}"
+        archives.picture(root / "images" / f"{stem}.png", number)
+        if name in labels:
+            archives.picture(root / "labels" / f"{stem}.png", 0, values=np.eye(20, 16, dtype=np.uint8))
+    if lists:
+        (root / "splits.json").write_text(json.dumps(lists), encoding="utf-8")
+    return str(root)
+
+
+def splits_of(folder):
+    return json.loads((folder / "splits.json").read_text(encoding="utf-8"))
+
+
+FORMS = {
+    "labeled and unlabeled, which has labels too": (
+        {"labeled": ["p1_b"], "unlabeled": ["p1_a", "p1_c"], "validation": ["p2_e"], "test": ["p2_d"]},
+        {"labeled": ["p1_b"], "unlabeled": ["p1_a", "p1_c"], "val": ["p2_e"], "test": ["p2_d"], "unlisted": ["p2_f"]},
+    ),
+    "labeled alone": (
+        {"labeled": ["p1_c", "p1_a"]},
+        {"labeled": ["p1_c", "p1_a"], "unlisted": ["p1_b", "p2_d", "p2_e", "p2_f"]},
+    ),
+    "the community's, in its order": (
+        {"train": ["p1_c", "p1_a", "p1_b"], "val": ["p2_d"], "test": ["p2_e"]},
+        {"train": ["p1_c", "p1_a", "p1_b"], "val": ["p2_d"], "test": ["p2_e"], "unlisted": ["p2_f"]},
+    ),
+    "a training case without a label": (
+        {"train": ["p2_d", "p2_f", "p2_e"], "test": ["p1_a"]},
+        {"labeled": ["p2_d", "p2_e"], "unlabeled": ["p2_f"], "test": ["p1_a"], "unlisted": ["p1_b", "p1_c"]},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_lists_of_the_source_are_kept(tmp_path, form):
+    lists, expected = FORMS[form]
+    source = numbered(tmp_path / "in", group=r"^(p\d)", origin="a paper", **lists)
+    prepare("folder", source, str(tmp_path / "out"))
+    kept = splits_of(tmp_path / "out")
+    assert {key: kept.pop(key) for key in ("origin", "group")} == {
+        "origin": "lists of the source (a paper)",
+        "group": r"^(p\d)",
+    }
+    assert kept == expected
+    before, after = (load_datalist(root, labeled=1) for root in (tmp_path / "in", tmp_path / "out"))
+    assert all([c["case"] for c in before[role]] == [c["case"] for c in after[role]] for role in ("labeled", "test"))
+
+
+def test_lists_are_redrawn_on_demand_only(tmp_path):
+    source = numbered(tmp_path / "in", train=["p1_a"], test=["p2_e"])
+    prepare("folder", source, str(tmp_path / "out"), test=0.5)
+    assert splits_of(tmp_path / "out")["test"] == ["p2_e"]
+    prepare("folder", source, str(tmp_path / "out"), test=0.5, splits="redraw")
+    lists = splits_of(tmp_path / "out")
+    assert "drawn by patient" in lists["origin"] and len(lists["labeled"] + lists["test"]) == 5
+    with pytest.raises(ValueError, match="splits must be one of"):
+        prepare("folder", source, str(tmp_path / "out"), splits="new")
+
+
+def test_a_listed_case_without_its_files_is_named(tmp_path, capsys):
+    source = numbered(tmp_path / "in", labeled=["p1_a", "p1_x"], test=["p2_d", "p2_f"])
+    with pytest.raises(InputError, match="1 of 6 cases failed"):
+        prepare("folder", source, str(tmp_path / "out"))
+    text = capsys.readouterr().out
+    assert "the list 'test' names p2_f, which has no label" in text and "missing: p1_x" in text
+    lists = splits_of(tmp_path / "out")
+    assert (lists["labeled"], lists["test"], lists["missing"]) == (["p1_a"], ["p2_d"], ["p1_x"])
+
+
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        ({"train": ["p1_a"], "test": ["p1_a"]}, "p1_a is in both 'labeled' and 'test'"),
+        ({"labeled": ["p1_a"], "unlabeled": ["p1_a"]}, "p1_a is in both 'labeled' and 'unlabeled'"),
+        ({"train": {"site": ["p1_a"]}}, "key 'train' must be a list of case names"),
+        ({"test": ["p1_a"]}, "expected a list 'labeled' or 'train'"),
+        ({"train": ["p1_a"], "group": r"p\d"}, "needs a group in parentheses"),
+    ],
+)
+def test_wrong_lists_are_refused_and_nothing_written(tmp_path, lists, message):
+    source = numbered(tmp_path / "in", **lists)
+    with pytest.raises(InputError, match=message):
+        prepare("folder", source, str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_patient_on_two_sides_of_kept_lists_is_reported(tmp_path, capsys):
+    source = numbered(tmp_path / "in", train=["p1_a"], test=["p1_b"], group=r"^(p\d)")
+    prepare("folder", source, str(tmp_path / "out"))
+    assert "LEAK p1_" in capsys.readouterr().out

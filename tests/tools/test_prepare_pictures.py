@@ -20,13 +20,18 @@ def pixels(path):
 
 
 def tree(root, domains, inner, values, color=False, mask_color=False):
-    """``<domain>/{train,test}/[inner/]{image,mask}/<name>.png``; returns the stored images and masks by path."""
+    """``<domain>/{train,test}/[inner/]{image,mask}/<name>.png``; returns the stored images and masks by path.
+
+    Both splits count from 00, as ProstateSlice does.
+    """
     stored = {}
     for d, domain in enumerate(domains):
-        for split, names in (("train", ("00_01", "00_02", "01_01")), ("test", ("02_01",))):
+        for split, names in (("train", ("00_01", "00_02", "01_01")), ("test", ("00_01",))):
             for n, name in enumerate(names):
                 folder = root / domain / split / inner
-                image = archives.picture(folder / "image" / f"{name}.png", 10 * d + n, color=color)
+                image = archives.picture(
+                    folder / "image" / f"{name}.png", 10 * d + n + 5 * (split == "test"), color=color
+                )
                 choice = np.random.default_rng(n).integers(0, len(values), image.shape[:2])
                 mask = np.array(values, np.uint8)[choice]
                 archives.picture(folder / "mask" / f"{name}.png", 0, values=mask)
@@ -46,11 +51,11 @@ def test_masks_become_class_numbers(tmp_path, name, domains, inner, values, colo
     stored = tree(tmp_path / "in" / "unpacked", domains, inner, values, color)
     prepare(name, str(tmp_path / "in"), str(tmp_path / "out"))
     splits = json.loads((tmp_path / "out" / "splits.json").read_text(encoding="utf-8"))
-    assert splits["train"] == [f"{d}_{n}" for d in domains for n in ("00_01", "00_02", "01_01")]
-    assert splits["test"] == [f"{d}_02_01" for d in domains]
-    for (domain, _, case), (image, classes) in stored.items():
-        np.testing.assert_array_equal(pixels(tmp_path / "out" / "images" / f"{domain}_{case}.png"), image)
-        np.testing.assert_array_equal(pixels(tmp_path / "out" / "labels" / f"{domain}_{case}.png"), classes)
+    assert splits["train"] == [f"{d}_train_{n}" for d in domains for n in ("00_01", "00_02", "01_01")]
+    assert splits["test"] == [f"{d}_test_00_01" for d in domains]
+    for case, (image, classes) in stored.items():
+        np.testing.assert_array_equal(pixels(tmp_path / "out" / "images" / f"{'_'.join(case)}.png"), image)
+        np.testing.assert_array_equal(pixels(tmp_path / "out" / "labels" / f"{'_'.join(case)}.png"), classes)
     roles = load_domains(tmp_path / "out", "manifest", labeled_domain=domains[0], labeled=1)
     assert {case["domain"] for case in roles["labeled"]} == {domains[0]}
     if name == "prostate":  # slices of one patient go together
@@ -98,13 +103,13 @@ def test_a_wrong_tree_and_a_wrong_mask_are_named(tmp_path, capsys):
     archives.picture(tmp_path / "in/BIDMC/train/mask/00_01.png", 0, values=np.full((20, 16), 7, np.uint8))
     archives.picture(tmp_path / "in/BIDMC/train/mask/00_02.png", 0, values=np.zeros((8, 16), np.uint8))
     (tmp_path / "in/BIDMC/train/mask/01_01.png").unlink()
-    (tmp_path / "in/BIDMC/test/image/02_01.png").write_bytes(b"no picture")
+    (tmp_path / "in/BIDMC/test/image/00_01.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match="4 of 4 cases failed"):
         prepare("prostate", str(tmp_path / "in"), str(tmp_path / "out"))
     text = capsys.readouterr().out
     assert "unknown mask values [7.0]" in text or "unknown mask values [7]" in text
     assert "mask of size (8, 16) for an image of size (20, 16)" in text
-    assert "01_01.png: no such file; it belongs to BIDMC_01_01" in text
-    assert "02_01.png: cannot be read" in text
+    assert "01_01.png: no such file; it belongs to BIDMC_train_01_01" in text
+    assert "00_01.png: cannot be read" in text
     with open(tmp_path / "out" / "manifest.csv", encoding="utf-8", newline="") as file:
         assert list(csv.DictReader(file)) == []

@@ -134,7 +134,16 @@ def test_label_without_image_and_image_without_label(tmp_path, capsys):
     with pytest.raises(InputError, match="2 of 3 cases failed"):
         prepare("pancreas", str(source), str(tmp_path / "out"))
     text = capsys.readouterr().out
-    assert "label0001.nii.gz: a label without its scan" in text and "no label0002.nii.gz for the scan" in text
+    assert "label0001.nii.gz: a label without its series" in text
+    assert "PANCREAS_0002/study/series: a series without its label" in text
+
+
+def test_two_copies_of_a_case_are_refused(tmp_path):
+    for copy in ("one", "two"):
+        archives.acdc(tmp_path / "in" / copy, ["patient001"])
+    with pytest.raises(InputError, match="several cases are named patient001_frame01; give the folder of one copy"):
+        prepare("acdc", str(tmp_path / "in"), str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("dataset", ["la2018", "pancreas", "brats2019", "acdc", "nci_isbi2013", "busi", "h5", "folder"])

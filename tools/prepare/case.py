@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,6 +48,7 @@ class Dataset:
         missing: cases that the published lists name and the source lacks.
         origin: where the splits come from, for ``splits.json``; ``None`` if they are still to be drawn.
         group: regular expression whose first group is the patient in the name of an image.
+        labeled: cases of the list ``labeled``; ``None`` for all training cases with a label.
     """
 
     cases: Sequence[Case]
@@ -56,3 +57,4 @@ class Dataset:
     missing: Sequence[str] = ()
     origin: str | None = None
     group: str | None = None
+    labeled: Collection[str] | None = None

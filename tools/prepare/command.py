@@ -7,6 +7,7 @@ import inspect
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def prepare(
 
     Args:
         dataset: la2018, pancreas, brats2019, acdc, nci_isbi2013, prostate, fundus, mnms, busi, mscmr, h5 (the
-            community's files) or folder (own data).
+            community's files) or folder (own data, with its splits.json if there is one).
         source: folder of the unpacked archive.
         output: folder to write to.
         test: share of the patients drawn for the test list where neither the source nor a publication has lists; by
@@ -77,6 +78,8 @@ def prepare(
     settings = {"dataset": dataset, "test": test, "seed": seed, "options": options}
     manifest = Manifest(target, settings)
     found = drawn(find(root, **options), test, seed)
+    if twice := [name for name, times in Counter(case.name for case in found.cases).items() if times > 1]:
+        raise InputError(f"{source}: several cases are named {twice[0]}; give the folder of one copy as --source")
     failed, skipped = convert_all(found, manifest, root, workers or os.cpu_count() or 1)
     lists = write_lists(found, manifest)
     sys.stdout.write(summary(found, failed, skipped, lists, target))
@@ -107,10 +110,11 @@ def write_lists(dataset: Dataset, manifest: Manifest) -> dict[str, list[str]]:
         for image in images_of(case, manifest):
             lists[key_of[case.split]].append(image["name"])
             label = image["files"][1] if len(image["files"]) > 1 else ""
-            labeled += [image["name"]] if label else []
+            labeled += [image["name"]] if label and (dataset.labeled is None or case.name in dataset.labeled) else []
             row = (image["files"][0], label, case.domain, case.patient, image.get("slice", ""), case.split or "")
             rows.append(dict(zip(COLUMNS, row)))
-    if unlabeled := [name for name in lists["train"] if name not in set(labeled)]:
+    unlabeled = [name for name in lists["train"] if name not in set(labeled)]
+    if unlabeled or dataset.labeled is not None:
         lists["labeled"] = [name for name in lists.pop("train") if name in set(labeled)]
         lists["unlabeled"] = unlabeled
     lists = {key: names for key, names in lists.items() if names or key in ("train", "labeled")}

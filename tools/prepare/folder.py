@@ -10,18 +10,22 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from common.data.datalist import grouping, read_lists
 from common.data.dicom import read_series, series_folders
-from common.errors import InputError, require_folder
+from common.errors import InputError, require_choice, require_folder
 
 from ..volumes import array, from_array, on_grid, read
 from .case import Case, Converted, Dataset
+from .lists import kept
 
 ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 CHANNEL = re.compile(r"^(.+)_(\d{4})$")  # nnU-Net: one file per channel
 MOST_CLASSES = 64
 
 
-def find(source: Path, images: str = "images", labels: str = "labels", group: str | None = None) -> Dataset:
+def find(
+    source: Path, images: str = "images", labels: str = "labels", group: str | None = None, splits: str = "keep"
+) -> Dataset:
     """Images as they are; labels, where there are any, with their values numbered 0, 1, 2, ...
 
     Args:
@@ -29,8 +33,11 @@ def find(source: Path, images: str = "images", labels: str = "labels", group: st
         images: folder of the images below it: files, folders with one DICOM series each, or files
             ``<case>_0000.nii.gz``, ``<case>_0001.nii.gz`` with one channel each.
         labels: folder of the labels below it, named like the images; cases without a label are unlabeled.
-        group: regular expression whose first group is the patient in a case's name.
+        group: regular expression whose first group is the patient in a case's name; the one of ``splits.json`` by
+            default.
+        splits: ``keep`` the lists of a ``splits.json`` in the folder, or ``redraw`` them.
     """
+    require_choice(splits=(splits, ("keep", "redraw")))
     folder = Path(require_folder(source / images, "it must hold the images (images)"))
     label_folder = Path(require_folder(source / labels, "it must hold the labels (labels)"))
     found: dict[str, list[Path]] = {}
@@ -43,6 +50,11 @@ def find(source: Path, images: str = "images", labels: str = "labels", group: st
         raise InputError(f"{folder}: no images with one of the endings {', '.join(ENDINGS)}, and no DICOM folders")
     broken = {name: f"{path}: a label without its image" for name, path in label_of.items() if name not in found}
     codes, unreadable = _codes([path for name, path in label_of.items() if name in found])
+    lists = source / "splits.json"
+    keep = splits == "keep" and lists.is_file()
+    if keep and group is None:
+        group = read_lists(lists).get("group")
+    grouping(group)  # refuses what is no pattern with a group
     cases = []
     for name, files in found.items():
         label = label_of.get(name)
@@ -53,7 +65,8 @@ def find(source: Path, images: str = "images", labels: str = "labels", group: st
         sources = (*files, *([label] if label else []))
         convert = partial(_convert, name, files, label, codes)
         cases.append(Case(name, sources, convert, None if label else "train", patient=match.group(1) if match else ""))
-    return Dataset(cases, len(codes) or None, broken, group=group)
+    dataset = Dataset(cases, len(codes) or None, broken, group=group)
+    return kept(dataset, lists) if keep else dataset
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -12,11 +12,12 @@ import numpy as np
 import SimpleITK as sitk
 from skimage.transform import resize
 
-from common.data.dicom import read_series, series_folders
+from common.data.dicom import read_series
 from common.errors import InputError, require_choice
 
 from ..volumes import array, binary, on_grid, read
 from .case import Case, Converted, Dataset
+from .pairs import find_pairs
 
 PATIENT = re.compile(r"(Prostate3T|ProstateDx)-\d+-\d+")
 SITES = {"Prostate3T": "RUNMC", "ProstateDx": "BMC"}  # 3 T Siemens without, 1.5 T Philips with endorectal coil
@@ -32,23 +33,12 @@ def find(source: Path, form: str = "slices") -> Dataset:
         form: ``slices``, 256 x 256, from the first to the last but one that shows prostate; or ``volumes``, unscaled.
     """
     require_choice(form=(form, ("slices", "volumes")))
-    series: dict[str, list[Path]] = {}
-    for folder in series_folders(source):
-        if match := PATIENT.search(folder.as_posix()):
-            series.setdefault(match.group(), []).append(folder)
     labels = {match.group(): path for path in sorted(source.rglob("*.nrrd")) if (match := PATIENT.match(path.name))}
-    cases, broken = [], {}
-    for name in sorted({*series, *labels}):
-        if name not in labels:
-            broken[name] = f"{source}: no label {name}.nrrd for the series of {name}"
-        elif name not in series:
-            broken[name] = f"{labels[name]}: a label without its series"
-        elif len(series[name]) > 1:
-            broken[name] = f"{source}: {len(series[name])} series of {name}; keep one"
-        else:
-            sources = (series[name][0], labels[name])
-            convert = partial(_convert, name, *sources, form)
-            cases.append(Case(name, sources, convert, domain=SITES[name.split("-")[0]], patient=name))
+    pairs, broken = find_pairs(source, PATIENT, labels)
+    cases = [
+        Case(name, files, partial(_convert, name, *files, form), domain=SITES[name.split("-")[0]], patient=name)
+        for name, files in pairs.items()
+    ]
     if not cases and not broken:
         raise InputError(f"{source}: no series and labels named Prostate3T-01-0001 or ProstateDx-01-0001 below")
     origin = "by site, in order of the names: 70 % training, of the rest 30 % validation, the others test"

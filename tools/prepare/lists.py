@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from common.data.datalist import check_disjoint, read_lists
+
 from .case import Case, Dataset
 
 FOLDER = Path(__file__).parent / "published"
@@ -34,6 +36,39 @@ def by_list(
             else:
                 missing.append(name)
     return [*ordered, *(case for rest in found.values() for case in rest)], missing
+
+
+def kept(dataset: Dataset, path: Path) -> Dataset:
+    """The data set with the lists of its source's ``splits.json``, and the list ``labeled`` where it has one.
+
+    Args:
+        dataset: cases without a label have the split train, the others none, as before drawing.
+        path: of the file; a case that a list other than ``unlabeled`` or ``train`` names needs a label.
+
+    Raises:
+        InputError: for malformed lists or a case in two of them.
+    """
+    lists = read_lists(path)
+    held_out = {"validation": lists.get("validation", lists.get("val", ())), "test": lists.get("test", ())}
+    unlabeled = lists.get("unlabeled", ()) if "labeled" in lists else ()
+    first = lists.get("labeled", lists.get("train"))
+    check_disjoint({"labeled": first, "unlabeled": unlabeled, **held_out}, str, path)
+    needed = {name: key for key, names in held_out.items() for name in names}
+    needed |= dict.fromkeys(lists.get("labeled", ()), "labeled")
+    without = {case.name for case in dataset.cases if case.split == "train" and case.name in needed}
+    broken = {name: f"{path}: the list '{needed[name]}' names {name}, which has no label" for name in without}
+    cases = [replace(case, split=None) for case in dataset.cases if case.name not in without]
+    order = {"train": [*first, *unlabeled], "val": held_out["validation"], "test": held_out["test"]}
+    cases, missing = by_list(cases, order, lambda case: case.name)
+    missing = [name for name in missing if name not in without and name not in dataset.broken]
+    return replace(
+        dataset,
+        cases=cases,
+        broken={**dataset.broken, **broken},
+        missing=missing,
+        origin="lists of the source" + (f" ({origin})" if (origin := lists.get("origin")) else ""),
+        labeled=frozenset(lists["labeled"]) if "labeled" in lists else None,
+    )
 
 
 def draw(groups: Sequence[str], shares: Mapping[str, float], seed: int) -> dict[str, str]:

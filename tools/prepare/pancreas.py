@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from common.data.dicom import read_series, series_folders
+from common.data.dicom import read_series
 from common.errors import InputError, require_choice
 
 from ..volumes import array, binary, bounding_box, crop, on_grid, read, resample, scaled, z_score
 from .case import Case, Converted, Dataset
 from .lists import by_list, published
+from .pairs import find_pairs
 
 SOFT_TISSUE = -150.0, 350.0  # HU: a label that lies elsewhere belongs to other axes
 
@@ -54,24 +54,13 @@ def find(source: Path, convention: str = "mcnet", label_axes: str = "header") ->
             the order of the scan's; ``flip_y`` reverses their second axis.
     """
     require_choice(convention=(convention, CONVENTIONS), label_axes=(label_axes, ("header", "stored", "flip_y")))
-    series: dict[str, list[Path]] = {}
-    for folder in series_folders(source):
-        if number := re.search(r"PANCREAS_(\d{4})", folder.as_posix()):
-            series.setdefault(number.group(1), []).append(folder)
-    labels = {path.name[5:9]: path for path in source.rglob("label[0-9][0-9][0-9][0-9].nii*")}
-    cases, broken = [], {}
-    for number in sorted({*series, *labels}):
-        name = f"PANCREAS_{number}"
-        if number not in labels:
-            broken[name] = f"{source}: no label{number}.nii.gz for the scan {name}"
-        elif number not in series:
-            broken[name] = f"{labels[number]}: a label without its scan"
-        elif len(series[number]) > 1:
-            broken[name] = f"{series[number][0].parent}: {len(series[number])} series of {name}; keep one"
-        else:
-            (folder,) = series[number]
-            convert = partial(_convert, name, folder, labels[number], CONVENTIONS[convention], label_axes)
-            cases.append(Case(name, (folder, labels[number]), convert, domain="NIH", patient=name))
+    labels = {f"PANCREAS_{path.name[5:9]}": path for path in source.rglob("label[0-9][0-9][0-9][0-9].nii*")}
+    pairs, broken = find_pairs(source, r"PANCREAS_\d{4}", labels)
+    how = CONVENTIONS[convention]
+    cases = [
+        Case(name, files, partial(_convert, name, *files, how, label_axes), domain="NIH", patient=name)
+        for name, files in pairs.items()
+    ]
     if not cases and not broken:
         raise InputError(f"{source}: no DICOM folders PANCREAS_0001, ... and no label0001.nii.gz below")
     cases, missing = by_list(cases, published(f"pancreas_{convention}"), lambda case: case.name)

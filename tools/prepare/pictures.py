@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +28,7 @@ EXPECTED = {
 }
 CLASSES = {"prostate": 2, "fundus": 3, "mnms": 4, "busi": 2, "mscmr": 4}
 ENCODING = {"busi": "binary"}
+ORIGIN = {"busi": "in order of the names, the last fifth of each folder is test"}
 PATIENTS = {"prostate": r"^(.+)_\d+$", "mscmr": r"^(.+)$"}  # M&Ms names say nothing; elsewhere one image per patient
 
 
@@ -40,9 +41,10 @@ def finder(layout: str) -> Callable[[Path], Dataset]:
         entries = list(LAYOUTS[layout](_root(source, layout)))
         if not entries:
             raise InputError(f"{source}: expected {EXPECTED[layout]}")
+        decode = DecodeMaskd("label", ENCODING.get(layout, layout)).decode
         cases, broken = [], {}
         for entry in entries:
-            name = f"{entry['domain']}_{_plain(Path(str(entry['case'])).name, str(entry['domain']))}"
+            name = _name(layout, entry)
             files = (Path(entry["image"]), *(Path(path) for path in ensure_tuple(entry["label"])))
             try:
                 for path in files:
@@ -53,10 +55,11 @@ def finder(layout: str) -> Callable[[Path], Dataset]:
             if layout == "mscmr":
                 convert = partial(_volume, name, files)
             else:
-                convert = partial(_picture, name, files, ENCODING.get(layout, layout), layout == "fundus")
+                convert = partial(_picture, name, files, decode, layout == "fundus")
             patient = re.sub(PATIENTS.get(layout, r"^(.+)$"), r"\1", name)
             cases.append(Case(name, files, convert, entry["split"], entry["domain"], patient))
-        return Dataset(cases, CLASSES[layout], broken, (), "folders of the source", PATIENTS.get(layout))
+        origin = ORIGIN.get(layout, "folders of the source")
+        return Dataset(cases, CLASSES[layout], broken, (), origin, PATIENTS.get(layout))
 
     return find
 
@@ -69,20 +72,24 @@ def _root(source: Path, layout: str) -> Path:
     return source
 
 
-def _plain(stem: str, domain: str) -> str:
-    """``benign (12)`` in the domain benign: ``12``; no spaces and parentheses in names."""
-    words = re.sub(r"[^\w.-]+", "_", stem).strip("_")
-    return words.removeprefix(f"{domain}_")
+def _name(layout: str, entry: Mapping[str, object]) -> str:
+    """``benign (12)`` in the domain benign: ``benign_12``; ``train/image/00_01`` of BIDMC: ``BIDMC_train_00_01``.
+
+    Sets in folders train and test count their cases anew in each: 00 of one is another patient than 00 of the other.
+    """
+    domain = str(entry["domain"])
+    words = re.sub(r"[^\w.-]+", "_", Path(str(entry["case"])).name).strip("_").removeprefix(f"{domain}_")
+    return "_".join([domain, words] if layout == "busi" else [domain, str(entry["split"]), words])
 
 
-def _picture(name: str, files: tuple[Path, ...], encoding: str, color: bool) -> list[Converted]:
+def _picture(name: str, files: tuple[Path, ...], decode: Callable, color: bool) -> list[Converted]:
     try:
         with Image.open(files[0]) as file:
             values = np.asarray(file.convert("RGB" if color else "L"))
     except (UnidentifiedImageError, OSError) as error:
         raise InputError(f"{files[0]}: cannot be read ({error})") from None
     image = sitk.GetImageFromArray(values, isVector=color)
-    label = DecodeMaskd("label", encoding).decode(list(files[1:]))[0].numpy()
+    label = decode(list(files[1:]))[0].numpy()
     if label.T.shape != values.shape[:2]:
         raise InputError(f"{files[1]}: mask of size {label.shape} for an image of size {values.shape[1::-1]}")
     return [Converted(name, image, from_array(label, like=image))]

@@ -4,7 +4,7 @@ from torch import nn
 
 from common.inferers import SlidingWindowInferer
 from common.networks import VNet
-from tests.reference.sliding_window import sliding_window, window_starts
+from tools.benchmark.references import sliding_window, window_starts
 
 
 class PositionRecorder:

@@ -2,18 +2,7 @@ import torch
 
 from common.sam import decode, embed_boxes
 from common.sam._load import modeling
-
-
-def package_decode(sam, embedding, boxes, multimask):
-    """One image through the package's own prompt encoder and mask decoder."""
-    sparse, dense = sam.prompt_encoder(points=None, boxes=boxes, masks=None)
-    return sam.mask_decoder(
-        image_embeddings=embedding[None],
-        image_pe=sam.prompt_encoder.get_dense_pe(),
-        sparse_prompt_embeddings=sparse,
-        dense_prompt_embeddings=dense,
-        multimask_output=multimask,
-    )
+from tools.benchmark.references import decode_one_image
 
 
 def test_many_images_equal_the_package_image_by_image(sam):
@@ -25,7 +14,7 @@ def test_many_images_equal_the_package_image_by_image(sam):
     assert logits.shape == (5, 4, 16, 16)
     for image in range(3):
         for token, multimask in ((slice(0, 1), False), (slice(1, None), True)):
-            expected, quality = package_decode(sam, embeddings[image], boxes[index == image], multimask)
+            expected, quality = decode_one_image(sam, embeddings[image], boxes[index == image], multimask)
             torch.testing.assert_close(logits[index == image][:, token], expected, atol=1e-5, rtol=1e-5)
             torch.testing.assert_close(iou[index == image][:, token], quality, atol=1e-5, rtol=1e-5)
 

@@ -1,0 +1,3 @@
+from .command import benchmark
+
+__all__ = ["benchmark"]
