@@ -24,11 +24,11 @@ from common.files import atomic_path
 from common.losses.jaccard import jaccard_binary
 from common.losses.reductions import masked_mean
 from common.sam import BoxRefiner, adjust_boxes, build_sam
+from common.sam.tuning import JITTER
 
 CLASSES = 4
 DOMAINS = 5
 DAMAGE = (0.02, 0.04, 0.08)  # shares of the image side by which contours of labels are moved
-JITTER = 20 / 1024
 TEST_CASES, TEST_SEED = 48, 1_000_000
 
 

@@ -86,7 +86,7 @@ class BoxRefiner(nn.Module):
 
         ``index`` names the image of each box; without it box i belongs to image i.
         """
-        return decode(self.sam, embeddings, embed_boxes(self.sam, boxes), index, self.chunk)[0][:, 0]
+        return decode(self.sam, embeddings, embed_boxes(self.sam, boxes), index, self.chunk, tokens=1)[0][:, 0]
 
     def prompts(self, labels: Tensor, frame: Frame) -> tuple[Tensor, Tensor]:
         """Boxes ``B, G, n, 4`` in SAM's pixels for label maps ``B, H, W``, and which of them count, ``B, G, n``."""

@@ -14,11 +14,15 @@ from .promptable import BoxRefiner
 from .prompts import adjust_boxes, group_masks
 
 TUNED = ("none", "decoder", "lora_decoder", "full")
-_JITTER = 20 / 1024  # of the sides of training boxes, outward: MedSAM's rule
+JITTER = 20 / 1024  # of the sides of training boxes, outward: MedSAM's rule
 
 
 def choose_trained(sam: nn.Module, tuned: str, lora_rank: int = 4) -> nn.Module:
-    """Freeze ``sam`` but for the decoder, the decoder and a LoRA of the encoder, or both networks (``full``)."""
+    """Freeze ``sam`` but for the decoder, the decoder and a LoRA of the encoder, or both networks (``full``).
+
+    Of the decoder, what its answer to a box does not pass through stays as it is: the quality head, and the
+    perceptrons of all mask tokens but the first.
+    """
     require_choice(tuned=(tuned, TUNED))
     sam.requires_grad_(False)
     if tuned == "none":
@@ -28,6 +32,8 @@ def choose_trained(sam: nn.Module, tuned: str, lora_rank: int = 4) -> nn.Module:
     elif tuned == "full":
         sam.image_encoder.requires_grad_(True)
     sam.mask_decoder.requires_grad_(True)
+    sam.mask_decoder.iou_prediction_head.requires_grad_(False)
+    sam.mask_decoder.output_hypernetworks_mlps[1:].requires_grad_(False)
     return sam
 
 
@@ -41,7 +47,7 @@ def box_loss(refiner: BoxRefiner, embeddings: Tensor, frame: Frame, labels: Tens
         labels: ``B, H, W``.
     """
     boxes, valid = refiner.prompts(labels, frame)
-    boxes = adjust_boxes(boxes.flatten(0, 2), frame.content, pad=0.0, jitter=_JITTER)
+    boxes = adjust_boxes(boxes.flatten(0, 2), frame.content, pad=0.0, jitter=JITTER)
     truth = group_masks(labels, refiner.groups).flatten(0, 1)
     owner = torch.arange(len(labels), device=labels.device).repeat_interleave(len(truth) // len(labels))
     logits = frame.masks_to_image(refiner.masks(embeddings, boxes, owner).float()[:, None])[:, 0]
