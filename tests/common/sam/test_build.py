@@ -93,3 +93,10 @@ def test_loading_refreshes_the_position_encoding(sam):
     other.load_state_dict(sam.state_dict())
     assert torch.equal(other.image_pe, sam.image_pe)
     assert "image_pe" not in sam.state_dict()
+
+
+def test_half_precision_leaves_the_position_encoding_whole(sam):
+    other = tiny_sam()
+    with torch.autocast("cpu", torch.bfloat16):
+        other.load_state_dict(sam.state_dict())
+    assert torch.equal(other.image_pe, sam.image_pe)
