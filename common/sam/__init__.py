@@ -4,7 +4,7 @@ from .build import ARCHITECTURES, Sam, build_sam
 from .checkpoint import LoadReport, load_checkpoint, read_checkpoint
 from .decode import decode, embed_boxes, no_mask
 from .embeddings import EmbeddingCache, file_hash
-from .io import load_trainable, save_trainable
+from .io import load_segmenter, save_segmenter
 from .lora import LoraLinear, add_set, inject_lora, lora_state_dict, merge_lora, set_active
 from .preprocess import CONVENTIONS, Frame, prepare
 from .promptable import BoxRefiner, Refined
@@ -35,12 +35,12 @@ __all__ = [
     "group_masks",
     "inject_lora",
     "load_checkpoint",
-    "load_trainable",
+    "load_segmenter",
     "lora_state_dict",
     "merge_lora",
     "no_mask",
     "prepare",
     "read_checkpoint",
-    "save_trainable",
+    "save_segmenter",
     "set_active",
 ]
