@@ -23,7 +23,7 @@ from common.errors import DivergedError, InputError
 from common.files import atomic_path
 from common.losses.jaccard import jaccard_binary
 from common.losses.reductions import masked_mean
-from common.sam import BoxRefiner, adjust_boxes, build_sam
+from common.sam import BoxRefiner, build_sam
 from common.sam.tuning import JITTER
 
 CLASSES = 4
@@ -169,9 +169,8 @@ def prompted_loss(refiner: BoxRefiner, image: Tensor, distance: Tensor) -> Tenso
     """Soft Jaccard plus cross-entropy of the masks for the boxes of damaged organs, against the true ones."""
     strength = torch.rand(len(image)) * max(DAMAGE) * image.shape[-1]
     embeddings, frame = refiner.embed(image)
-    boxes, valid = refiner.prompts((damage(distance, strength) > 0).long(), frame)
-    boxes = adjust_boxes(boxes.flatten(0, 2), frame.content, pad=0.0, jitter=JITTER)
-    logits = frame.masks_to_image(refiner.masks(embeddings, boxes)[:, None])[:, 0]
+    boxes, valid = refiner.prompts((damage(distance, strength) > 0).long(), frame, JITTER)
+    logits = frame.masks_to_image(refiner.masks(embeddings, boxes.flatten(0, 2))[:, None])[:, 0]
     truth = (distance > 0).float()
     entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean((1, 2))
     return masked_mean(jaccard_binary(logits, truth) + entropy, valid.flatten())

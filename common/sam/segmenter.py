@@ -84,7 +84,7 @@ class SamSegmenter(nn.Module):
         embeddings = self.sam.encode(x)
         nothing = embeddings.new_zeros(embeddings.shape[0], 0, embeddings.shape[1])
         logits = decode(self.sam, embeddings, nothing)[0]
-        return frame.masks_to_image(logits) if self.full_size else logits
+        return frame.masks_to_image(logits.float()) if self.full_size else logits
 
     def merged(self) -> SamSegmenter:
         """A copy without LoRA and with the same output: its weights load without the base checkpoint."""

@@ -23,6 +23,20 @@ def test_every_trained_tensor_and_no_other_gets_a_gradient(sam, tuned):
     assert not any("prompt_encoder" in name for name in trained)
 
 
+@pytest.mark.parametrize("empty", ["skip", "full_box"])
+def test_the_loss_is_the_mean_over_present_groups(sam, monkeypatch, empty):
+    """Also where an absent one is prompted with a full box."""
+    labels = torch.zeros(2, 64, 64, dtype=torch.int64)
+    labels[0, :32] = labels[1, :32] = 1
+    labels[1, 32:] = 2
+    answers = torch.full((4, 16, 16), -20.0)  # two groups of each image: right, absent; wrong, right
+    answers[0, :8] = answers[3, 8:] = 20.0
+    refiner = BoxRefiner(sam, 3, "unit", empty=empty)
+    monkeypatch.setattr(refiner, "masks", lambda *_: answers)
+    loss = box_loss(refiner, torch.empty(0), refiner.frame((64, 64)), labels)
+    assert loss.item() == pytest.approx(1 / 3, abs=0.03)  # the interpolated border is neither
+
+
 def test_unknown_choices_are_errors(sam):
     with pytest.raises(ValueError, match="tuned must be one of"):
         choose_trained(sam, "all")
