@@ -23,7 +23,7 @@ from common.errors import DivergedError, InputError
 from common.files import atomic_path
 from common.losses.jaccard import jaccard_binary
 from common.losses.reductions import masked_mean
-from common.sam import BoxRefiner, build_sam
+from common.sam import ARCHITECTURES, BoxRefiner, build_sam
 from common.sam.tuning import JITTER
 
 CLASSES = 4
@@ -72,8 +72,12 @@ def pretrain_sam(
         seed: of phantoms, weights and sampling.
     """
     for name, value in {"steps": steps, "batch": batch, "cases": cases}.items():
-        if value < 1:
-            raise InputError(f"--{name}={value}: must be at least 1")
+        if not isinstance(value, int) or value < 1:
+            raise InputError(f"--{name}={value}: must be a whole number of at least 1")
+    if arch not in ARCHITECTURES:
+        raise InputError(f"--arch={arch}: must be one of {', '.join(ARCHITECTURES)}")
+    if not learning_rate > 0:
+        raise InputError(f"--learning_rate={learning_rate}: must be above 0")
     started = time.perf_counter()
     torch.manual_seed(seed)
     sam = build_sam(arch, size)

@@ -142,10 +142,10 @@ def build_sam(
 
 
 def _extents(size: int | Sequence[int]) -> tuple[int, int]:
-    height, width = (size, size) if isinstance(size, int) else size
-    if height % PATCH or width % PATCH or height < PATCH or width < PATCH:
+    sides = tuple(size) if isinstance(size, Sequence) else (size, size)
+    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 and side % PATCH == 0 for side in sides):
         raise InputError(f"img_size={size}: SAM needs a positive multiple of {PATCH} per side")
-    return height, width
+    return sides
 
 
 def _encoder(sizes: Architecture, grid: tuple[int, int]) -> nn.Module:

@@ -81,7 +81,7 @@ def test_rectangular_inputs():
     assert sam.encode(torch.randn(1, 3, 48, 80)).shape == (1, 32, 3, 5)
 
 
-@pytest.mark.parametrize("size", [100, (64, 72), 0])
+@pytest.mark.parametrize("size", [100, (64, 72), 0, 64.0, "64", (64, 64, 64)])
 def test_a_size_that_is_no_multiple_of_16_is_an_error(size):
     with pytest.raises(InputError, match="multiple of 16"):
         build_sam("tiny", size)
