@@ -23,12 +23,12 @@ from common.errors import DivergedError, InputError
 from common.files import atomic_path
 from common.losses.jaccard import jaccard_binary
 from common.losses.reductions import masked_mean
-from common.sam import BoxRefiner, adjust_boxes, build_sam
+from common.sam import ARCHITECTURES, BoxRefiner, build_sam
+from common.sam.tuning import JITTER
 
 CLASSES = 4
 DOMAINS = 5
 DAMAGE = (0.02, 0.04, 0.08)  # shares of the image side by which contours of labels are moved
-JITTER = 20 / 1024
 TEST_CASES, TEST_SEED = 48, 1_000_000
 
 
@@ -72,8 +72,12 @@ def pretrain_sam(
         seed: of phantoms, weights and sampling.
     """
     for name, value in {"steps": steps, "batch": batch, "cases": cases}.items():
-        if value < 1:
-            raise InputError(f"--{name}={value}: must be at least 1")
+        if not isinstance(value, int) or value < 1:
+            raise InputError(f"--{name}={value}: must be a whole number of at least 1")
+    if arch not in ARCHITECTURES:
+        raise InputError(f"--arch={arch}: must be one of {', '.join(ARCHITECTURES)}")
+    if not learning_rate > 0:
+        raise InputError(f"--learning_rate={learning_rate}: must be above 0")
     started = time.perf_counter()
     torch.manual_seed(seed)
     sam = build_sam(arch, size)
@@ -169,9 +173,8 @@ def prompted_loss(refiner: BoxRefiner, image: Tensor, distance: Tensor) -> Tenso
     """Soft Jaccard plus cross-entropy of the masks for the boxes of damaged organs, against the true ones."""
     strength = torch.rand(len(image)) * max(DAMAGE) * image.shape[-1]
     embeddings, frame = refiner.embed(image)
-    boxes, valid = refiner.prompts((damage(distance, strength) > 0).long(), frame)
-    boxes = adjust_boxes(boxes.flatten(0, 2), frame.content, pad=0.0, jitter=JITTER)
-    logits = frame.masks_to_image(refiner.masks(embeddings, boxes)[:, None])[:, 0]
+    boxes, valid = refiner.prompts((damage(distance, strength) > 0).long(), frame, JITTER)
+    logits = frame.masks_to_image(refiner.masks(embeddings, boxes.flatten(0, 2))[:, None])[:, 0]
     truth = (distance > 0).float()
     entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean((1, 2))
     return masked_mean(jaccard_binary(logits, truth) + entropy, valid.flatten())

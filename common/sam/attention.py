@@ -12,8 +12,8 @@ class FusedAttention(nn.Module):
 
     .. math:: \mathrm{softmax}(s\,q k^T + q \cdot R^h + q \cdot R^w)\, v, \qquad s = d^{-1/2}
 
-    It takes over the parameters of the package's ``Attention`` under their names and gives the same result without
-    materialising the attention matrix of every head for the backward pass.
+    It takes over the parameters of the package's ``Attention`` under their names and gives the same result, but of the
+    matrices of every head it keeps only the positions' for the backward pass, not logits and probabilities too.
 
     Shapes: tokens ``B, H, W, D`` to ``B, H, W, D``.
 

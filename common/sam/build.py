@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +19,7 @@ from .attention import fuse_attention
 from .checkpoint import load_checkpoint
 
 PATCH = 16  # pixels per token side
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,9 @@ class Sam(nn.Module):
 
     def refresh_position_encoding(self) -> None:
         """Recompute the encoding of the token grid, after the Fourier matrix of the prompt encoder has changed."""
-        with torch.no_grad():
+        device = self.image_pe.device.type
+        whole = torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+        with torch.no_grad(), whole:  # half precision would spoil it for good
             self.image_pe = self.prompt_encoder.get_dense_pe()
 
     def encode(self, images: Tensor) -> Tensor:
@@ -132,15 +137,15 @@ def build_sam(
     """
     sam = Sam(arch, img_size, num_multimask_outputs, use_checkpoint)
     if checkpoint is not None:
-        load_checkpoint(sam, checkpoint, decoder_init)
+        _LOG.info(f"{checkpoint}: {load_checkpoint(sam, checkpoint, decoder_init)}")
     return sam
 
 
 def _extents(size: int | Sequence[int]) -> tuple[int, int]:
-    height, width = (size, size) if isinstance(size, int) else size
-    if height % PATCH or width % PATCH or height < PATCH or width < PATCH:
+    sides = tuple(size) if isinstance(size, Sequence) else (size, size)
+    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 and side % PATCH == 0 for side in sides):
         raise InputError(f"img_size={size}: SAM needs a positive multiple of {PATCH} per side")
-    return height, width
+    return sides
 
 
 def _encoder(sizes: Architecture, grid: tuple[int, int]) -> nn.Module:

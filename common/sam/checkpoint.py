@@ -35,6 +35,10 @@ class LoadReport:
     skipped: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
+    def __str__(self) -> str:
+        counts = ", ".join(f"{len(names)} {what}" for what, names in vars(self).items())
+        return f"{counts}; random start: {', '.join(self.missing) or 'nothing'}"
+
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a SAM or MedSAM checkpoint, of a training checkpoint's ``model`` too, by plain names.
@@ -111,7 +115,7 @@ def load_checkpoint(sam: nn.Module, path: str | Path, decoder_init: str = "match
 
 
 def _is_position(name: str, old: Tensor, new: Tensor) -> bool:
-    """Whether a tensor is a table of positions that may be interpolated: never one of a window block."""
+    """Whether a tensor is a table of positions of the same width; those of window blocks fit as they are."""
     if name.endswith("pos_embed"):
         return old.dim() == new.dim() == 4 and old.shape[-1] == new.shape[-1]
     return ".attn.rel_pos_" in name and old.shape[-1] == new.shape[-1]

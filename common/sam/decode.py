@@ -23,7 +23,12 @@ def no_mask(sam: Sam) -> Tensor:
 
 
 def decode(
-    sam: Sam, embeddings: Tensor, sparse: Tensor, image_index: Tensor | None = None, chunk: int | None = None
+    sam: Sam,
+    embeddings: Tensor,
+    sparse: Tensor,
+    image_index: Tensor | None = None,
+    chunk: int | None = None,
+    tokens: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Masks of N prompts on B images; the package's decoder knows one image at a time.
 
@@ -33,25 +38,26 @@ def decode(
         sparse: prompt tokens ``N, T, C``; T may be 0.
         image_index: image of each prompt, ``N`` integers; ``None`` for prompt i on image i.
         chunk: prompts decoded at once, to bound memory; ``None`` for all.
+        tokens: M, to decode the first mask tokens only: 1 for boxes; ``None`` for all.
 
     Returns:
-        Logits ``N, M, 4 h, 4 w`` of the M mask tokens (0 is the one for boxes) and their predicted IoU ``N, M``.
+        Logits ``N, M, 4 h, 4 w`` of the mask tokens (0 is the one for boxes) and their predicted IoU ``N, M``.
     """
     if chunk is not None and sparse.shape[0] > chunk:
         index = torch.arange(sparse.shape[0], device=sparse.device) if image_index is None else image_index
-        parts = [decode(sam, embeddings, s, i) for s, i in zip(sparse.split(chunk), index.split(chunk))]
+        parts = [decode(sam, embeddings, s, i, tokens=tokens) for s, i in zip(sparse.split(chunk), index.split(chunk))]
         return torch.cat([logits for logits, _ in parts]), torch.cat([iou for _, iou in parts])
-    return _decode(sam, embeddings if image_index is None else embeddings[image_index], sparse)
+    return _decode(sam, embeddings if image_index is None else embeddings[image_index], sparse, tokens)
 
 
-def _decode(sam: Sam, embeddings: Tensor, sparse: Tensor) -> tuple[Tensor, Tensor]:
+def _decode(sam: Sam, embeddings: Tensor, sparse: Tensor, count: int | None) -> tuple[Tensor, Tensor]:
     decoder = sam.mask_decoder
     n, c, h, w = embeddings.shape
     own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
     tokens = torch.cat([own.expand(n, -1, -1), sparse.to(own.dtype)], dim=1)
     hidden, image = decoder.transformer(embeddings + no_mask(sam), sam.image_pe.expand(n, -1, -1, -1), tokens)
     upscaled = decoder.output_upscaling(image.transpose(1, 2).reshape(n, c, h, w))
-    weights = torch.stack(
-        [mlp(hidden[:, 1 + token]) for token, mlp in enumerate(decoder.output_hypernetworks_mlps)], dim=1
-    )
-    return torch.einsum("nmc,nchw->nmhw", weights, upscaled), decoder.iou_prediction_head(hidden[:, 0])
+    mlps = list(decoder.output_hypernetworks_mlps)[:count]
+    weights = torch.stack([mlp(hidden[:, 1 + token]) for token, mlp in enumerate(mlps)], dim=1)
+    quality = decoder.iou_prediction_head(hidden[:, 0])[:, :count]
+    return torch.einsum("nmc,nchw->nmhw", weights, upscaled), quality

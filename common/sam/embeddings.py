@@ -23,7 +23,7 @@ class EmbeddingCache:
     are part of every key, so that a changed one never meets stale embeddings.
 
     Args:
-        mode: ``ram``, ``disk`` (kept for later runs) or ``off`` (computed every time).
+        mode: ``ram`` (on the device that computed them), ``disk`` (for later runs too) or ``off`` (made every time).
         settings: everything the embedding of an image depends on, as plain values.
         folder: of the files, for ``disk``.
     """

@@ -1,75 +1,91 @@
-"""Files of what was trained of a SAM: the adaptation alone, or everything."""
+"""Files of segmenters: what was trained of one, a few MB beside the base checkpoint, or everything, merged."""
 
 from __future__ import annotations
 
 import json
 import logging
 import pickle
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from ..errors import InputError, require_file
 from ..files import atomic_path
 from .embeddings import file_hash
+from .segmenter import SamSegmenter
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_LOG = logging.getLogger(__name__)
 
 
-def save_trainable(
-    network: nn.Module, path: str | Path, settings: Mapping | None = None, base: str | Path | None = None
-) -> None:
-    """Write the tensors of ``network`` that learn, a few MB, and what is needed to use them again.
+def save_segmenter(segmenter: SamSegmenter, path: str | Path, base: str | Path | None = None) -> None:
+    """Write a segmenter: how it is built (architecture, size, classes, preprocessing, LoRA) and its tensors.
 
     Args:
-        network: with frozen and trained parameters.
-        path: of the file.
-        settings: plain values: architecture, size, preprocessing, classes, LoRA.
-        base: checkpoint that the frozen rest came from; its name and hash are recorded.
+        segmenter: the network.
+        path: of the file, for ``load_segmenter``.
+        base: checkpoint that the segmenter started from: then only the decoder and what else learns is written, and
+            the name and hash of ``base``. ``None`` writes every tensor, LoRA merged, for use without any other file.
     """
+    saved = segmenter.merged() if base is None else segmenter
+    tensors = saved.state_dict() if base is None else _own(saved)
     about = {
         "format_version": FORMAT_VERSION,
-        "settings": dict(settings or {}),
+        "settings": saved.settings,
         "base": None if base is None else {"name": Path(base).name, "sha256": file_hash(base)},
     }
-    tensors = {name: p.detach().cpu().clone() for name, p in network.named_parameters() if p.requires_grad}
+    plain = {name: value.detach().cpu().clone() for name, value in tensors.items()}
     with atomic_path(path) as temporary:
-        torch.save({"about": json.dumps(about), "tensors": tensors}, temporary)
+        torch.save({"about": json.dumps(about), "tensors": plain}, temporary)
 
 
-def load_trainable(network: nn.Module, path: str | Path, base: str | Path | None = None) -> dict:
-    """Fill the parameters of ``network`` that learn from a file of ``save_trainable``, and return its settings.
+def load_segmenter(path: str | Path, base: str | Path | None = None) -> SamSegmenter:
+    """The segmenter in a file of ``save_segmenter``, on the CPU.
 
     Args:
-        network: built as the saved one was.
         path: of the file.
-        base: checkpoint that ``network`` was built from; another than the recorded one draws a warning.
+        base: the checkpoint that it started from, where the file does not hold everything; another than the recorded
+            one draws a warning.
 
     Raises:
-        InputError: naming the file, if it is missing, no such file, or its tensors are not those that learn.
+        InputError: naming the file, if it is missing, no such file, needs ``base``, or its tensors do not fit.
     """
-    require_file(path, "trained SAM tensors")
+    about, tensors = _read(path)
+    recorded = about["base"]
+    if recorded is None:
+        segmenter = SamSegmenter(**about["settings"])
+        wanted = segmenter.state_dict()
+    elif base is None:
+        raise InputError(f"{path}: holds only what was trained; needs its base checkpoint {recorded['name']} (base)")
+    else:
+        segmenter = SamSegmenter(**about["settings"], checkpoint=base)
+        wanted = _own(segmenter)
+        if file_hash(base) != recorded["sha256"]:
+            _LOG.warning(f"{path}: was trained on {recorded['name']}, not on {base}")
+    for name in sorted(wanted.keys() ^ tensors.keys()):
+        raise InputError(f"{path}: {name} is {'not in the file' if name in wanted else 'unknown to the segmenter'}")
+    for name, value in wanted.items():
+        if value.shape != tensors[name].shape:
+            raise InputError(f"{path}: {name} has shape {tuple(tensors[name].shape)}, expected {tuple(value.shape)}")
+    segmenter.load_state_dict(tensors, strict=False)
+    return segmenter
+
+
+def _own(segmenter: SamSegmenter) -> dict[str, Tensor]:
+    """The tensors that no base checkpoint brings: all that learn, and the decoder, which may start at random."""
+    named = segmenter.named_parameters()
+    return {name: p for name, p in named if p.requires_grad or name.startswith("sam.mask_decoder.")}
+
+
+def _read(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
+    require_file(path, "a segmenter is loaded from it")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        about, tensors = json.loads(content["about"]), content["tensors"]
+        about, tensors = json.loads(content["about"]), dict(content["tensors"])
+        version = about["format_version"]
     except (RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError):
-        raise InputError(f"{path}: not a file of trained SAM tensors") from None
-    if about.get("format_version") != FORMAT_VERSION:
-        raise InputError(f"{path}: format_version {about.get('format_version')}, expected {FORMAT_VERSION}")
-    wanted = {name: p for name, p in network.named_parameters() if p.requires_grad}
-    for name in sorted(wanted.keys() ^ tensors.keys()):
-        raise InputError(f"{path}: {name} is {'not in the file' if name in wanted else 'no tensor that learns here'}")
-    for name, parameter in wanted.items():
-        if parameter.shape != tensors[name].shape:
-            raise InputError(
-                f"{path}: {name} has shape {tuple(tensors[name].shape)}, expected {tuple(parameter.shape)}"
-            )
-    recorded = about["base"]
-    if base is not None and recorded is not None and file_hash(base) != recorded["sha256"]:
-        logging.getLogger(__name__).warning(f"{path}: was trained on {recorded['name']}, not on {base}")
-    with torch.no_grad():
-        for name, parameter in wanted.items():
-            parameter.copy_(tensors[name])
-    return about["settings"]
+        raise InputError(f"{path}: not a file of a SAM segmenter, or damaged") from None
+    if version != FORMAT_VERSION:
+        raise InputError(f"{path}: format_version {version}, this version reads {FORMAT_VERSION}; save it again")
+    return about, tensors

@@ -1,72 +1,94 @@
-"""Low-rank adaptation of the attention of SAM's image encoder."""
+"""Low-rank adaptation of SAM's linear layers, in one or several named sets."""
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import require_choice
 
-TARGETS = ("q", "k", "v")
+TARGETS = ("q", "k", "v", "proj", "mlp", "decoder")
+_THIRDS = ("q", "k", "v")  # of the fused projection
+_WHOLE = ("all",)
+_DEFAULT = "default"
 
 
 class LoraLinear(nn.Module):
-    r"""A frozen fused q, k, v projection with trained low-rank additions to some of its thirds.
+    r"""A frozen linear layer with trained low-rank additions to some of the equal parts of its output.
 
     .. math:: t \leftarrow W_t x + b_t + \frac{\alpha}{r} B_t A_t x,
-              \qquad A_t \in R^{r \times D},\; B_t \in R^{D \times r}
+              \qquad A_t \in R^{r \times D},\; B_t \in R^{D_t \times r}
 
-    B starts at zero, so that the module starts as the projection it wraps.
+    B starts at zero, so that the module starts as the layer it wraps. There may be several sets of A and B, of which
+    one, ``active``, is added; A and B are float32 whatever the layer is.
 
     Args:
-        base: the projection ``D`` to ``3 D``; it is frozen.
+        base: the layer from D channels; it is frozen.
         rank: r.
-        targets: thirds that are adapted.
+        targets: parts that are adapted.
         alpha: scale; ``None`` takes the rank, that is a factor of 1.
+        parts: names of all parts of the output, in order.
 
     Source: Hu et al., LoRA, ICLR 2022; on q and v as in Zhang and Liu, SAMed, 2023.
     """
 
     def __init__(
-        self, base: nn.Linear, rank: int, targets: Sequence[str] = ("q", "v"), alpha: float | None = None
+        self,
+        base: nn.Linear,
+        rank: int,
+        targets: Sequence[str] = ("q", "v"),
+        alpha: float | None = None,
+        parts: Sequence[str] = _THIRDS,
     ) -> None:
         super().__init__()
         if rank < 1:
             raise ValueError(f"rank must be at least 1, got {rank}")
         for target in targets:
-            require_choice(targets=(target, TARGETS))
-        self.base, self.targets = base.requires_grad_(False), tuple(t for t in TARGETS if t in targets)
-        self.scale = (rank if alpha is None else alpha) / rank
-        width = base.in_features
-        self.lora_a = nn.ParameterDict({t: nn.Parameter(torch.empty(rank, width)) for t in self.targets})
-        self.lora_b = nn.ParameterDict({t: nn.Parameter(torch.zeros(width, rank)) for t in self.targets})
+            require_choice(targets=(target, parts))
+        self.base, self.parts, self.targets = base.requires_grad_(False), tuple(parts), tuple(targets)
+        self.scale, self.width = (rank if alpha is None else alpha) / rank, base.out_features // len(parts)
+        self.active, self.sets = _DEFAULT, [_DEFAULT]
+        where = {"device": base.weight.device, "dtype": torch.float32}
+        self.lora_a = nn.ParameterDict({t: torch.empty(rank, base.in_features, **where) for t in targets})
+        self.lora_b = nn.ParameterDict({t: torch.zeros(self.width, rank, **where) for t in targets})
         for weight in self.lora_a.values():
             nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Projection ``..., 3 D`` of tokens ``..., D``."""
+        """The layer's output ``..., parts * D_t`` for ``..., D``."""
         out = self.base(x)
-        return out + torch.cat([self._addition(x, target).to(out.dtype) for target in TARGETS], dim=-1)
+        return out + torch.cat([self._addition(x, part).to(out.dtype) for part in self.parts], dim=-1)
 
-    def _addition(self, x: Tensor, target: str) -> Tensor:
-        if target not in self.targets:
-            return torch.zeros_like(x)
-        low = nn.functional.linear(x, self.lora_a[target])
-        return self.scale * nn.functional.linear(low, self.lora_b[target])
+    def _addition(self, x: Tensor, part: str) -> Tensor:
+        if part not in self.targets:
+            return x.new_zeros(*x.shape[:-1], self.width)
+        a, b = self.factors(part, self.active)
+        return self.scale * nn.functional.linear(nn.functional.linear(x, a), b)
+
+    def factors(self, target: str, name: str) -> tuple[nn.Parameter, nn.Parameter]:
+        """A and B of a target in the set ``name``."""
+        return self.lora_a[_key(target, name)], self.lora_b[_key(target, name)]
+
+    def add_set(self, name: str) -> None:
+        """Another set, equal to the active one, without gradients."""
+        for table in (self.lora_a, self.lora_b):
+            for target in self.targets:
+                value = table[_key(target, self.active)].detach().clone()
+                table[_key(target, name)] = nn.Parameter(value, requires_grad=False)
+        self.sets.append(name)
 
     def merged(self) -> nn.Linear:
-        """A plain projection with the additions in its weights."""
-        width, plain = self.base.in_features, nn.Linear(self.base.in_features, self.base.out_features)
-        plain = plain.to(self.base.weight.device, self.base.weight.dtype)
+        """A plain layer with the active set's additions in its weights."""
+        plain = copy.deepcopy(self.base)
         with torch.no_grad():
-            plain.weight.copy_(self.base.weight)
-            plain.bias.copy_(self.base.bias)
-            for target in self.targets:
-                start = TARGETS.index(target) * width
-                plain.weight[start : start + width] += self.scale * self.lora_b[target] @ self.lora_a[target]
+            for number, part in enumerate(self.parts):
+                if part in self.targets:
+                    a, b = self.factors(part, self.active)
+                    plain.weight[number * self.width : (number + 1) * self.width] += self.scale * b @ a
         return plain
 
 
@@ -77,34 +99,93 @@ def inject_lora(
     blocks: Collection[int] | None = None,
     alpha: float | None = None,
 ) -> list[nn.Parameter]:
-    """Adapt the attention of the image encoder in place (after its weights are loaded), and return what is trained.
+    """Adapt layers of a SAM in place (after its weights are loaded), and return what is trained.
 
-    The whole encoder is frozen; the returned parameters are its only ones that learn.
+    The whole encoder is frozen, and the decoder's transformer where that is adapted; the returned parameters are the
+    only ones of them that learn.
 
     Args:
         sam: a ``Sam``.
         rank: see ``LoraLinear``.
-        targets: see ``LoraLinear``.
-        blocks: numbers of the adapted blocks; ``None`` for all.
+        targets: of the encoder's attention ``q``, ``k``, ``v`` and ``proj``, its output; ``mlp``, both layers of the
+            encoder's perceptrons; ``decoder``, q and v of every attention in the decoder (SAMed_s).
+        blocks: numbers of the adapted blocks of the encoder; ``None`` for all.
         alpha: see ``LoraLinear``.
+
+    Raises:
+        ValueError: for an unknown target or block, none at all, or a SAM that is adapted already.
     """
-    encoder = sam.image_encoder.requires_grad_(False)
+    for target in targets:
+        require_choice(lora_targets=(target, TARGETS))
+    depth = len(sam.image_encoder.blocks)
+    for number in blocks or ():
+        require_choice(blocks=(number, range(depth)))
+    layers = list(_layers(sam, targets, range(depth) if blocks is None else blocks))
+    if not layers or next(_adapted(sam), None):
+        raise ValueError("lora_targets: nothing to adapt" if not layers else "this SAM is adapted already, see add_set")
+    sam.image_encoder.requires_grad_(False)
+    if "decoder" in targets:
+        sam.mask_decoder.transformer.requires_grad_(False)
     trained: list[nn.Parameter] = []
-    for number, block in enumerate(encoder.blocks):
-        if blocks is None or number in blocks:
-            block.attn.qkv = LoraLinear(block.attn.qkv, rank, targets, alpha)
-            trained += [p for p in block.attn.qkv.parameters() if p.requires_grad]
+    for parent, name, thirds in layers:
+        lora = LoraLinear(getattr(parent, name), rank, thirds or _WHOLE, alpha, _THIRDS if thirds else _WHOLE)
+        setattr(parent, name, lora)
+        trained += [*lora.lora_a.parameters(), *lora.lora_b.parameters()]
     return trained
 
 
 def merge_lora(sam: nn.Module) -> nn.Module:
-    """Replace, in place, every adapted projection by a plain one with the same output, and return ``sam``."""
-    for block in sam.image_encoder.blocks:
-        if isinstance(block.attn.qkv, LoraLinear):
-            block.attn.qkv = block.attn.qkv.merged()
+    """Replace, in place, every adapted layer by a plain one with the same output, and return ``sam``."""
+    for path, module in list(_adapted(sam)):
+        parent, _, name = path.rpartition(".")
+        setattr(sam.get_submodule(parent), name, module.merged())
     return sam
 
 
-def lora_state_dict(sam: nn.Module) -> dict[str, Tensor]:
-    """The tensors of the adaptation alone."""
-    return {name: value for name, value in sam.state_dict().items() if ".lora_a." in name or ".lora_b." in name}
+def add_set(sam: nn.Module, name: str) -> None:
+    """Add a set of adaptations, such as a teacher's, that starts as the active one and that no gradient moves."""
+    for _, module in _adapted(sam):
+        if name in module.sets:
+            raise ValueError(f"the set {name!r} exists already")
+        module.add_set(name)
+
+
+def set_active(sam: nn.Module, name: str) -> None:
+    """Let the set ``name`` (the first is called ``default``) adapt the SAM from now on."""
+    for _, module in _adapted(sam):
+        require_choice(set=(name, module.sets))
+        module.active = name
+
+
+def lora_state_dict(sam: nn.Module, name: str = _DEFAULT) -> dict[str, Tensor]:
+    """The tensors of one set, not copies, under names that are the same for every set: a teacher's can be moved."""
+    tensors = {}
+    for path, module in _adapted(sam):
+        for target in module.targets:
+            a, b = module.factors(target, name)
+            tensors |= {f"{path}.lora_a.{target}": a.detach(), f"{path}.lora_b.{target}": b.detach()}
+    return tensors
+
+
+def _key(target: str, name: str) -> str:
+    return target if name == _DEFAULT else f"{name}_{target}"
+
+
+def _adapted(sam: nn.Module) -> Iterator[tuple[str, LoraLinear]]:
+    return ((path, module) for path, module in sam.named_modules() if isinstance(module, LoraLinear))
+
+
+def _layers(
+    sam: nn.Module, targets: Collection[str], blocks: Collection[int]
+) -> Iterator[tuple[nn.Module, str, tuple[str, ...]]]:
+    """The module, the name in it and the thirds (none: all of it) of every layer that ``targets`` mean."""
+    thirds = tuple(third for third in _THIRDS if third in targets)
+    for number in blocks:
+        block = sam.image_encoder.blocks[number]
+        places = [(block.attn, "qkv", thirds)] * bool(thirds)
+        places += [(block.attn, "proj", ())] * ("proj" in targets)
+        places += [(block.mlp, name, ()) for name in ("lin1", "lin2") if "mlp" in targets]
+        yield from places
+    if "decoder" in targets:
+        attentions = [module for module in sam.mask_decoder.transformer.modules() if hasattr(module, "q_proj")]
+        yield from ((attention, name, ()) for attention in attentions for name in ("q_proj", "v_proj"))

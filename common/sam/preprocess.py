@@ -35,17 +35,17 @@ class Frame:
         image, size = tuple(image), (size, size) if isinstance(size, int) else tuple(size)
         if convention != "sam":
             return cls(image, size, size)
-        scale = min(size[0] / image[0], size[1] / image[1])
-        return cls(image, (round(image[0] * scale), round(image[1] * scale)), size)
+        height, width = (int(extent) for extent in image)
+        scale = min(size[0] / height, size[1] / width)
+        return cls((height, width), (int(height * scale + 0.5), int(width * scale + 0.5)), size)
 
     def boxes_to_sam(self, boxes: Tensor) -> Tensor:
         """Boxes ``..., 4`` as x0, y0, x1, y1 in pixel centres of the image, in those of the input."""
-        scale = self._scale(boxes)
-        return (boxes + 0.5) * scale - 0.5
+        return _rescale(boxes, self.image, self.content)
 
     def boxes_to_image(self, boxes: Tensor) -> Tensor:
         """The inverse of ``boxes_to_sam``."""
-        return (boxes + 0.5) / self._scale(boxes) - 0.5
+        return _rescale(boxes, self.content, self.image)
 
     def masks_to_image(self, logits: Tensor) -> Tensor:
         """Mask logits ``N, M, size / 4`` of the decoder, bilinearly on the pixels of the image."""
@@ -54,23 +54,26 @@ class Frame:
         full = F.interpolate(logits, size=self.size, mode="bilinear")
         return F.interpolate(full[..., : self.content[0], : self.content[1]], size=self.image, mode="bilinear")
 
-    def _scale(self, boxes: Tensor) -> Tensor:
-        x, y = self.content[1] / self.image[1], self.content[0] / self.image[0]
-        return boxes.new_tensor([x, y, x, y])
-
 
 def prepare(
     images: Tensor, size: int | Sequence[int], convention: str = "unit", check: bool = True
 ) -> tuple[Tensor, Frame]:
     """Resize, scale and replicate images for a SAM, and say where they lie in its input.
 
-    ========== ================================== ==================================== ===================
-    convention size                               values                               expected range
-    ========== ================================== ==================================== ===================
-    ``sam``    longest side, zeros bottom, right  less SAM's mean, by its deviation    0 to 255
-    ``medsam`` stretched                          minimum 0 and maximum 1 per image    any
-    ``unit``   stretched                          as they are (SAMed, SynFoC)          0 to 1
-    ========== ================================== ==================================== ===================
+    ========== ================================= ==================================== ===================
+    convention size                              values                               expected range
+    ========== ================================= ==================================== ===================
+    ``sam``    longest side, zeros bottom, right less SAM's mean, by its deviation    0 to 255
+    ``medsam`` stretched, cubic                  minimum 0 and maximum 1 per image    any
+    ``unit``   stretched                         as they are (SAMed, SynFoC)          0 to 1
+    ========== ================================= ==================================== ===================
+
+    Images are resized linearly but for ``medsam``, all without aliasing: MedSAM was trained on images resized by cubic
+    splines, with their range kept and scaled to 0 to 1 afterwards, as it is here. Upstream, a volume is also clipped
+    before it is cut into slices, which is left to the loading of data: MR to the percentiles 0.5 and 99.5 of its
+    voxels that are not zero, CT to the window of level 40 and width 400.
+
+    A traced network takes images of any size; under ``sam``, of the traced size alone.
 
     Args:
         images: ``B, 1, H, W`` (grey, replicated) or ``B, 3, H, W``, float.
@@ -83,6 +86,8 @@ def prepare(
 
     Raises:
         InputError: for another number of channels, or values outside the range of the convention.
+
+    Source: Kirillov et al., Segment Anything, ICCV 2023; Ma et al., MedSAM, Nature Communications 2024.
     """
     require_choice(convention=(convention, CONVENTIONS))
     if images.dim() != 4 or images.shape[1] not in (1, 3):
@@ -91,16 +96,55 @@ def prepare(
         _require_range(images, convention)
     frame = Frame.of(images.shape[-2:], size, convention)
     x = images.float()
+    if torch.jit.is_tracing() or frame.image != frame.content:
+        x = _resize(x, frame.content, cubic=convention == "medsam")
     if convention == "medsam":
-        low, high = x.amin(dim=(1, 2, 3), keepdim=True), x.amax(dim=(1, 2, 3), keepdim=True)
+        x = x.clamp(*_limits(images.float()))
+        low, high = _limits(x)
         x = (x - low) / (high - low).clamp_min(1e-8)
-    if frame.image != frame.content:
-        x = F.interpolate(x, size=frame.content, mode="bilinear", antialias=True)
     x = x.expand(-1, 3, -1, -1)
     if convention == "sam":
-        mean, std = x.new_tensor(_MEAN).view(3, 1, 1), x.new_tensor(_STD).view(3, 1, 1)
-        x = F.pad((x - mean) / std, (0, frame.size[1] - frame.content[1], 0, frame.size[0] - frame.content[0]))
+        x = torch.stack([(x[:, i] - mean) / std for i, (mean, std) in enumerate(zip(_MEAN, _STD))], dim=1)
+        x = F.pad(x, (0, frame.size[1] - frame.content[1], 0, frame.size[0] - frame.content[0]))
     return x, frame
+
+
+def _rescale(boxes: Tensor, old: Sequence[int], new: Sequence[int]) -> Tensor:
+    """Boxes ``..., 4`` in pixels of an image of extents ``old`` in those of ``new``, without a copy from the host."""
+    x0, y0, x1, y1 = (boxes + 0.5).unbind(-1)
+    x, y = new[1] / old[1], new[0] / old[0]
+    return torch.stack([x0 * x, y0 * y, x1 * x, y1 * y], dim=-1) - 0.5
+
+
+def _limits(images: Tensor) -> tuple[Tensor, Tensor]:
+    return images.amin(dim=(1, 2, 3), keepdim=True), images.amax(dim=(1, 2, 3), keepdim=True)
+
+
+def _resize(images: Tensor, size: Sequence[int], cubic: bool) -> Tensor:
+    """Linear or cubic resampling without aliasing."""
+    if not torch.onnx.is_in_onnx_export():
+        return F.interpolate(images, size=tuple(size), mode="bicubic" if cubic else "bilinear", antialias=True)
+    rows, columns = (_weights(old, new, cubic).to(images) for old, new in zip(images.shape[-2:], size))
+    return rows @ images @ columns.T  # ONNX has no operator that the exporter knows
+
+
+def _weights(old: int, new: int, cubic: bool) -> Tensor:
+    r"""The matrix ``new, old`` of a resampling without aliasing along one axis.
+
+    .. math:: w_{ij} \propto k\Big(\frac{(i + 1/2) s - j - 1/2}{\max(s, 1)}\Big), \qquad
+              s = \frac{\text{old}}{\text{new}}
+
+    The kernel k is the triangle, or Keys' cubic one with a = -1/2.
+    """
+    step = torch.ones(()) * old / new  # a tensor, whether old is a number or traced
+    centres = (torch.arange(new) + 0.5) * step
+    t = (centres[:, None] - torch.arange(old) - 0.5).abs() / step.clamp_min(1)
+    if cubic:
+        near, far = (1.5 * t - 2.5) * t * t + 1, ((2.5 - 0.5 * t) * t - 4) * t + 2
+        kernel = torch.where(t < 1, near, torch.where(t < 2, far, torch.zeros_like(t)))
+    else:
+        kernel = (1 - t).clamp_min(0)
+    return kernel / kernel.sum(dim=1, keepdim=True)
 
 
 def _require_range(images: Tensor, convention: str, slack: float = 1e-3) -> None:

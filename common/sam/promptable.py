@@ -86,16 +86,20 @@ class BoxRefiner(nn.Module):
 
         ``index`` names the image of each box; without it box i belongs to image i.
         """
-        return decode(self.sam, embeddings, embed_boxes(self.sam, boxes), index, self.chunk)[0][:, 0]
+        return decode(self.sam, embeddings, embed_boxes(self.sam, boxes), index, self.chunk, tokens=1)[0][:, 0]
 
-    def prompts(self, labels: Tensor, frame: Frame) -> tuple[Tensor, Tensor]:
-        """Boxes ``B, G, n, 4`` in SAM's pixels for label maps ``B, H, W``, and which of them count, ``B, G, n``."""
+    def prompts(self, labels: Tensor, frame: Frame, jitter: float | None = None) -> tuple[Tensor, Tensor]:
+        """Boxes ``B, G, n, 4`` in SAM's pixels for label maps ``B, H, W``, and which of them count, ``B, G, n``.
+
+        With a ``jitter`` their sides move outward by up to it, at random, instead of by ``box_pad``.
+        """
         masks = group_masks(labels, self.groups)
         b, g, h, w = masks.shape
         flat = masks.flatten(0, 1)
         parts = split_components(flat, self.components) if self.components else flat[:, None]
         boxes, valid = boxes_from_masks(parts.flatten(0, 1))
-        boxes = adjust_boxes(frame.boxes_to_sam(boxes), frame.content, self.box_pad)
+        shift = (self.box_pad, 0.0) if jitter is None else (0.0, jitter)
+        boxes = adjust_boxes(frame.boxes_to_sam(boxes), frame.content, *shift)
         boxes, valid = boxes.view(b, g, -1, 4), valid.view(b, g, -1)
         if self.empty == "full_box":
             everything = full_boxes(b * g, frame.content, boxes).view(b, g, 1, 4)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..errors import require_choice
+from ..errors import InputError, require_choice
 from ..transforms.components import largest_component
 
 EMPTY = ("skip", "full_box")
@@ -38,13 +39,14 @@ def class_groups(num_classes: int, groups: Sequence[Sequence[int]] | None = None
     groups = [[number] for number in range(1, num_classes)] if groups is None else groups
     for classes in groups:
         if not classes or not all(0 < number < num_classes for number in classes):
-            raise ValueError(f"groups: expected lists of classes from 1 to {num_classes - 1}, got {list(classes)}")
+            raise InputError(f"groups: expected lists of classes from 1 to {num_classes - 1}, got {list(classes)}")
     return [Group(tuple(classes), classes[0]) for classes in groups]
 
 
 def group_masks(labels: Tensor, groups: Sequence[Group]) -> Tensor:
     """Boolean masks ``B, G, H, W`` of the groups in label maps ``B, H, W``."""
-    return torch.stack([torch.isin(labels, labels.new_tensor(group.classes)) for group in groups], dim=1)
+    of_class = {number: labels == number for group in groups for number in group.classes}
+    return torch.stack([functools.reduce(torch.logical_or, map(of_class.get, g.classes)) for g in groups], dim=1)
 
 
 def boxes_from_masks(masks: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,26 +87,29 @@ def adjust_boxes(
         jitter: largest random shift on top, uniform per side; 20 / 1024 is MedSAM's for training.
         generator: of the random shifts; on the CPU.
     """
-    longest = max(size)
+    longest, (height, width) = max(size), size
     shift = torch.full_like(boxes, pad * longest)
     if jitter:
-        shift = shift + jitter * longest * torch.rand(boxes.shape, generator=generator).to(boxes)
-    moved = boxes + shift * boxes.new_tensor([-1, -1, 1, 1])
-    limit = boxes.new_tensor([size[1] - 1, size[0] - 1])
-    low = torch.minimum(moved[:, :2].clamp_min(0), limit - 1)
-    return torch.cat([low, torch.maximum(torch.minimum(moved[:, 2:], limit), low + 1)], dim=1)
+        shift = shift + jitter * longest * torch.rand(boxes.shape, generator=generator).to(boxes, non_blocking=True)
+    low, high = boxes - shift, boxes + shift
+    x0, y0 = low[:, 0].clamp(0, width - 2), low[:, 1].clamp(0, height - 2)
+    x1 = torch.maximum(high[:, 2].clamp_max(width - 1), x0 + 1)
+    y1 = torch.maximum(high[:, 3].clamp_max(height - 1), y0 + 1)
+    return torch.stack([x0, y0, x1, y1], dim=1)
 
 
 def full_boxes(count: int, size: Sequence[int], like: Tensor) -> Tensor:
     """``count`` boxes around everything."""
-    return like.new_tensor([0, 0, size[1] - 1, size[0] - 1]).expand(count, -1)
+    boxes = like.new_zeros(count, 4)
+    boxes[:, 2], boxes[:, 3] = size[1] - 1, size[0] - 1
+    return boxes
 
 
 def compose(logits: Tensor, groups: Sequence[Group], valid: Tensor | None = None) -> Tensor:
     r"""Label maps from mask logits of groups.
 
-    Groups without a class in common compete: the highest :math:`\sigma(s_g)` wins where it exceeds a half, otherwise
-    it is background. Nested groups are painted in their order, each where its probability exceeds a half.
+    A group paints its class where :math:`\sigma(s_g)` exceeds a half and is the highest of the groups that have no
+    class in common with it. Groups that do, nested ones, are painted over each other in their order.
 
     Args:
         logits: ``B, G, H, W``.
@@ -116,13 +121,11 @@ def compose(logits: Tensor, groups: Sequence[Group], valid: Tensor | None = None
     """
     if valid is not None:
         logits = logits.masked_fill(~valid[:, :, None, None], -torch.inf)
-    paints = torch.tensor([group.paint for group in groups], device=logits.device)
-    if not _nested(groups):
-        best, winner = logits.max(dim=1)
-        return paints[winner] * (best > 0)
     label = torch.zeros_like(logits[:, 0], dtype=torch.int64)
-    for channel, group in enumerate(groups):
-        label = torch.where(logits[:, channel] > 0, group.paint, label)
+    for score, group in zip(logits.unbind(1), groups):
+        rivals = (s for s, other in zip(logits.unbind(1), groups) if set(group.classes).isdisjoint(other.classes))
+        highest = functools.reduce(torch.maximum, rivals, score)
+        label = torch.where((score > 0) & (score == highest), group.paint, label)
     return label
 
 
@@ -130,8 +133,3 @@ def require_empty_policy(empty: str) -> str:
     """Check the policy for a pseudo-label without foreground: ``skip`` it, or prompt with the ``full_box``."""
     require_choice(empty=(empty, EMPTY))
     return empty
-
-
-def _nested(groups: Sequence[Group]) -> bool:
-    classes = [number for group in groups for number in group.classes]
-    return len(set(classes)) < len(classes)

@@ -14,28 +14,32 @@ from .decode import decode
 from .lora import inject_lora, merge_lora
 from .preprocess import CONVENTIONS, prepare
 
-TRAINED = ("lora", "decoder", "full")
+TRAINED = ("lora", "lora_only", "decoder", "full")
 
 
 class SamSegmenter(nn.Module):
     """Multi-class segmentation by SAM: the decoder's mask token k is class k, no prompt is given.
 
-    What learns: LoRA in the image encoder, the whole mask decoder but its quality head (which no loss reaches), and
-    the embedding that says "no mask". Everything else is frozen.
+    What learns by default: LoRA in the image encoder, the whole mask decoder but its quality head (which no loss
+    reaches), and the embedding that says "no mask". Everything else is frozen.
 
-    Shapes: images ``B, C, H, W`` of any size, in the range of ``preprocess``; logits ``B, K, img_size / 4``.
+    Shapes: images ``B, 1 or 3, H, W`` of any size, in the range of ``preprocess``; logits ``B, K, img_size / 4``, of
+    SAM's input with what padding ``preprocess`` gives it, or ``B, K, H, W``.
 
     Args:
         arch: architecture, see ``build_sam``.
         img_size: side, or height and width, of SAM's input; multiples of 16. 448 needs no padding of windows.
         num_classes: K, background included.
-        in_channels: C, 1 or 3; SAM sees three.
         checkpoint: of SAM or MedSAM; ``None`` for a random start, or weights loaded later.
         decoder_init: see ``load_checkpoint``; ``match_shapes`` is what SAMed and SynFoC get.
         preprocess: range and resizing of images, see ``prepare``.
         lora_rank: rank of the adaptation; 0 for none.
-        lora_targets: parts of the projection that are adapted.
-        train: ``lora`` (as above), ``decoder`` (the encoder stays as it is) or ``full`` (the whole encoder too).
+        lora_targets: layers that are adapted, see ``inject_lora``; with ``decoder`` its transformer learns by LoRA
+            alone and the rest of it, tokens, upscaling and perceptrons, as it is (SAMed_s).
+        train: ``lora`` (as above), ``lora_only`` (the decoder stays as it is), ``decoder`` (the encoder stays as it
+            is) or ``full`` (the whole encoder too, without LoRA).
+        full_size: logits at the size of the images, bilinearly: slower to train on, better for thin structures, and
+            all that an exported network needs to be used on its own.
 
     Raises:
         ValueError: for an unknown choice.
@@ -49,41 +53,42 @@ class SamSegmenter(nn.Module):
         arch: str = "vit_b",
         img_size: int | Sequence[int] = 512,
         num_classes: int = 2,
-        in_channels: int = 1,
         checkpoint: str | Path | None = None,
         decoder_init: str = "match_shapes",
         preprocess: str = "unit",
         lora_rank: int = 4,
         lora_targets: Sequence[str] = ("q", "v"),
         train: str = "lora",
+        full_size: bool = False,
     ) -> None:
         super().__init__()
-        require_choice(preprocess=(preprocess, CONVENTIONS), train=(train, TRAINED), in_channels=(in_channels, (1, 3)))
-        self.preprocess, self.unchecked = preprocess, True
+        require_choice(preprocess=(preprocess, CONVENTIONS), train=(train, TRAINED))
         self.sam = build_sam(arch, img_size, num_classes - 1, checkpoint, decoder_init)
+        self.settings = {
+            "arch": arch, "img_size": list(self.sam.img_size), "num_classes": num_classes, "preprocess": preprocess,
+            "lora_rank": lora_rank, "lora_targets": list(lora_targets), "train": train, "full_size": full_size,
+        }  # fmt: skip
+        self.preprocess, self.full_size, self.unchecked = preprocess, full_size, True
         self.requires_grad_(False)
-        if train == "full":
-            self.sam.image_encoder.requires_grad_(True)
-        elif train == "lora" and lora_rank:
-            inject_lora(self.sam, lora_rank, lora_targets)
-        self.sam.mask_decoder.requires_grad_(True)
+        self.sam.image_encoder.requires_grad_(train == "full")
+        self.sam.mask_decoder.requires_grad_(train != "lora_only")
         self.sam.mask_decoder.iou_prediction_head.requires_grad_(False)
         self.sam.prompt_encoder.no_mask_embed.requires_grad_(True)
+        if train in ("lora", "lora_only") and lora_rank:
+            inject_lora(self.sam, lora_rank, lora_targets)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits of all classes at a quarter of the input's resolution."""
-        x, _ = prepare(images, self.sam.img_size, self.preprocess, check=self.unchecked)
+        """Logits of all classes."""
+        x, frame = prepare(images, self.sam.img_size, self.preprocess, check=self.unchecked)
         self.unchecked = False  # the first batch tells whether the range is right
         embeddings = self.sam.encode(x)
         nothing = embeddings.new_zeros(embeddings.shape[0], 0, embeddings.shape[1])
-        return decode(self.sam, embeddings, nothing)[0]
-
-    def trainable_state_dict(self) -> dict[str, Tensor]:
-        """The tensors that learn, by name."""
-        return {name: p.detach() for name, p in self.named_parameters() if p.requires_grad}
+        logits = decode(self.sam, embeddings, nothing)[0]
+        return frame.masks_to_image(logits.float()) if self.full_size else logits
 
     def merged(self) -> SamSegmenter:
         """A copy without LoRA and with the same output: its weights load without the base checkpoint."""
         plain = copy.deepcopy(self)
         merge_lora(plain.sam)
+        plain.settings["lora_rank"] = 0
         return plain

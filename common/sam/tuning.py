@@ -11,14 +11,18 @@ from ..losses.reductions import masked_mean
 from .lora import inject_lora
 from .preprocess import Frame
 from .promptable import BoxRefiner
-from .prompts import adjust_boxes, group_masks
+from .prompts import group_masks
 
 TUNED = ("none", "decoder", "lora_decoder", "full")
-_JITTER = 20 / 1024  # of the sides of training boxes, outward: MedSAM's rule
+JITTER = 20 / 1024  # of the sides of training boxes, outward from the object: MedSAM's rule
 
 
 def choose_trained(sam: nn.Module, tuned: str, lora_rank: int = 4) -> nn.Module:
-    """Freeze ``sam`` but for the decoder, the decoder and a LoRA of the encoder, or both networks (``full``)."""
+    """Freeze ``sam`` but for the decoder, the decoder and a LoRA of the encoder, or both networks (``full``).
+
+    Of the decoder, what its answer to a box does not pass through stays as it is: the quality head, and the
+    perceptrons of all mask tokens but the first.
+    """
     require_choice(tuned=(tuned, TUNED))
     sam.requires_grad_(False)
     if tuned == "none":
@@ -28,6 +32,8 @@ def choose_trained(sam: nn.Module, tuned: str, lora_rank: int = 4) -> nn.Module:
     elif tuned == "full":
         sam.image_encoder.requires_grad_(True)
     sam.mask_decoder.requires_grad_(True)
+    sam.mask_decoder.iou_prediction_head.requires_grad_(False)
+    sam.mask_decoder.output_hypernetworks_mlps[1:].requires_grad_(False)
     return sam
 
 
@@ -35,17 +41,17 @@ def box_loss(refiner: BoxRefiner, embeddings: Tensor, frame: Frame, labels: Tens
     """Soft Jaccard loss of the masks that answer the randomly widened boxes of labels, averaged over present groups.
 
     Args:
-        refiner: brings SAM and the groups of classes.
+        refiner: brings SAM and the groups of classes; one box per group.
         embeddings: of the images, ``B, C, h, w``.
         frame: of the images.
         labels: ``B, H, W``.
     """
-    boxes, valid = refiner.prompts(labels, frame)
-    boxes = adjust_boxes(boxes.flatten(0, 2), frame.content, pad=0.0, jitter=_JITTER)
+    boxes, _ = refiner.prompts(labels, frame, JITTER)
     truth = group_masks(labels, refiner.groups).flatten(0, 1)
     owner = torch.arange(len(labels), device=labels.device).repeat_interleave(len(truth) // len(labels))
-    logits = frame.masks_to_image(refiner.masks(embeddings, boxes, owner).float()[:, None])[:, 0]
-    return masked_mean(jaccard_binary(logits, truth), valid.flatten())
+    logits = refiner.masks(embeddings, boxes.flatten(0, 2), owner).float()
+    logits = frame.masks_to_image(logits[:, None])[:, 0]
+    return masked_mean(jaccard_binary(logits, truth), truth.flatten(1).any(dim=1))
 
 
 def keep_frozen_out_of_state(module: nn.Module) -> nn.Module:

@@ -82,7 +82,15 @@ def test_the_checkpoint_is_one_that_sam_loads(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"steps": 0}, "--steps=0"), ({"cases": -1}, "--cases=-1"), ({"size": 50}, "multiple of 16")],
+    [
+        ({"steps": 0}, "--steps=0"),
+        ({"cases": -1}, "--cases=-1"),
+        ({"batch": 1.5}, "--batch=1.5: must be a whole number"),
+        ({"size": 50}, "multiple of 16"),
+        ({"size": 64.5}, "multiple of 16"),
+        ({"arch": "vit"}, "--arch=vit: must be one of vit_b"),
+        ({"learning_rate": 0}, "--learning_rate=0: must be above 0"),
+    ],
 )
 def test_impossible_options_write_nothing(tmp_path, options, message):
     with pytest.raises(InputError, match=message):

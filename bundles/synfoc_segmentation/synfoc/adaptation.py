@@ -8,7 +8,7 @@ from pathlib import Path
 from ignite.engine import Engine, Events
 from torch import nn
 
-from common.sam import SamSegmenter, save_trainable
+from common.sam import SamSegmenter, save_segmenter
 
 
 class SaveAdaptation:
@@ -16,12 +16,12 @@ class SaveAdaptation:
 
     Args:
         students: the trained networks; nothing is saved where none of them is a SAM.
-        path: the file, which ``common.sam.load_trainable`` reads; not in ``models/``, as it is no deployable network.
-        settings: how the SAM was built, to be recorded.
+        path: the file, which ``common.sam.load_segmenter`` reads; not in ``models/``, as it is no plain state dict.
+        settings: of the SAM; its ``checkpoint`` is the base file. Without one, the whole network is saved.
     """
 
     def __init__(self, students: nn.ModuleDict, path: str | Path, settings: Mapping) -> None:
-        self.students, self.path, self.settings = students, Path(path), dict(settings)
+        self.students, self.path, self.base = students, Path(path), settings.get("checkpoint")
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.COMPLETED, self.save)
@@ -29,5 +29,4 @@ class SaveAdaptation:
     def save(self, engine: Engine) -> None:
         for network in self.students.values():
             if isinstance(network, SamSegmenter):
-                plain = {key: value for key, value in self.settings.items() if key != "checkpoint"}
-                save_trainable(network, self.path, plain, base=self.settings.get("checkpoint"))
+                save_segmenter(network, self.path, self.base)

@@ -50,11 +50,14 @@ def make_students(unet: Mapping, sam: Mapping, networks: str = "both") -> nn.Mod
 
 
 def make_deployed(unet: Mapping, sam: Mapping, deploy: str = "sam") -> nn.Module:
-    """The empty network that the saved weights of ``deploy`` fit: LoRA is merged there, no checkpoint is needed."""
+    """The empty network that the saved weights of ``deploy`` fit: LoRA is merged there, no checkpoint is needed.
+
+    A SAM's logits are of the size of its images here, as a U-Net's are: an exported one needs nothing around it.
+    """
     require_choice(deploy=(deploy, ("sam", "unet")))
     if deploy == "unet":
         return make_unet(**unet)
-    return _foundation(unet, **{**sam, "checkpoint": None, "lora_rank": 0})
+    return _foundation(unet, **{"full_size": True, **sam, "checkpoint": None, "lora_rank": 0})
 
 
 def merged(network: nn.Module) -> nn.Module:
@@ -66,4 +69,4 @@ def _foundation(unet: Mapping, kind: str, **options: object) -> nn.Module:
     require_choice(**{"sam#kind": (kind, KINDS)})
     if kind == "none":
         return make_unet(**unet)
-    return SamSegmenter(num_classes=unet["num_classes"], in_channels=unet["in_channels"], **options)
+    return SamSegmenter(num_classes=unet["num_classes"], **options)

@@ -81,7 +81,7 @@ def test_rectangular_inputs():
     assert sam.encode(torch.randn(1, 3, 48, 80)).shape == (1, 32, 3, 5)
 
 
-@pytest.mark.parametrize("size", [100, (64, 72), 0])
+@pytest.mark.parametrize("size", [100, (64, 72), 0, 64.0, "64", (64, 64, 64)])
 def test_a_size_that_is_no_multiple_of_16_is_an_error(size):
     with pytest.raises(InputError, match="multiple of 16"):
         build_sam("tiny", size)
@@ -93,3 +93,10 @@ def test_loading_refreshes_the_position_encoding(sam):
     other.load_state_dict(sam.state_dict())
     assert torch.equal(other.image_pe, sam.image_pe)
     assert "image_pe" not in sam.state_dict()
+
+
+def test_half_precision_leaves_the_position_encoding_whole(sam):
+    other = tiny_sam()
+    with torch.autocast("cpu", torch.bfloat16):
+        other.load_state_dict(sam.state_dict())
+    assert torch.equal(other.image_pe, sam.image_pe)

@@ -53,6 +53,13 @@ def test_match_shapes_copies_all_of_the_decoder_but_the_tokens(checkpoint):
     assert torch.equal(sam.state_dict()[name], source[name])
 
 
+def test_what_became_of_a_checkpoint_is_logged(checkpoint, caplog):
+    with caplog.at_level("INFO"):
+        build_sam("tiny", 64, 1, checkpoint)
+    assert "tiny.pth: " in caplog.text and "3 resized" in caplog.text
+    assert "3 missing; random start: mask_decoder.mask_tokens.weight, mask_decoder.iou" in caplog.text
+
+
 def test_reinit_leaves_the_decoder_alone(checkpoint):
     sam = tiny_sam(128)
     before = {name: value.clone() for name, value in sam.mask_decoder.state_dict().items()}

@@ -27,6 +27,13 @@ def test_chunks_change_nothing(sam):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
 
 
+def test_the_first_tokens_alone_are_the_first_of_all(sam):
+    embeddings, sparse = sam.encode(torch.randn(3, 3, 64, 64)), embed_boxes(sam, torch.rand(3, 4).cumsum(1) * 15)
+    for one, all_ in zip(decode(sam, embeddings, sparse, chunk=2, tokens=1), decode(sam, embeddings, sparse)):
+        assert one.shape[1] == 1
+        torch.testing.assert_close(one, all_[:, :1], atol=1e-5, rtol=1e-5)
+
+
 def test_without_prompts_a_batch_equals_its_images(sam):
     embeddings = sam.encode(torch.randn(3, 3, 64, 64))
     nothing = embeddings.new_zeros(3, 0, 32)

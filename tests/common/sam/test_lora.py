@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from common.sam import LoraLinear, inject_lora, lora_state_dict, merge_lora
+from common.sam import LoraLinear, add_set, decode, embed_boxes, inject_lora, lora_state_dict, merge_lora, set_active
 
 
 def shaken(sam):
@@ -55,8 +55,105 @@ def test_only_the_adaptation_learns(sam):
     assert sum(v.numel() for v in lora_state_dict(sam).values()) == 2 * 2 * 3 * 32
 
 
+def answer(sam, x):
+    """Logits of one box on every image, which pass through every layer."""
+    return decode(sam, sam.encode(x), embed_boxes(sam, torch.tensor([[4.0, 4, 40, 50]]).expand(len(x), -1)))[0]
+
+
+@pytest.mark.parametrize(
+    ("target", "layers", "size"),
+    [
+        ("proj", ["attn.proj"] * 2, 2 * 2 * 3 * 32),
+        ("mlp", ["mlp.lin1", "mlp.lin2"] * 2, 2 * 2 * 3 * (32 + 128)),
+        # two blocks of one self-attention at full width and two halved ones, and a last halved one
+        ("decoder", ["q_proj", "v_proj"] * 7, 2 * 3 * (2 * 64 + 5 * 48)),
+    ],
+)
+def test_other_layers_are_adapted_merged_and_the_only_ones_to_learn(sam, target, layers, size):
+    x = torch.randn(2, 3, 64, 64)
+    sam.requires_grad_(False)
+    before = answer(sam, x)
+    trained = inject_lora(sam, 3, [target], alpha=1.5)
+    names = [name.removesuffix(".lora_a.all") for name in lora_state_dict(sam) if name.endswith("lora_a.all")]
+    assert len(names) == len(layers) and all(name.endswith(layer) for name, layer in zip(names, layers))
+    assert sum(p.numel() for p in trained) == size
+    with torch.no_grad():
+        assert torch.equal(answer(sam, x), before)
+    answer(shaken(sam), x).square().sum().backward()
+    assert all(p.grad.abs().sum() > 0 for p in trained)
+    assert {id(p) for p in sam.parameters() if p.grad is not None} == {id(p) for p in trained}
+    plain = merge_lora(copy.deepcopy(sam))
+    assert not torch.allclose(answer(plain, x), before, atol=1e-3)
+    torch.testing.assert_close(answer(plain, x), answer(sam, x), atol=1e-4, rtol=1e-4)
+
+
+def test_two_sets_share_one_encoder(sam):
+    """A student learns in one set; its teacher, a moving average, is the other."""
+    x = torch.randn(2, 3, 64, 64)
+    trained, size = inject_lora(sam, 4, ("q", "v", "mlp")), sum(p.numel() for p in sam.parameters())
+    with pytest.raises(ValueError, match="exists already"):
+        add_set(sam, "default")
+    add_set(shaken(sam), "teacher")
+    assert sum(p.numel() for p in sam.parameters()) == size + sum(p.numel() for p in trained)
+    with torch.no_grad():
+        start = sam.encode(x)
+        for parameter in trained:
+            parameter += 0.1
+        student, teacher = lora_state_dict(sam), lora_state_dict(sam, "teacher")
+        assert student.keys() == teacher.keys() and len(student) == len(trained)
+        assert not torch.allclose(sam.encode(x), start)
+        set_active(sam, "teacher")
+        assert torch.equal(sam.encode(x), start)
+        for name, value in teacher.items():
+            value.lerp_(student[name], 1.0)
+        moved = sam.encode(x)
+        set_active(sam, "default")
+        assert torch.equal(sam.encode(x), moved)
+    moved = sam.encode(x)
+    moved.sum().backward()
+    assert {id(p) for p in sam.parameters() if p.grad is not None} == {id(p) for p in trained}
+    set_active(sam, "teacher")
+    torch.testing.assert_close(merge_lora(sam).encode(x), moved, atol=1e-4, rtol=1e-4)
+
+
+def test_the_first_set_has_plain_names(sam):
+    inject_lora(sam, 2)
+    names = [name for name in sam.state_dict() if "blocks.0.attn.qkv" in name]
+    assert [name.split("qkv.")[1] for name in names] == [
+        "base.weight", "base.bias", "lora_a.q", "lora_a.v", "lora_b.q", "lora_b.v",
+    ]  # fmt: skip
+
+
+def test_autocast_computes_in_half_precision_from_whole_parameters(sam):
+    inject_lora(sam, 4)
+    x = torch.randn(1, 3, 64, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = shaken(sam).encode(x)
+    assert all(v.dtype == torch.float32 for v in lora_state_dict(sam).values())
+    torch.testing.assert_close(half.float(), sam.encode(x), atol=0.3, rtol=0.1)
+
+
 def test_mistakes_are_errors():
     with pytest.raises(ValueError, match="targets must be one of"):
         LoraLinear(torch.nn.Linear(2, 6), 2, ("o",))
     with pytest.raises(ValueError, match="rank must be at least 1"):
         LoraLinear(torch.nn.Linear(2, 6), 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"targets": ("q", "o")}, "lora_targets must be one of"),
+        ({"targets": ()}, "nothing to adapt"),
+        ({"blocks": [2]}, "blocks must be one of"),
+        ({"blocks": []}, "nothing to adapt"),
+    ],
+)
+def test_unknown_layers_are_errors(sam, options, message):
+    with pytest.raises(ValueError, match=message):
+        inject_lora(sam, 2, **options)
+    inject_lora(sam, 2)
+    with pytest.raises(ValueError, match="adapted already"):
+        inject_lora(sam, 2)
+    with pytest.raises(ValueError, match="set must be one of"):
+        set_active(sam, "teacher")

@@ -3,6 +3,7 @@ import torch
 
 from common.errors import InputError
 from common.sam import Frame, prepare
+from common.sam.preprocess import _weights
 
 
 def test_sam_pads_zeros_after_normalising():
@@ -14,9 +15,33 @@ def test_sam_pads_zeros_after_normalising():
 
 
 def test_medsam_scales_each_image_to_one():
-    x, _ = prepare(torch.stack([torch.linspace(-5, 3, 64).view(1, 8, 8), torch.zeros(1, 8, 8)]), 8 * 2, "medsam")
-    assert x[0].min() >= 0 and x[0].max() <= 1 and x[0].max() > 0.9
-    assert torch.equal(x[1], torch.zeros(3, 16, 16))
+    images = torch.stack([torch.randn(1, 11, 9), torch.zeros(1, 11, 9), 1000 + 50 * torch.rand(1, 11, 9)])
+    x, _ = prepare(images, 32, "medsam")
+    assert x[[0, 2]].amin((1, 2, 3)).tolist() == [0, 0] and x[[0, 2]].amax((1, 2, 3)).tolist() == [1, 1]
+    assert torch.equal(x[1], torch.zeros(3, 32, 32))
+
+
+def test_medsam_resizes_cubically_and_keeps_the_range():
+    """A step between two grey values is not overshot, and steeper than a linear one."""
+    image = torch.zeros(1, 1, 16, 16)
+    image[..., 8:] = 4.0
+    (cubic, _), (linear, _) = prepare(image, 64, "medsam"), prepare(image / 4, 64, "unit")
+    assert cubic[..., :28].max() < 1e-6 and cubic[..., 36:].min() > 1 - 1e-6
+    assert (cubic[0, 0, 0, 33] - cubic[0, 0, 0, 30]) > (linear[0, 0, 0, 33] - linear[0, 0, 0, 30])
+
+
+@pytest.mark.parametrize("cubic", [False, True])
+@pytest.mark.parametrize(("old", "new"), [(10, 32), (32, 10), (33, 32), (16, 16)])
+def test_resampling_matrices_equal_torchs(old, new, cubic):
+    x = torch.rand(2, 3, old, old + 3)
+    mode = "bicubic" if cubic else "bilinear"
+    expected = torch.nn.functional.interpolate(x, size=(new, new), mode=mode, antialias=True)
+    product = _weights(old, new, cubic) @ x @ _weights(old + 3, new, cubic).T
+    torch.testing.assert_close(product, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_sam_rounds_halves_up():
+    assert Frame.of((25, 64), 32, "sam").content == (13, 32)
 
 
 def test_unit_leaves_values_and_repeats_grey():

@@ -33,6 +33,16 @@ def test_prompts_are_the_boxes_of_the_labels_in_sams_pixels(sam, label):
     torch.testing.assert_close(boxes[0, 0, 0], expected)
 
 
+def test_boxes_for_training_start_at_the_object_and_move_outward_at_random(sam, label):
+    refiner = BoxRefiner(sam, 3, "unit", box_pad=0)
+    frame = refiner.frame((40, 60))
+    tight, moved = refiner.prompts(label, frame)[0], refiner.prompts(label, frame, 4 / 64)[0]
+    shift = ((moved - tight) * torch.tensor([-1, -1, 1, 1]))[[0, 0], [0, 1]]
+    assert shift.min() >= 0 and 1 < shift.max() <= 4
+    padded = BoxRefiner(sam, 3, "unit", box_pad=0.5).prompts(label, frame, 0.0)[0]
+    assert torch.equal(padded, tight)
+
+
 def test_empty_groups_are_skipped_or_prompted_with_everything(sam, label):
     images = torch.rand(2, 1, 40, 60)
     assert not BoxRefiner(sam, 3, "unit")(images, torch.zeros_like(label)).label.any()

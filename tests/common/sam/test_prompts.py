@@ -53,6 +53,13 @@ def test_separate_classes_compete_and_the_best_above_a_half_wins():
     assert compose(logits, groups, torch.tensor([[False, True]])).tolist() == [[[2, 0, 2]]]
 
 
+def test_a_class_beside_a_nest_competes_with_its_groups():
+    groups = class_groups(4, [[1], [2, 3], [3]])
+    logits = torch.tensor([[[[3.0, 1, 1]], [[2.0, 2, 2]], [[-1.0, -1, 5]]]])
+    assert compose(logits, groups).tolist() == [[[1, 2, 3]]]
+    assert compose(logits.flip(1), groups[::-1]).tolist() == [[[1, 2, 2]]]
+
+
 def test_components_come_largest_first():
     mask = torch.zeros(1, 8, 8, dtype=torch.bool)
     mask[0, 0, 0:2] = mask[0, 4:7, 4:7] = mask[0, 7, 0] = True

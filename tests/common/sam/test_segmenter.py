@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from common.errors import InputError
-from common.sam import SamSegmenter, load_trainable, save_trainable
+from common.sam import SamSegmenter
 
 
 def shaken(segmenter):
@@ -18,15 +18,28 @@ def test_logits_of_all_classes_at_a_quarter(checkpoint):
     assert segmenter(torch.rand(2, 1, 50, 70)).shape == (2, 3, 16, 24)
 
 
-@pytest.mark.parametrize("train", ["lora", "decoder", "full"])
+@pytest.mark.parametrize("train", ["lora", "lora_only", "decoder", "full"])
 def test_every_trained_tensor_and_no_other_gets_a_gradient(checkpoint, train):
     segmenter = shaken(SamSegmenter("tiny", 64, 4, checkpoint=checkpoint, train=train))
     segmenter(torch.rand(2, 1, 64, 64)).square().sum().backward()
     for name, parameter in segmenter.named_parameters():
         assert (parameter.grad is not None) == parameter.requires_grad, name
         assert parameter.grad is None or parameter.grad.abs().sum() > 0 or "k.bias" in name, name
-    encoder = [n for n, p in segmenter.named_parameters() if p.requires_grad and "image_encoder" in n]
-    assert {"lora": all(".lora_" in n for n in encoder) and encoder, "decoder": not encoder, "full": encoder}[train]
+    trained = [n for n, p in segmenter.named_parameters() if p.requires_grad]
+    encoder = [n for n in trained if "image_encoder" in n]
+    assert bool(encoder) == (train != "decoder") and any(".lora_" in n for n in encoder) == train.startswith("lora")
+    assert any("mask_decoder" in n for n in trained) == (train != "lora_only")
+    assert any("no_mask_embed" in n for n in trained)
+
+
+def test_an_adapted_decoder_learns_by_lora_and_outside_its_transformer(checkpoint):
+    segmenter = shaken(SamSegmenter("tiny", 64, 3, checkpoint, lora_targets=("q", "v", "decoder")))
+    segmenter(torch.rand(2, 1, 64, 64)).square().sum().backward()
+    trained = [n for n, p in segmenter.named_parameters() if p.requires_grad]
+    assert all(p.grad.abs().sum() > 0 for p in segmenter.parameters() if p.requires_grad)
+    assert sum(".transformer." in n for n in trained) == 2 * 14
+    assert all(".lora_" in n for n in trained if ".transformer." in n)
+    assert any("mask_tokens" in n for n in trained) and any("hypernetworks" in n for n in trained)
 
 
 def test_merged_weights_load_without_a_checkpoint(checkpoint):
@@ -37,38 +50,43 @@ def test_merged_weights_load_without_a_checkpoint(checkpoint):
     torch.testing.assert_close(deployed(x), segmenter(x), atol=1e-5, rtol=1e-5)
 
 
-def test_trained_tensors_alone_restore_the_output(checkpoint, tmp_path, caplog):
-    settings = {"arch": "tiny", "img_size": 64, "lora": {"rank": 4}}
-    segmenter = shaken(SamSegmenter("tiny", 64, 3, checkpoint=checkpoint)).eval()
-    save_trainable(segmenter, tmp_path / "adapted.pt", settings, checkpoint)
-    fresh = SamSegmenter("tiny", 64, 3, checkpoint=checkpoint).eval()
-    assert load_trainable(fresh, tmp_path / "adapted.pt", checkpoint) == settings
-    x = torch.rand(1, 1, 64, 64)
-    assert torch.equal(fresh(x), segmenter(x))
-    assert not caplog.records
-    trained = sum(4 * p.numel() for p in segmenter.parameters() if p.requires_grad)
-    assert trained < (tmp_path / "adapted.pt").stat().st_size < 1.3 * trained
-    other = tmp_path / "other.pth"
-    torch.save({**torch.load(checkpoint, weights_only=True), "more": torch.ones(1)}, other)
-    load_trainable(fresh, tmp_path / "adapted.pt", other)
-    assert "was trained on tiny.pth" in caplog.text
+@pytest.mark.parametrize("preprocess", ["unit", "medsam"])
+@pytest.mark.parametrize("export", ["torchscript", "onnx"])
+def test_an_exported_network_gives_maps_at_the_size_of_any_image(checkpoint, tmp_path, preprocess, export):
+    segmenter = shaken(SamSegmenter("tiny", 64, 3, checkpoint, preprocess=preprocess, full_size=True))
+    network, example = segmenter.merged().eval(), torch.rand(1, 1, 64, 64)
+    if export == "torchscript":
+        exported = torch.jit.trace(network, example)
+    else:
+        runtime, path = pytest.importorskip("onnxruntime"), str(tmp_path / "sam.onnx")
+        pytest.importorskip("onnx")
+        axes = {"image": {0: "batch", 2: "height", 3: "width"}}
+        torch.onnx.export(
+            network, (example,), path, input_names=["image"], dynamic_axes=axes, opset_version=17, dynamo=False
+        )
+        session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+        def exported(images):
+            return torch.from_numpy(session.run(None, {"image": images.numpy()})[0])
+
+    for shape in ((1, 64, 64), (2, 40, 56), (3, 100, 31)):
+        images = torch.rand(shape[0], 1, *shape[1:])
+        logits = exported(images)
+        assert logits.shape == (shape[0], 3, *shape[1:])
+        torch.testing.assert_close(logits, segmenter(images).detach(), atol=1e-4, rtol=1e-4)
 
 
-def test_files_that_do_not_fit_are_named(checkpoint, tmp_path):
-    save_trainable(SamSegmenter("tiny", 64, 3), tmp_path / "three.pt")
-    with pytest.raises(InputError, match="three.pt: .*hypernetworks_mlps.2.*no tensor that learns here"):
-        load_trainable(SamSegmenter("tiny", 64, 2), tmp_path / "three.pt")
-    with pytest.raises(InputError, match="has shape .* expected"):
-        load_trainable(SamSegmenter("tiny", 64, 3, lora_rank=2), tmp_path / "three.pt")
-    with pytest.raises(InputError, match="tiny.pth: not a file of trained SAM tensors"):
-        load_trainable(SamSegmenter("tiny", 64, 3), checkpoint)
-
-
-def test_a_traced_segmenter_gives_the_same():
-    segmenter = SamSegmenter("tiny", 64, 2, lora_rank=0).eval()
-    traced = torch.jit.trace(segmenter, torch.rand(1, 1, 64, 64))
-    x = torch.rand(1, 1, 64, 64)
-    torch.testing.assert_close(traced(x), segmenter(x))
+@pytest.mark.parametrize("preprocess", ["unit", "sam"])
+def test_full_size_logits_are_resized_ones(checkpoint, preprocess):
+    small, full = (
+        SamSegmenter("tiny", 64, 3, checkpoint, "expand", preprocess, full_size=size) for size in (False, True)
+    )
+    images = torch.rand(2, 1, 48, 96) * (255 if preprocess == "sam" else 1)
+    logits = small(images)
+    if preprocess == "sam":  # the lower half of the input is padding
+        logits = torch.nn.functional.interpolate(logits, size=(64, 64), mode="bilinear")[:, :, :32]
+    expected = torch.nn.functional.interpolate(logits, size=(48, 96), mode="bilinear")
+    torch.testing.assert_close(full(images), expected)
 
 
 def test_two_images_are_learnt_by_heart(checkpoint):

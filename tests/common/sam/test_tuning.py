@@ -1,0 +1,42 @@
+import pytest
+import torch
+
+from common.sam import BoxRefiner
+from common.sam.tuning import box_loss, choose_trained
+
+
+@pytest.mark.parametrize("tuned", ["none", "decoder", "lora_decoder", "full"])
+def test_every_trained_tensor_and_no_other_gets_a_gradient(sam, tuned):
+    choose_trained(sam, tuned)
+    refiner, labels = BoxRefiner(sam, 3, "unit"), torch.zeros(2, 64, 64, dtype=torch.int64)
+    labels[:, 10:30, 12:40] = 1
+    labels[0, 40:60, 30:50] = 2
+    loss = box_loss(refiner, *refiner.embed(torch.rand(2, 1, 64, 64)), labels)
+    assert loss.requires_grad == (tuned != "none")
+    if loss.requires_grad:
+        loss.backward()
+    for name, parameter in sam.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+    trained = [name for name, parameter in sam.named_parameters() if parameter.requires_grad]
+    assert any(".lora_" in name for name in trained) == (tuned == "lora_decoder")
+    assert any("pos_embed" in name for name in trained) == (tuned == "full")
+    assert not any("prompt_encoder" in name for name in trained)
+
+
+@pytest.mark.parametrize("empty", ["skip", "full_box"])
+def test_the_loss_is_the_mean_over_present_groups(sam, monkeypatch, empty):
+    """Also where an absent one is prompted with a full box."""
+    labels = torch.zeros(2, 64, 64, dtype=torch.int64)
+    labels[0, :32] = labels[1, :32] = 1
+    labels[1, 32:] = 2
+    answers = torch.full((4, 16, 16), -20.0)  # two groups of each image: right, absent; wrong, right
+    answers[0, :8] = answers[3, 8:] = 20.0
+    refiner = BoxRefiner(sam, 3, "unit", empty=empty)
+    monkeypatch.setattr(refiner, "masks", lambda *_: answers)
+    loss = box_loss(refiner, torch.empty(0), refiner.frame((64, 64)), labels)
+    assert loss.item() == pytest.approx(1 / 3, abs=0.03)  # the interpolated border is neither
+
+
+def test_unknown_choices_are_errors(sam):
+    with pytest.raises(ValueError, match="tuned must be one of"):
+        choose_trained(sam, "all")
