@@ -12,10 +12,10 @@ class InputError(ValueError):
 
 
 def require_choice(**choices: tuple[object, Collection]) -> None:
-    """Raise ``ValueError`` for the first value outside its choices: ``require_choice(mask=(mask, ("xor", "or")))``."""
+    """Raise ``InputError`` for the first value outside its choices: ``require_choice(mask=(mask, ("xor", "or")))``."""
     for name, (value, known) in choices.items():
         if value not in known:
-            raise ValueError(f"{name} must be one of {tuple(known)}, got {value!r}")
+            raise InputError(f"{name} must be one of {tuple(known)}, got {value!r}")
 
 
 def require_file(path: str | os.PathLike, purpose: str) -> str:

@@ -24,6 +24,11 @@ def test_an_error_that_explains_itself_ends_the_program_with_one_line(kind):
     assert result.stdout == ""
 
 
+def test_a_value_outside_its_choices_is_the_users_mistake():
+    result = run("from common.errors import require_choice\nrequire_choice(mask=('and', ('xor', 'or')))")
+    assert (result.returncode, result.stderr) == (1, "error: mask must be one of ('xor', 'or'), got 'and'\n")
+
+
 @pytest.mark.parametrize(
     "code",
     [
