@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -69,7 +70,7 @@ class SamTeacher(nn.Module):
     Args:
         refiner: SAM with its groups of classes; what learns of it is chosen here.
         checkpoint: file its weights came from, part of the embeddings' keys; ``None`` for random ones.
-        datasets: labeled and unlabeled cases; their names and numbers are keys of the embeddings.
+        datasets: labeled and unlabeled cases; their names, or contents, and numbers are keys of the embeddings.
         options: everything else.
 
     Frozen weights are no part of the state: they come from ``checkpoint``.
@@ -91,7 +92,7 @@ class SamTeacher(nn.Module):
         about = {"size": refiner.sam.img_size, "convention": refiner.convention}
         about["checkpoint"] = checkpoint and file_hash(checkpoint)
         self.cache = EmbeddingCache(self.options.cache, about, self.options.cache_dir)
-        self.keys = [[f"{case['case']} {number}" for number, case in enumerate(cases)] for cases in datasets]
+        self.keys = [[f"{name_of(case)} {number}" for number, case in enumerate(cases)] for cases in datasets]
         keep_frozen_out_of_state(self)
 
     def learns(self, step: int, start: int) -> bool:
@@ -135,6 +136,11 @@ class SamTeacher(nn.Module):
         refined = self.refiner.refine(self.embeddings(image, 1, index), frame, prompt)
         trust = (refined.prompted.any(dim=1) | (self.options.empty != "ignore")).float()
         return (reject(refined.label, pseudo) if self.options.reject else refined.label), trust
+
+
+def name_of(case: dict) -> str:
+    """Name of a case; the hash of its image for one that has none, as those that MONAI Label brings."""
+    return case.get("case") or hashlib.sha256(case["image"].cpu().numpy().tobytes()).hexdigest()
 
 
 def reject(label: Tensor, pseudo: Tensor) -> Tensor:
