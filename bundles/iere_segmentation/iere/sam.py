@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import InputError, require_choice
-from common.sam import BoxRefiner, EmbeddingCache, file_hash
+from common.sam import BoxRefiner, EmbeddingCache, case_name, file_hash
 from common.sam.crops import CropFrame
 from common.sam.tuning import box_loss, choose_trained, keep_frozen_out_of_state
 
@@ -92,7 +91,7 @@ class SamTeacher(nn.Module):
         about = {"size": refiner.sam.img_size, "convention": refiner.convention}
         about["checkpoint"] = checkpoint and file_hash(checkpoint)
         self.cache = EmbeddingCache(self.options.cache, about, self.options.cache_dir)
-        self.keys = [[f"{name_of(case)} {number}" for number, case in enumerate(cases)] for cases in datasets]
+        self.keys = [[f"{case_name(case)} {number}" for number, case in enumerate(cases)] for cases in datasets]
         keep_frozen_out_of_state(self)
 
     def learns(self, step: int, start: int) -> bool:
@@ -136,11 +135,6 @@ class SamTeacher(nn.Module):
         refined = self.refiner.refine(self.embeddings(image, 1, index), frame, prompt)
         trust = (refined.prompted.any(dim=1) | (self.options.empty != "ignore")).float()
         return (reject(refined.label, pseudo) if self.options.reject else refined.label), trust
-
-
-def name_of(case: dict) -> str:
-    """Name of a case; the hash of its image for one that has none, as those that MONAI Label brings."""
-    return case.get("case") or hashlib.sha256(case["image"].cpu().numpy().tobytes()).hexdigest()
 
 
 def reject(label: Tensor, pseudo: Tensor) -> Tensor:
