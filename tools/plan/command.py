@@ -45,8 +45,9 @@ def plan(
     """Plan a training on own data: ``plan my_data --method ssnet_segmentation`` writes ``my_data/plan.yaml``.
 
     ``my_data`` holds ``images/`` and fewer ``labels/``: an image without a label is unlabeled. Lists that
-    ``splits.json`` does not give are drawn and written. The file runs with every bundle; slices, which SynFoC and IERE
-    take alone, are of the best size in a plan for one of them. Only these two take several domains and masks of 0, 255.
+    ``splits.json`` does not give are drawn and written. The file runs with every bundle. SynFoC and IERE take slices
+    alone: in a plan for one of them volumes are sliced, the lists may be of several domains, and masks may hold 0 and
+    255; bundles for volumes run on it too, but for several domains and such masks.
 
     Args:
         folder: the data set; also with labels in masks/, with images in several domains, or a JSON list of files.
