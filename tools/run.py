@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import logging.config
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -45,7 +46,7 @@ def run(bundle: str, *layers: str, **options: object) -> None:
 def layer_files(root: Path, layer: str) -> list[str]:
     """Files of a layer of the bundle in ``root``: one of its own, or a file anywhere.
 
-    A file elsewhere may name layers of the bundle to put below it: ``layers: [acdc]``.
+    A file elsewhere may name layers to put below it: ``layers: [acdc]``, or ``layers: {ssnet_segmentation: [acdc]}``.
     """
     known = sorted(path.stem for path in (root / "configs").glob("*.yaml"))
     if not known:
@@ -56,7 +57,9 @@ def layer_files(root: Path, layer: str) -> list[str]:
     if not str(layer).endswith(".yaml"):
         raise InputError(f"{layer}: no such configuration of {root.name}; there are {known}")
     content = yaml.safe_load(Path(require_file(layer, "it is given as a layer")).read_text(encoding="utf-8")) or {}
-    below = [file for name in content.get("layers", ()) for file in layer_files(root, name)]
+    named = content.get("layers", ())
+    names = named.get(root.name, ()) if isinstance(named, Mapping) else named
+    below = [file for name in names for file in layer_files(root, name)]
     return [*below, str(layer)]
 
 

@@ -40,7 +40,7 @@ class CachedDataset(CheckedDataset):
         transform: deterministic chain from paths to channel-first tensors.
         classes: number of classes; every label value must be an integer below it.
         device: where the tensors live; ``cpu`` or a CUDA device with room for the whole set.
-        slices: split volumes along their last axis into 2D samples.
+        slices: split volumes along their last axis into 2D samples; images that are flat stay as they are.
         workers: decoding threads.
         progress: show a progress bar, if there is a terminal.
 
@@ -108,6 +108,8 @@ def _plain(value: object) -> object:
 
 
 def _split_slices(case: Mapping) -> list[dict]:
+    if case["image"].dim() == 3:
+        return [dict(case)]
     depth = case["image"].shape[-1]
     return [{k: v[..., z] if isinstance(v, Tensor) else v for k, v in case.items()} for z in range(depth)]
 

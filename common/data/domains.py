@@ -8,11 +8,12 @@ from pathlib import Path
 from monai.utils import ensure_tuple
 
 from ..errors import InputError, require_choice, require_file
-from .datalist import ROLES, check_disjoint, grouping, split_groups
+from .datalist import ROLES, check_disjoint, grouping, load_datalist, split_groups
 from .layouts import LAYOUTS, Case
 from .ratios import ratio_counts
 
 OTHERS = ("unlabeled", "test")
+ONE_DOMAIN = "lists"  # the layout of load_datalist
 
 
 def load_domains(
@@ -26,6 +27,7 @@ def load_domains(
     others: str = "unlabeled",
     ratios: Mapping[str, float] | None = None,
     targets: Sequence[str] | None = None,
+    studies: str = "",
 ) -> dict[str, list[Case]]:
     """Read and check the case lists of a multi-domain data set, in the form of ``load_datalist``.
 
@@ -34,7 +36,8 @@ def load_domains(
 
     Args:
         dataset_dir: the folder.
-        layout: one of ``LAYOUTS``.
+        layout: one of ``LAYOUTS``, or ``lists``: one domain, whose lists ``load_datalist`` reads; of the options below
+            ``labeled``, ``validation`` and ``group`` count then.
         labeled_domain: the domain of the labeled cases; may be left out where there is only one.
         labeled: how many images, or patients, are labeled; ``None`` for the whole training list of the domain.
         validation: hold out the last so many images, or patients, of *each* domain's training list; ``None`` takes
@@ -47,6 +50,7 @@ def load_domains(
         ratios: split all images, or patients, of the labeled domain anew and in their order by ``ratio_counts``;
             ``labeled`` and ``validation`` still replace its numbers. ``None``: the lists of the layout.
         targets: leave out all other domains but these.
+        studies: the folder MONAI Label serves, see ``load_datalist``.
 
     Returns:
         For each of labeled, unlabeled, validation and test the cases as ``{"case", "image", "domain"[, "label"]
@@ -56,11 +60,16 @@ def load_domains(
         InputError: naming file, option and expectation, for a missing folder, list, image or mask file, an unknown
             domain, too few cases, an empty labeled list, or a case (patient) on two sides.
     """
+    if studies or layout == ONE_DOMAIN:
+        if ratios is not None and not studies:
+            raise InputError("layout='lists' splits by its own lists: set ratios to null")
+        roles = load_datalist(dataset_dir, labeled, validation, group, studies=studies)
+        return roles if group is None or studies else _with_patients(roles, group)
     root = Path(dataset_dir)
     if not root.is_dir():
         raise InputError(f"{root}: no such data folder (dataset_dir)")
     if layout not in LAYOUTS:
-        raise InputError(f"layout={layout!r}: expected one of {', '.join(LAYOUTS)}")
+        raise InputError(f"layout={layout!r}: expected one of {', '.join([*LAYOUTS, ONE_DOMAIN])}")
     require_choice(others=(others, OTHERS))
     cases = _name_patients(list(LAYOUTS[layout](root)), group)
     domain = _labeled_domain(cases, labeled_domain, root, layout)
@@ -86,6 +95,11 @@ def _name_patients(cases: list[Case], group: str | None) -> list[Case]:
         return cases
     patient_of = grouping(group)
     return [{**case, "patient": f"{case['domain']}/{patient_of(case['case'])}"} for case in cases]
+
+
+def _with_patients(roles: dict[str, list[Case]], group: str) -> dict[str, list[Case]]:
+    patient_of = grouping(group)
+    return {role: [{**case, "patient": patient_of(case["case"])} for case in roles[role]] for role in ROLES}
 
 
 def _unit(by_name: dict[str, Case], by_patient: bool) -> Callable[[str], str]:

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.data import PILReader
+from monai.data import MetaTensor, PILReader
 from monai.transforms import LoadImage, MapTransform
 from monai.utils import ensure_tuple
 from torch import Tensor
 
 from ..errors import InputError
 from .h5 import H5Reader
+from .readers import VolumeReader
 
 # Stored value, or RGB triple, to class. ``fundus`` follows the published rule, where a rim is anything up to 128.
 ENCODINGS: dict[str, Mapping | None] = {
@@ -31,7 +32,7 @@ ENCODINGS: dict[str, Mapping | None] = {
 class DecodeMaskd(MapTransform):
     """Read mask files and decode them to one label map of class indices, ``1, spatial...`` uint8.
 
-    Several masks of one image are united: a voxel takes the highest class among them.
+    Several masks of one image are united: a voxel takes the highest class among them. The geometry is the first's.
 
     Args:
         keys: entries that hold a path or a list of paths.
@@ -54,6 +55,7 @@ class DecodeMaskd(MapTransform):
         self.load = LoadImage(image_only=True)
         self.load.register(PILReader(converter=methodcaller("convert", "RGB" if self.color else "L")))
         self.load.register(H5Reader("label"))
+        self.load.register(VolumeReader())
 
     def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
         result = dict(data)
@@ -63,15 +65,15 @@ class DecodeMaskd(MapTransform):
 
     def decode(self, paths: list[Path]) -> Tensor:
         """Label map of the masks in these files."""
-        maps = [self.classes_of(path) for path in paths]
+        stored = [self.load(path) for path in paths]
+        maps = [self.classes_of(path, np.asarray(values)) for path, values in zip(paths, stored)]
         for path, other in zip(paths, maps):
             if other.shape != maps[0].shape:
                 raise InputError(f"{path}: mask of size {other.shape}, but {paths[0].name} has {maps[0].shape}")
-        return torch.from_numpy(np.maximum.reduce(maps)).unsqueeze(0)
+        return MetaTensor(torch.from_numpy(np.maximum.reduce(maps)).unsqueeze(0), affine=stored[0].affine)
 
-    def classes_of(self, path: Path) -> np.ndarray:
-        """Class indices of one file."""
-        stored = np.asarray(self.load(path))
+    def classes_of(self, path: Path, stored: np.ndarray) -> np.ndarray:
+        """Class indices of the values that a file holds."""
         values, where = np.unique(stored @ _PACKING if self.color else stored, return_inverse=True)
         known = [_unpack(value) if self.color else value.item() for value in values]
         codes = {value: value for value in known} if self.codes is None else self.codes

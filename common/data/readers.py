@@ -1,21 +1,24 @@
-"""Volumes from NIfTI, NRRD and MetaImage files and from folders with a DICOM series."""
+"""Volumes from NIfTI, NRRD, MetaImage and HDF5 files and from folders with a DICOM series; pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import methodcaller
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 from monai.config import KeysCollection, PathLike
-from monai.data import ImageReader
+from monai.data import ImageReader, PILReader
 from monai.data.utils import is_supported_format
 from monai.transforms import LoadImaged
 from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
 
 from .dicom import read_series
+from .h5 import H5Reader
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+PICTURE_MODES = {1: "L", 3: "RGB"}
 
 
 class VolumeReader(ImageReader):
@@ -49,13 +52,19 @@ class VolumeReader(ImageReader):
 
 
 class LoadImageOrSeriesd(LoadImaged):
-    """``LoadImaged`` channel-first, which also knows NRRD, MetaImage and folders with a DICOM series.
+    """``LoadImaged`` channel-first, which also knows NRRD, MetaImage, HDF5 and folders with a DICOM series.
 
     Args:
         keys: entries that hold a path.
         allow_missing_keys: leave cases without an entry alone.
+        picture_channels: pictures become grey (1) or color (3), however they are stored; ``None``: as stored.
     """
 
-    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+    def __init__(
+        self, keys: KeysCollection, allow_missing_keys: bool = False, picture_channels: int | None = None
+    ) -> None:
         super().__init__(keys, ensure_channel_first=True, allow_missing_keys=allow_missing_keys)
         self._loader.register(VolumeReader())
+        self._loader.register(H5Reader())
+        if picture_channels in PICTURE_MODES:
+            self._loader.register(PILReader(converter=methodcaller("convert", PICTURE_MODES[picture_channels])))

@@ -3,7 +3,7 @@
 from .build import ARCHITECTURES, Sam, build_sam
 from .checkpoint import LoadReport, load_checkpoint, read_checkpoint
 from .decode import decode, embed_boxes, no_mask
-from .embeddings import EmbeddingCache, file_hash
+from .embeddings import EmbeddingCache, case_name, file_hash
 from .io import load_segmenter, save_segmenter
 from .lora import LoraLinear, add_set, inject_lora, lora_state_dict, merge_lora, set_active
 from .preprocess import CONVENTIONS, Frame, prepare
@@ -27,6 +27,7 @@ __all__ = [
     "adjust_boxes",
     "boxes_from_masks",
     "build_sam",
+    "case_name",
     "class_groups",
     "compose",
     "decode",

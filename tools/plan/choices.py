@@ -18,8 +18,14 @@ COVER = {"cpu": 3, "cuda": 8}  # a patch shall hold a third, an eighth of a volu
 VOXELS = {"cpu": 2**17, "cuda": 2**20}  # of a patch
 SIDE = {"cpu": 128, "cuda": 256}  # of a slice
 ITERATIONS = {("cpu", 3): 1000, ("cpu", 2): 1000, ("cuda", 3): 6000, ("cuda", 2): 10000}
-BATCHES = {3: (2, 1), 2: (12, 8, 4, 2, 1)}
+BATCHES = {3: (2, 1), 2: (12, 8, 4, 2)}
 CPU_BATCH = 4  # of slices; a step on a CPU shall take about a second
+RAMP = {"synfoc_segmentation": 1.0}  # share of the iterations
+USUAL_RAMP = 0.4
+NARROW = {  # of methods whose networks are too large for a CPU
+    "synfoc_segmentation": {"base_channels": 16},
+    "iere_segmentation": {"backbone": "resnet18", "base_channels": 32},
+}
 
 
 @dataclass
@@ -45,8 +51,15 @@ def pick_dims(found: Fingerprint) -> tuple[int, str]:
     return 3, f"volumes: {found.sizes[1][2]:g} slices, {across}"
 
 
-def choose(found: Fingerprint, dims: int, machine: Machine, cost: Cost, schedule_at: int | None = None) -> Plan:
-    """All settings that follow from the data and the machine.
+def width_of(method: str, machine: Machine) -> dict[str, object]:
+    """Settings that make the networks of a method smaller where the machine is a CPU."""
+    return NARROW.get(method, {}) if machine.device == "cpu" else {}
+
+
+def choose(
+    found: Fingerprint, dims: int, machine: Machine, cost: Cost, schedule_at: int | None = None, method: str = ""
+) -> Plan:
+    """All settings that follow from the data, the machine and the method.
 
     Raises:
         InputError: where not even the smallest batch fits the memory.
@@ -59,13 +72,16 @@ def choose(found: Fingerprint, dims: int, machine: Machine, cost: Cost, schedule
         _set_slices(plan, found, machine)
     else:
         _set_patch(plan, found, machine)
+    for key, value in width_of(method, machine).items():
+        plan.set(key, value, "smaller than published, for a CPU")
     _set_batch(plan, machine, cost)
     iterations = schedule_at or ITERATIONS[machine.device, dims]
     why = "as given" if schedule_at else f"usual on a {'GPU' if machine.device == 'cuda' else 'CPU'}"
-    plan.set("iterations", iterations, f"{why}; the learning rate falls to 0 over them")
+    plan.set("iterations", iterations, f"{why}; the schedules follow them")
     epoch = next(n for n in (100, 50, 20, 10, 5, 2, 1) if iterations % n == 0)
     plan.set("epoch_length", epoch, "iterations between two rows of the log; divides them")
-    plan.set("ramp_up", round(0.4 * iterations), "unlabeled terms have their full weight after 40 % of them")
+    share = RAMP.get(method, USUAL_RAMP)
+    plan.set("ramp_up", round(share * iterations), f"unlabeled terms have their full weight after {share:.0%} of them")
     plan.set("lr_step", round(0.4 * iterations), "iterations between two drops, where a method drops its rate")
     return plan
 

@@ -9,19 +9,21 @@ from pathlib import Path
 
 import yaml
 
-from common.data import load_datalist
+from common.data.datalist import SUFFIXES
 from common.errors import InputError
 from common.files import atomic_path
 
 from ..cases import Listing, list_cases
 from ..check import check_labels, check_spacings, examine
 from ..run import BUNDLES, layer_files
-from .choices import Plan, choose, pick_dims
+from . import sliced
+from .choices import Plan, choose, pick_dims, width_of
 from .fingerprint import Fingerprint, fingerprint
 from .lists import Roles, Wishes, assign, file_table
 from .machine import cost_of, this_machine
 
-FLAT = "acdc"  # the bundles' own 2D layer: network, augmentation and inference of slices
+FLAT = "acdc"  # the 2D layer of bundles for volumes: network, augmentation and inference of slices
+MOST_DIMS = {"common.data.load_datalist": 3, "common.data.load_domains": 2}  # that a bundle trains in, by its loader
 
 
 def plan(
@@ -32,6 +34,8 @@ def plan(
     labeled: int | None = None,
     validation: int | None = None,
     group: str | None = None,
+    domain: str | None = None,
+    sam: str | None = None,
     iterations: int | None = None,
     device: str = "auto",
     memory: float | None = None,
@@ -41,7 +45,9 @@ def plan(
     """Plan a training on own data: ``plan my_data --method ssnet_segmentation`` writes ``my_data/plan.yaml``.
 
     ``my_data`` holds ``images/`` and fewer ``labels/``: an image without a label is unlabeled. Lists that
-    ``splits.json`` does not give are drawn and written. The file runs with every bundle for volumes and slices.
+    ``splits.json`` does not give are drawn and written. The file runs with every bundle. SynFoC and IERE take slices
+    alone: in a plan for one of them volumes are sliced, the lists may be of several domains, and masks may hold 0 and
+    255; bundles for volumes run on it too, but for several domains and such masks.
 
     Args:
         folder: the data set; also with labels in masks/, with images in several domains, or a JSON list of files.
@@ -51,58 +57,71 @@ def plan(
         labeled: how many patients are labeled; by default all that are, or a tenth of a benchmark's list.
         validation: how many labeled patients are held out; by default a fifth of ten or more.
         group: regular expression whose first group is the patient in an image's name.
+        domain: whose images are labeled, where ``splits.json`` lists several; the first by default.
+        sam: checkpoint of SAM or MedSAM (ViT-B) for SynFoC and IERE; by default they train without one.
         iterations: length of the training.
         device: auto, cpu or cuda.
         memory: of the device in GiB, to plan for another machine.
         seed: of the lists.
         output: folder to write to; the data's own by default.
     """
+    most = most_dims(method)
     listing = list_cases(folder, images, labels)
-    roles = assign(listing, Wishes(labeled, validation, group, seed))
-    found = look(listing)
-    dims, why = pick_dims(found)
-    files = [file for layer in layers_of(method, dims) for file in layer_files(BUNDLES / method, layer)]
-    cost = cost_of(method, files, found.channels, found.classes, dims)
-    chosen = choose(found, dims, this_machine(device, memory), cost, iterations)
+    roles = assign(listing, Wishes(labeled, validation, group, seed, domain), domains=most == 2)
+    if roles.domain:
+        listing = sliced.list_domains(listing)
+    found = look(listing, coded=most == 2)
+    dims, why = pick_dims(found) if most == 3 or found.dims == 2 else (2, f"{method} trains on slices")
+    machine = this_machine(device, memory)
+    layers = ["train", FLAT] if dims < most else ["train"]
+    files = [file for layer in layers for file in layer_files(BUNDLES / method, layer)]
+    cost = cost_of(method, files, found.channels, found.classes, dims, width_of(method, machine))
+    chosen = choose(found, dims, machine, cost, iterations, method)
+    more = sliced.settings(found, roles, chosen.values["window"], sam)
     target = Path(output) if output else listing.root
     home = write_lists(listing, roles, target)
-    cases = load_datalist(home, **roles.values)
+    cases = sliced.load(home, roles, loader(method).get("others", "unlabeled"))
     counts = ", ".join(f"{len(cases[role])} {role}" for role in cases)
-    text = render(chosen, roles, home, f"{found.modality}, {why}; {counts}")
+    text = render(chosen, more, roles, home, f"{found.modality}, {why}; {counts}")
     save(target / "fingerprint.json", json.dumps(found.as_json(), indent=1) + "\n")
     save(target / "plan.yaml", text)
     run = f"python -m tools run {method}"
     where = f"--output_dir {target / 'run'} --ckpt_dir {target / 'run'}"
     sys.stdout.write(
         f"{text}\n{run} {target / 'plan.yaml'} {where}\n"
-        f"{run} inference {target / 'plan.yaml'} --checkpoint {target / 'run' / 'model.pt'} "
-        f"--output_dir {target / 'run' / 'predictions'}\n"
+        f"{run} inference {target / 'plan.yaml'} --inputs {listing.items[0].image.parent} "
+        f"--checkpoint {target / 'run' / 'model.pt'} --output_dir {target / 'run' / 'predictions'}\n"
     )
 
 
-def plannable() -> list[str]:
-    """Bundles that train on volumes and slices listed by ``splits.json``, and have a 2D layer."""
-    names = [path.parent.parent.name for path in sorted(BUNDLES.glob(f"*/configs/{FLAT}.yaml"))]
-    listed = {
-        name: yaml.safe_load((BUNDLES / name / "configs" / "train.yaml").read_text(encoding="utf-8")) for name in names
-    }
-    return [name for name in names if listed[name].get("datalist", {}).get("_target_") == "common.data.load_datalist"]
+def plannable() -> dict[str, int]:
+    """Bundles that take a plan, and the dimensions they train in at most: 2 for slices alone."""
+    names = sorted(path.parents[1].name for path in BUNDLES.glob("*/configs/train.yaml"))
+    targets = {name: loader(name).get("_target_") for name in names}
+    return {name: MOST_DIMS[target] for name, target in targets.items() if target in MOST_DIMS}
 
 
-def layers_of(method: str, dims: int) -> list[str]:
-    """Layers of the bundle that a plan lies on.
+def loader(method: str) -> dict:
+    """How a bundle reads its lists."""
+    text = (BUNDLES / method / "configs" / "train.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text).get("datalist", {})
+
+
+def most_dims(method: str) -> int:
+    """Dimensions that a bundle trains in at most.
 
     Raises:
-        InputError: for a bundle that takes none.
+        InputError: for a bundle that does not exist or takes no plan.
     """
     layer_files(BUNDLES / method, "train")
-    if method not in plannable():
-        raise InputError(f"{method}: takes no plan; these do: {', '.join(plannable())}")
-    return ["train", FLAT] if dims == 2 else ["train"]
+    known = plannable()
+    if method not in known:
+        raise InputError(f"{method}: takes no plan; these do: {', '.join(known)}")
+    return known[method]
 
 
-def look(listing: Listing) -> Fingerprint:
-    """Fingerprint of the listed images.
+def look(listing: Listing, coded: bool = False) -> Fingerprint:
+    """Fingerprint of the listed images; ``coded``: masks may hold 0 and 255 instead of class numbers.
 
     Raises:
         InputError: for files that do not fit together.
@@ -113,6 +132,9 @@ def look(listing: Listing) -> Fingerprint:
         kept = [item for item in listing.items if item.role != "unlisted"]
         listing = Listing(listing.root, kept, {}, listing.lists)
     facts, _ = examine(listing)
+    binary = coded and set().union(*(f.volumes for f in facts)) == {0, 255}
+    for f in facts if binary else ():
+        f.volumes = {value // 255: volume for value, volume in f.volumes.items()}
     check_labels(facts, None)
     check_spacings(facts)
     wrong = [f for f in facts if any(finding.kind == "label values" for finding in f.findings)]
@@ -120,7 +142,7 @@ def look(listing: Listing) -> Fingerprint:
         raise InputError(
             f"{wrong[0].label}: {wrong[0].findings[0].text}; python -m tools prepare folder numbers the classes"
         )
-    return fingerprint(facts)
+    return fingerprint(facts, "binary" if binary else "index")
 
 
 def write_lists(listing: Listing, roles: Roles, target: Path) -> Path:
@@ -129,23 +151,26 @@ def write_lists(listing: Listing, roles: Roles, target: Path) -> Path:
         return listing.root
     table = file_table(listing.items, target)
     standard = all(
-        entry["image"].startswith("images/") and entry.get("label", "labels/").startswith("labels/")
+        path.startswith(f"{key}s/") and path.endswith(SUFFIXES)
         for entry in table.values()
+        for key, path in entry.items()
     )
     content = dict(roles.lists) if standard else {**roles.lists, "files": table}
     save(target / "splits.json", json.dumps(content, indent=1) + "\n")
     return target
 
 
-def render(chosen: Plan, roles: Roles, home: Path, title: str) -> str:
+def render(chosen: Plan, more: Plan, roles: Roles, home: Path, title: str) -> str:
     """The override file, a reason behind each value."""
     lines = [f"# Planned for {home.name}: {title}."]
-    if chosen.dims == 2:
-        lines.append(_line("layers", [FLAT], "of the bundle, below this file: its 2D network and inference"))
+    if chosen.dims == 2 and not roles.domain:
+        layers = {name: [FLAT] for name, most in plannable().items() if most == 3}
+        lines.append(_line("layers", layers, "below this file, of these bundles: their 2D network and inference"))
     lines.append(_line("dataset_dir", str(home.resolve()), "holds splits.json"))
     parts: list[tuple[Mapping, Mapping]] = [(roles.values, roles.reasons), (chosen.values, chosen.reasons)]
     lines += [_line(key, value, reasons[key]) for values, reasons in parts for key, value in values.items()]
-    return "\n".join([*lines, *SCHEDULE, ""])
+    lines += [*SCHEDULE, sliced.TITLE, *(_line(key, value, more.reasons[key]) for key, value in more.values.items())]
+    return "\n".join([*lines, ""])
 
 
 SCHEDULE = (

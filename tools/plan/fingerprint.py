@@ -30,6 +30,7 @@ class Fingerprint:
         volumes: median volume in ml (2D: mm2) of each class.
         images: number of images.
         labeled: number of those with a label.
+        encoding: of the labels: ``index``, class numbers, or ``binary``, 0 and 255.
     """
 
     dims: int
@@ -42,6 +43,7 @@ class Fingerprint:
     volumes: dict[int, float]
     images: int
     labeled: int
+    encoding: str = "index"
 
     @property
     def thin_axis(self) -> int:
@@ -58,8 +60,8 @@ class Fingerprint:
         return asdict(self)
 
 
-def fingerprint(facts: Sequence[Facts]) -> Fingerprint:
-    """Summarise the facts of a data set.
+def fingerprint(facts: Sequence[Facts], encoding: str = "index") -> Fingerprint:
+    """Summarise the facts of a data set, whose labels are class numbers by now.
 
     Raises:
         InputError: where images differ in dimension or channels, an image or label is faulty, or there is no label.
@@ -87,6 +89,7 @@ def fingerprint(facts: Sequence[Facts]) -> Fingerprint:
         volumes={v: float(np.median([f.volumes[v] for f in labeled if v in f.volumes] or [0])) for v in values},
         images=len(facts),
         labeled=len(labeled),
+        encoding=encoding,
     )
 
 

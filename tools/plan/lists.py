@@ -21,11 +21,24 @@ ENOUGH = 10  # labeled patients from which on some are held out
 
 @dataclass(frozen=True)
 class Roles:
-    """Settings of ``load_datalist`` with reasons, and the lists to write where the data set has none."""
+    """Settings of ``load_datalist`` or ``load_domains`` with reasons.
+
+    Attributes:
+        values: ``labeled``, ``validation`` and ``group``.
+        reasons: for them.
+        lists: what to write where the data set has no lists.
+        domain: of the labeled cases, where there are several.
+    """
 
     values: Mapping[str, object]
     reasons: Mapping[str, str]
     lists: Mapping[str, object] | None = None
+    domain: str | None = None
+
+    @property
+    def layout(self) -> str:
+        """Of ``load_domains``."""
+        return "domain_lists" if self.domain else "lists"
 
 
 @dataclass(frozen=True)
@@ -36,13 +49,15 @@ class Wishes:
     validation: int | None = None
     group: str | None = None
     seed: int = field(default=1337)
+    domain: str | None = None
 
 
-def assign(listing: Listing, wishes: Wishes) -> Roles:
+def assign(listing: Listing, wishes: Wishes, domains: bool = False) -> Roles:
     """Roles from ``splits.json``, or drawn by patient with a seed.
 
     Raises:
-        InputError: where all cases are labeled, or there are fewer labels than asked for.
+        InputError: where all cases are labeled, there are fewer labels than asked for, or ``splits.json`` has lists of
+            several domains and the method takes none (``domains``).
     """
     group = wishes.group or (listing.lists or {}).get("group")
     values = {"labeled": wishes.labeled, "validation": wishes.validation, "group": group}
@@ -56,14 +71,28 @@ def assign(listing: Listing, wishes: Wishes) -> Roles:
         reasons["labeled"] = f"the list 'labeled' of splits.json: {len(drawn['labeled'])} cases"
         reasons["validation"] = f"the list of splits.json: {len(drawn['validation'])} cases"
         return Roles({**values, "labeled": None, "validation": None}, reasons, drawn)
-    train = listing.lists.get("labeled", listing.lists.get("train"))
+    train, domain = listing.lists.get("labeled", listing.lists.get("train")), None
     if isinstance(train, Mapping):
-        raise InputError(f"{listing.root}/splits.json: lists of several domains; python -m tools prepare makes one set")
+        if not domains:
+            raise InputError(
+                f"{listing.root}/splits.json: lists of several domains; python -m tools prepare makes one set, "
+                "synfoc_segmentation and iere_segmentation take several (method)"
+            )
+        domain, train = _domain(train, wishes.domain, listing.root)
     if "labeled" not in listing.lists and wishes.labeled is None:
         patients = len({patient_of(group)(name) for name in train or ()})
         values["labeled"] = max(math.floor(SHARE_LABELED * patients), 1)
-        reasons["labeled"] = f"a tenth of the {patients} in the training list; labeled=N takes another number"
-    return Roles(values, reasons)
+        where = f"training list of {domain}" if domain else "training list"
+        reasons["labeled"] = f"a tenth of the {patients} in the {where}; labeled=N takes another number"
+    return Roles(values, reasons, domain=domain)
+
+
+def _domain(train: Mapping, chosen: str | None, root: Path) -> tuple[str, list[str]]:
+    """The labeled domain, by default the first one listed, and its training list."""
+    domain = next(iter(train), None) if chosen is None else chosen
+    if domain not in train:
+        raise InputError(f"{root}/splits.json: domain={domain!r} is none of {', '.join(train) or 'its domains'}")
+    return domain, train[domain]
 
 
 def _draw(listing: Listing, wishes: Wishes, patient: Callable[[str], str]) -> dict[str, object]:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from monai.bundle import ConfigParser
+from torch import nn
 
 from common.errors import InputError, require_choice
 
+from ..run import BUNDLES
+
 GIB = 2**30
-PASSES = {"meanteacher_segmentation": 1.0, "dualnet_segmentation": 1.0, "sgrsnet_segmentation": 1.5}
+PASSES = {
+    **{f"{name}_segmentation": 1.0 for name in ("meanteacher", "dualnet", "synfoc", "iere")},
+    "sgrsnet_segmentation": 1.5,
+}
 MOST_PASSES = 2.0  # forward passes per sample whose intermediate results wait for the gradient, where not listed
 COPIES = 4  # of every weight: itself, its gradient, its momentum, the teacher's
 SHARE = 0.7  # of the memory that a plan may fill
@@ -60,12 +66,27 @@ class Cost:
         return self.fixed + self.per_voxel * float(torch.Size(patch).numel()) * samples
 
 
-def cost_of(method: str, files: Sequence[str | Path], channels: int, classes: int, dims: int) -> Cost:
-    """Measure the network of a bundle on a small patch: what a forward pass keeps for the gradient, and its weights."""
+def cost_of(
+    method: str,
+    files: Sequence[str | Path],
+    channels: int,
+    classes: int,
+    dims: int,
+    options: Mapping[str, object] | None = None,
+) -> Cost:
+    """Measure a bundle's networks on a small patch: what a forward pass keeps for the gradient, and the weights.
+
+    ``options`` are further settings of the bundle. A SAM is not measured.
+    """
     parser = ConfigParser()
     parser.read_config([str(file) for file in files])
-    parser["num_classes"], parser["in_channels"] = classes, channels
-    network = parser.get_parsed_content("network_def").train()
+    settings = {"bundle_root": str(BUNDLES / method), "num_classes": classes, "in_channels": channels}
+    for key, value in {**settings, **(options or {})}.items():
+        parser[key] = value
+    if "network_def" not in parser:  # SynFoC: two students
+        parser["sam"]["kind"] = "none"
+    network = parser.get_parsed_content("network_def" if "network_def" in parser else "students").train()
+    members = network.values() if isinstance(network, nn.ModuleDict) else getattr(network, "networks", [network])
     patch = (64, 64) if dims == 2 else (32, 32, 32)
     kept: dict[int, int] = {}
 
@@ -75,7 +96,7 @@ def cost_of(method: str, files: Sequence[str | Path], channels: int, classes: in
 
     outputs = []
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        for part in getattr(network, "networks", [network]):
+        for part in members:
             outputs.append(part(torch.zeros(2, channels, *patch)))
     weights = {p.untyped_storage().data_ptr(): p.untyped_storage().nbytes() for p in network.parameters()}
     activations = sum(size for pointer, size in kept.items() if pointer not in weights)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import InputError, require_choice
-from common.sam import BoxRefiner, EmbeddingCache, file_hash
+from common.sam import BoxRefiner, EmbeddingCache, case_name, file_hash
 from common.sam.crops import CropFrame
 from common.sam.tuning import box_loss, choose_trained, keep_frozen_out_of_state
 
@@ -69,7 +69,7 @@ class SamTeacher(nn.Module):
     Args:
         refiner: SAM with its groups of classes; what learns of it is chosen here.
         checkpoint: file its weights came from, part of the embeddings' keys; ``None`` for random ones.
-        datasets: labeled and unlabeled cases; their names and numbers are keys of the embeddings.
+        datasets: labeled and unlabeled cases; their names, or contents, and numbers are keys of the embeddings.
         options: everything else.
 
     Frozen weights are no part of the state: they come from ``checkpoint``.
@@ -91,7 +91,7 @@ class SamTeacher(nn.Module):
         about = {"size": refiner.sam.img_size, "convention": refiner.convention}
         about["checkpoint"] = checkpoint and file_hash(checkpoint)
         self.cache = EmbeddingCache(self.options.cache, about, self.options.cache_dir)
-        self.keys = [[f"{case['case']} {number}" for number, case in enumerate(cases)] for cases in datasets]
+        self.keys = [[f"{case_name(case)} {number}" for number, case in enumerate(cases)] for cases in datasets]
         keep_frozen_out_of_state(self)
 
     def learns(self, step: int, start: int) -> bool:

@@ -94,6 +94,8 @@ def test_slices_are_samples_of_their_own(write):
         assert slices[index]["image"].shape == (1, 6, 5)
         for key in ("image", "label"):
             assert torch.equal(slices[index][key], volumes[case][key][..., z])
+    flat = CachedDataset([{"image": write("flat", image((6, 5)))}, *items], READ, slices=True)
+    assert len(flat) == 6 and flat[0]["image"].shape == (1, 6, 5)
 
 
 # ---- what is wrong with a file is known at construction

@@ -248,3 +248,19 @@ def test_acdc_patients_are_grouped_by_pathology(tmp_path):
     (tmp_path / "splits.json").write_text(json.dumps({"train": ["patient101_frame01"]}), encoding="utf-8")
     with pytest.raises(InputError, match="a number from 1 to 100"):
         load_domains(tmp_path, "acdc_groups", "DCM")
+
+
+def test_lists_of_one_domain_are_read_as_they_are(tmp_path):
+    touch(tmp_path, *(f"images/p{n}_0.png" for n in range(4)), "labels/p0_0.png", "labels/p1_0.png")
+    lists = {"labeled": ["p0_0"], "unlabeled": ["p2_0", "p3_0"], "validation": ["p1_0"]}
+    (tmp_path / "splits.json").write_text(json.dumps(lists), encoding="utf-8")
+    assert names(load_domains(tmp_path, "lists")) == {**lists, "test": []}
+    assert load_domains(tmp_path, "lists", group=r"(p\d)")["labeled"][0]["patient"] == "p0"
+    with pytest.raises(InputError, match="layout='lists' splits by its own lists: set ratios to null"):
+        load_domains(tmp_path, "lists", ratios=RATIOS)
+
+
+def test_a_studies_folder_counts_instead_of_every_layout(tmp_path):
+    touch(tmp_path, "a.png")
+    roles = load_domains("nowhere", "manifest", "A", labeled=3, ratios=RATIOS, studies=str(tmp_path))
+    assert [case["image"] for case in roles["unlabeled"]] == [str(tmp_path / "a.png")] and not roles["labeled"]

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813
 import torch
 from PIL import Image
 
@@ -78,3 +79,14 @@ def test_masks_of_different_sizes_are_refused(tmp_path):
 def test_an_unknown_encoding_is_refused():
     with pytest.raises(InputError, match="mask encoding must be one of index"):
         DecodeMaskd("label", "colors")
+
+
+def test_a_mask_keeps_the_geometry_of_its_file(tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    stored, affine = np.arange(24).reshape(2, 3, 4).astype(np.int16) % 3, np.diag([-1.5, 2.0, -4.0, 1.0])
+    nibabel.save(nibabel.Nifti1Image(stored, affine), tmp_path / "mask.nii.gz")
+    sitk.WriteImage(sitk.ReadImage(str(tmp_path / "mask.nii.gz")), str(tmp_path / "mask.mha"))
+    for name in ("mask.nii.gz", "mask.mha"):
+        label = decode(str(tmp_path / name), "index")
+        np.testing.assert_array_equal(label[0], stored)
+        np.testing.assert_allclose(label.affine, affine)

@@ -2,6 +2,7 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+from PIL import Image
 
 from common.data import LoadImageOrSeriesd
 from tests.series import write_series
@@ -50,3 +51,15 @@ def test_two_dimensions(tmp_path):
     loaded = LoadImageOrSeriesd("image")({"image": str(tmp_path / "flat.mha")})["image"]
     assert loaded.shape == (1, 4, 3)
     np.testing.assert_allclose(np.diag(loaded.affine), [-0.5, -2.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize(("mode", "picture_channels", "channels"), [
+    ("RGB", 1, 1), ("L", 3, 3), ("RGBA", 3, 3), ("RGB", None, 3), ("L", None, 1), ("RGB", 2, 3),
+])  # fmt: skip
+def test_pictures_become_grey_or_color_where_asked_to(mode, picture_channels, channels, tmp_path):
+    picture = Image.fromarray(np.arange(60, dtype=np.uint8).reshape(5, 4, 3)).convert(mode)
+    picture.save(tmp_path / "picture.png")
+    loaded = LoadImageOrSeriesd("image", picture_channels=picture_channels)({"image": str(tmp_path / "picture.png")})
+    assert loaded["image"].shape == (channels, 4, 5)
+    if picture_channels == 1:
+        np.testing.assert_array_equal(loaded["image"][0].T, np.asarray(picture.convert("L")))
