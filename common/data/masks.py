@@ -74,13 +74,14 @@ class DecodeMaskd(MapTransform):
 
     def classes_of(self, path: Path, stored: np.ndarray) -> np.ndarray:
         """Class indices of the values that a file holds."""
-        values, where = np.unique(stored @ _PACKING if self.color else stored, return_inverse=True)
+        packed = stored @ _PACKING if self.color else stored
+        values, where = np.unique(packed, return_inverse=True)
         known = [_unpack(value) if self.color else value.item() for value in values]
         codes = {value: value for value in known} if self.codes is None else self.codes
         wrong = [value for value in known if value not in codes or codes[value] not in range(256)]
         if wrong:
             raise InputError(f"{path}: unknown mask values {wrong[:5]}; the encoding knows {list(codes)[:8]}")
-        return np.array([codes[value] for value in known], np.uint8)[where].reshape(stored.shape[: where.ndim])
+        return np.array([codes[value] for value in known], np.uint8)[where].reshape(packed.shape)
 
 
 _PACKING = np.array([65536, 256, 1], np.float32)  # exact in float32: below 2 ** 24
