@@ -24,7 +24,8 @@ class ResNetUNet(nn.Module):
     The encoder gives features at 1/2 (after the stem's ReLU) to 1/32; five decoder blocks upsample by nearest
     neighbour, append the encoder's feature except at full resolution, and convolve twice. Parts are MONAI's, the
     topology is that of ``FlexibleUNet(backbone="resnet50", pre_conv=None, norm="batch")``; here the encoder has
-    torchvision's keys at every depth, and the input is padded at its end to multiples of 32.
+    torchvision's keys at every depth, and the input is padded at its end to multiples of 32 (``stride``): train and
+    infer with multiples, or the network meets image where it has learned padding.
 
     Shapes: input ``B, C, H, W`` of any extents; output logits ``B, K, H, W``.
 
@@ -69,7 +70,7 @@ class ResNetUNet(nn.Module):
         for module in self.decoder.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
-        self.classes, self.width = out_channels, base_channels // 4
+        self.classes, self.width, self.stride = out_channels, base_channels // 4, 32
         self.head = self.make_head("xavier_normal")
         if init is not None:
             load_pretrained(self, init)
@@ -85,7 +86,7 @@ class ResNetUNet(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """Last decoder feature ``B, base_channels / 4, H', W'``, with H' and W' the next multiples of 32."""
         encoder = self.encoder
-        x = F.pad(x, [0, -x.shape[3] % 32, 0, -x.shape[2] % 32])
+        x = F.pad(x, [0, -x.shape[3] % self.stride, 0, -x.shape[2] % self.stride])
         x = encoder.act(encoder.bn1(encoder.conv1(x)))
         skips = [x]
         x = encoder.layer1(encoder.maxpool(x))

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
 from common.data import Phantom, write_phantoms
 from common.errors import find_explained
@@ -27,6 +28,15 @@ def two_groups(tmp_path_factory):
         path.rename(path.with_name(path.name.replace(path.name[:11], names[path.name[:11]])))
     (folder / "splits.json").write_text(json.dumps({"train": list(names.values())}), encoding="utf-8")
     return folder
+
+
+@pytest.mark.parametrize(("patch", "window", "image"), [(224, 224, 256), (112, 128, 160), (96, 96, 96), (20, 32, 32)])
+def test_training_and_inference_see_sizes_that_the_network_does_not_pad(patch, window, image):
+    for name in ("train", "inference"):
+        config = ConfigParser(ConfigParser.load_config_file(BUNDLES / "iere_segmentation" / "configs" / f"{name}.yaml"))
+        config["patch_size"] = [patch, patch]
+        assert config.get_parsed_content("input_size") == [window, window]
+        assert config.get_parsed_content("image_size") == [image, image]
 
 
 def test_one_group_of_patients_trains_and_all_are_tested(two_groups, run_tiny, tmp_path):

@@ -41,6 +41,11 @@ def objective_of(classes=2, teacher="shared_head", sam=None, ir=None, size=SIZE,
     ).train()  # fmt: skip
 
 
+def test_windows_must_be_multiples_of_what_the_network_does_not_pad():
+    with pytest.raises(InputError, match=r"windows of \[112, 112\] \(input_size\): must be multiples of 32"):
+        objective_of(size=112)
+
+
 def batch_of(classes=2, labeled=2, unlabeled=2):
     image = torch.rand(labeled + unlabeled, 1, 72, 72)
     label = torch.randint(0, classes, (labeled, 1, 72, 72), dtype=torch.uint8)
