@@ -75,6 +75,18 @@ def test_weights_with_merged_lora_need_no_checkpoint(checkpoint, phantoms_2d, ru
     assert (tmp_path / "test" / "summary.json").is_file()
 
 
+@pytest.mark.parametrize(("unlabeled_batch", "saved"), [(2, "teachers"), (0, "students")])
+def test_the_teacher_is_deployed_where_it_sees_images(unlabeled_batch, saved, phantoms_2d, run_tiny, tmp_path):
+    options = {"labeled": 2, "deploy": "unet", "deploy_teacher": True, "ema_decay": 0.5, "iterations": 2}
+    options |= {"sam#kind": "none", "base_channels": 4, "unlabeled_batch": unlabeled_batch, "val_interval": 1}
+    run_tiny("synfoc_segmentation", dataset_dir=str(phantoms_2d), **options)
+    state = torch.load(tmp_path / "resume.pt", weights_only=True)["objective"][0]
+    for name, value in torch.load(tmp_path / "model.pt", weights_only=True).items():
+        assert torch.equal(value, state[f"{saved}.unet.{name}"]), name
+    first = "unet.conv_0.conv_0.conv.weight"
+    assert not torch.equal(state[f"teachers.{first}"], state[f"students.{first}"])
+
+
 def test_a_missing_checkpoint_is_named_before_anything_is_written(phantoms_2d, run_tiny, tmp_path):
     options = {"dataset_dir": str(phantoms_2d), **SAM_RUN, "sam#checkpoint": "nowhere.pth"}
     with pytest.raises(Exception) as caught:

@@ -39,6 +39,8 @@ def settings(found: Fingerprint, roles: Roles, window: list | None, sam: str | N
         without = "no checkpoint given (sam): SynFoC takes a second U-Net instead, IERE drops the term that needs it"
         plan.set("+sam", {"kind": "none"}, without)
         plan.set("learning_rate_sam", SECOND_RATE, "SynFoC: of the second U-Net")
+        plan.set("deploy", "unet", "SynFoC: the first one is saved,")
+        plan.set("deploy_teacher", True, "as its average: batch-norm statistics of unlabeled images too")
     else:
         path = Path(require_file(sam, "it should hold the weights of a SAM (sam)")).resolve()
         plan.set("+sam", {"checkpoint": str(path)}, "as given; the memory it takes is not estimated")
