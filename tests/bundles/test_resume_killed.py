@@ -12,14 +12,16 @@ import torch
 from .conftest import BUNDLES, base_layers, tiny
 
 SETTINGS = {
-    "iterations": 24, "epoch_length": 2, "val_interval": 100, "ramp_up": 12, "base_channels": 4,
+    "iterations": 24, "epoch_length": 2, "val_interval": 100, "base_channels": 4,
 }  # fmt: skip
+
+RAMPS = {"iere_segmentation": "regularizer_ramp"}
 
 
 def command(name, data, output, **options):
     configs = BUNDLES / name / "configs"
     options = {
-        **tiny(name), **SETTINGS, "dataset_dir": data, "bundle_root": BUNDLES / name, "output_dir": output,
+        **tiny(name), **SETTINGS, RAMPS.get(name, "ramp_up"): 12, "dataset_dir": data, "bundle_root": BUNDLES / name, "output_dir": output,
         "ckpt_dir": output, **options,
     }  # fmt: skip
     words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
