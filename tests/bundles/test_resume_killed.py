@@ -21,8 +21,8 @@ RAMPS = {"iere_segmentation": "regularizer_ramp"}
 def command(name, data, output, **options):
     configs = BUNDLES / name / "configs"
     options = {
-        **tiny(name), **SETTINGS, RAMPS.get(name, "ramp_up"): 12, "dataset_dir": data, "bundle_root": BUNDLES / name, "output_dir": output,
-        "ckpt_dir": output, **options,
+        **tiny(name), **SETTINGS, RAMPS.get(name, "ramp_up"): 12, "dataset_dir": data,
+        "bundle_root": BUNDLES / name, "output_dir": output, "ckpt_dir": output, **options,
     }  # fmt: skip
     words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
     files = str([str(configs / f"{layer}.yaml") for layer in ("train", *base_layers(name))])
