@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from monai.networks.nets.flexible_unet import UNetDecoder
 from monai.networks.nets.resnet import ResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import require_choice
+from ..errors import InputError, require_choice
 from .pretrained import load_pretrained
 
 BACKBONES = {
@@ -82,6 +84,11 @@ class ResNetUNet(nn.Module):
         HEAD_INITS[init](head.weight)
         nn.init.zeros_(head.bias)
         return head
+
+    def require_size(self, size: Sequence[int], name: str) -> None:
+        """Raise ``InputError`` for training at a ``size`` that would be padded; ``name`` is the option that sets it."""
+        if any(side % self.stride for side in size):
+            raise InputError(f"{name}={list(size)}: the network takes multiples of {self.stride}")
 
     def features(self, x: Tensor) -> Tensor:
         """Last decoder feature ``B, base_channels / 4, H', W'``, with H' and W' the next multiples of 32."""

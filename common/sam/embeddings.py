@@ -83,8 +83,10 @@ def case_name(case: Mapping) -> str:
     return case.get("case") or hashlib.sha256(case["image"].cpu().numpy().tobytes()).hexdigest()
 
 
-def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file, for the settings and keys of a cache and the record of a checkpoint."""
+def file_hash(path: str | Path | None) -> str | None:
+    """SHA-256 of a file (``None`` of none), for the settings and keys of a cache and the record of a checkpoint."""
+    if path is None:
+        return None
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(2**20):

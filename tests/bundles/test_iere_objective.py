@@ -42,7 +42,7 @@ def objective_of(classes=2, teacher="shared_head", sam=None, ir=None, size=SIZE,
 
 
 def test_windows_must_be_multiples_of_what_the_network_does_not_pad():
-    with pytest.raises(InputError, match=r"windows of \[112, 112\] \(input_size\): must be multiples of 32"):
+    with pytest.raises(InputError, match=r"input_size=\[112, 112\]: the network takes multiples of 32"):
         objective_of(size=112)
 
 

@@ -73,7 +73,8 @@ def percentile(device: str, voxels: int = 2_000_000, alpha: float = 70.0) -> Con
 
 def attention(device: str, grid: int = 32, width: int = 768, heads: int = 12) -> Contest:
     """A global block of SAM's frozen encoder: materialised attention of segment-anything -> fused"""
-    slow = modeling().image_encoder.Attention(width, heads, use_rel_pos=True, input_size=(grid, grid))
+    encoder = import_module(f"{modeling().__name__}.image_encoder")
+    slow = encoder.Attention(width, heads, use_rel_pos=True, input_size=(grid, grid))
     for table in (slow.rel_pos_h, slow.rel_pos_w):
         nn.init.normal_(table, std=0.02)
     slow, tokens = slow.to(device), torch.randn(1, grid, grid, width, device=device)

@@ -89,8 +89,7 @@ class IEREObjective(Objective):
         weights: Mapping | None = None,
     ) -> None:
         super().__init__(weights)
-        if any(side % network.stride for side in augment.size):  # what it pads in training is image in inference
-            raise InputError(f"windows of {list(augment.size)} (input_size): must be multiples of {network.stride}")
+        network.require_size(augment.size, "input_size")
         self.network, self.teacher, self.augment, self.box = network, teacher, augment, box
         self.ir, self.sam, self.settings = ir, sam, settings or IERESettings()
         if self.settings.external and self.settings.substitute == "none" and sam is None:

@@ -88,8 +88,7 @@ class SamTeacher(nn.Module):
         self.refiner, self.options = refiner, options or SamOptions()
         refiner.empty = "full_box" if self.options.empty == "full_box" else "skip"
         choose_trained(refiner.sam, self.options.tuned, self.options.lora_rank)
-        about = {"size": refiner.sam.img_size, "convention": refiner.convention}
-        about["checkpoint"] = checkpoint and file_hash(checkpoint)
+        about = {"size": refiner.sam.img_size, "convention": refiner.convention, "checkpoint": file_hash(checkpoint)}
         self.cache = EmbeddingCache(self.options.cache, about, self.options.cache_dir)
         self.keys = [[f"{case_name(case)} {number}" for number, case in enumerate(cases)] for cases in datasets]
         keep_frozen_out_of_state(self)

@@ -25,7 +25,7 @@ def test_what_was_trained_restores_the_output_with_its_base(checkpoint, tmp_path
     save_segmenter(segmenter, path, checkpoint)
     loaded = load_segmenter(path, checkpoint)
     assert torch.equal(loaded(x), segmenter(x))
-    assert loaded.settings == segmenter.settings and not caplog.records
+    assert loaded.settings == segmenter.settings and "was trained on" not in caplog.text
     other = tmp_path / "other.pth"
     torch.save({**torch.load(checkpoint, weights_only=True), "more": torch.ones(1)}, other)
     load_segmenter(path, other)
