@@ -20,7 +20,10 @@ MASKS = ("labels", "masks")
 
 @dataclass(frozen=True)
 class Item:
-    """One image, its label if there is one, and its role: train, validation, test, or unlisted."""
+    """One image, its label if there is one, and its role: train, validation, test, or unlisted.
+
+    The name is that of the file, behind ``<domain>/`` where ``splits.json`` has lists of several domains.
+    """
 
     name: str
     image: Path
@@ -55,7 +58,8 @@ def list_cases(folder: str | Path, images: str = "images", labels: str | None = 
         labels: name of the folder of labels, or its path.
 
     Raises:
-        InputError: where there is nothing like that, or ``splits.json`` cannot be read.
+        InputError: where there is nothing like that, ``splits.json`` cannot be read, or domains without lists of their
+            own share a name.
     """
     path = Path(folder)
     if path.is_file() and path.suffix == ".json":
@@ -72,12 +76,18 @@ def list_cases(folder: str | Path, images: str = "images", labels: str | None = 
     if not domains:
         raise InputError(f"{root / images}: no such folder; it must hold the images (images)")
     pairs, broken = {}, {}
+    by_domain = any(isinstance((lists or {}).get(key), Mapping) for key in ROLE_OF)
     for domain in domains:
+        prefix = f"{domain.name}/" if by_domain else ""
         masks = next((domain / name for name in ([labels] if labels else MASKS) if (domain / name).is_dir()), None)
         if labels and masks is None:
             raise InputError(f"{domain / labels}: no such folder; it must hold the labels (labels)")
-        found = dict(_files(domain / images))
-        label_of = dict(_files(masks)) if masks else {}
+        found = {prefix + name: path for name, path in _files(domain / images)}
+        label_of = {prefix + name: path for name, path in _files(masks)} if masks else {}
+        if twice := next((name for name in found if name in pairs), None):
+            raise InputError(
+                f"{found[twice]}: {pairs[twice][0]} has the same name, and no splits.json lists domains apart"
+            )
         pairs |= {name: (image, label_of.get(name)) for name, image in found.items()}
         broken |= {n: f"{path}: a label without its image" for n, path in label_of.items() if n not in found}
     return _assemble(root, pairs, broken, lists)
@@ -105,7 +115,9 @@ def _assemble(root: Path, pairs: Mapping, broken: dict[str, str], lists: Mapping
 
 def _names(cases: object) -> list[str]:
     """Names of a list, or of the lists of several domains."""
-    return [name for names in cases.values() for name in names] if isinstance(cases, Mapping) else list(cases)
+    if isinstance(cases, Mapping):
+        return [f"{domain}/{name}" for domain, names in cases.items() for name in names]
+    return list(cases)
 
 
 def _from_datalist(path: Path) -> Listing:

@@ -6,7 +6,7 @@ from ignite import handlers
 from ignite.engine import Engine, Events
 from torch import nn
 
-from ..errors import require_choice
+from ..errors import InputError, require_choice
 
 
 class EMAHandler(handlers.EMAHandler):
@@ -20,6 +20,8 @@ class EMAHandler(handlers.EMAHandler):
     into the student's batch-norm statistics.
 
     At the start of a fresh run the teacher is set to the student, whatever checkpoint was loaded into it before.
+
+    ``own`` statistics of a teacher in eval mode would stay those of the start, so that is an error.
 
     Args:
         student: network that is trained.
@@ -49,6 +51,7 @@ class EMAHandler(handlers.EMAHandler):
         super().__init__(student, momentum=1 - decay, handle_buffers="ema_train")
         self.ema_model, self.warm_up, self.buffers, self.name = teacher, warm_up, buffers, name
         self.first = first
+        self.has_statistics = any(name.endswith("running_mean") for name, _ in teacher.named_buffers())
 
     def attach(self, engine: Engine) -> None:  # type: ignore[override]
         engine.add_event_handler(Events.STARTED, self.start)
@@ -63,6 +66,8 @@ class EMAHandler(handlers.EMAHandler):
         if self.warm_up:
             setattr(engine.state, name, max(self.momentum, 1 / (engine.state.iteration + self.first)))
         momentum = getattr(engine.state, name)
+        if self.buffers == "own" and not self.ema_model.training and self.has_statistics:
+            raise InputError("ema_buffers=own needs a teacher in training mode; in eval mode take ema or copy")
         for teacher, student in zip(self.ema_model.parameters(), self.model.parameters()):
             if student.requires_grad:
                 teacher.mul_(1 - momentum).add_(student.detach(), alpha=momentum)

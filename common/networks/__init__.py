@@ -1,5 +1,5 @@
 from .ensemble import MeanSoftmax
-from .modes import frozen_batchnorm_statistics, inactive_dropout, to_channels_last
+from .modes import frozen_batchnorm_statistics, inactive_dropout, set_dropout, to_channels_last
 from .resnet_unet import ResNetUNet
 from .resnet_vnet import ResNetVNet
 from .teacher import make_teacher
@@ -15,5 +15,6 @@ __all__ = [
     "frozen_batchnorm_statistics",
     "inactive_dropout",
     "make_teacher",
+    "set_dropout",
     "to_channels_last",
 ]

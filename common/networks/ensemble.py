@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .modes import set_dropout
+
 
 class MeanSoftmax(nn.Module):
     r"""Average of the softmax maps of several networks; images ``B, C, ...`` to probabilities ``B, K, ...``.
@@ -26,9 +28,8 @@ class MeanSoftmax(nn.Module):
     def __init__(self, networks: Sequence[nn.Module], dropout: float | None = None, disagreement: bool = False) -> None:
         super().__init__()
         self.networks, self.disagreement = nn.ModuleList(networks), disagreement
-        for module in self.modules():
-            if dropout is not None and isinstance(module, (nn.Dropout, nn.Dropout2d, nn.Dropout3d)):
-                module.p = dropout
+        if dropout is not None:
+            set_dropout(self, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         total = 0.0 * x[:, :1]

@@ -37,6 +37,13 @@ def inactive_dropout(network: nn.Module) -> Iterator[None]:
             layer.training = True
 
 
+def set_dropout(network: nn.Module, dropout: float) -> None:
+    """Replace the probability of all dropout layers, as a viewer that scores by Monte Carlo dropout asks for."""
+    for module in network.modules():
+        if isinstance(module, _DropoutNd):
+            module.p = dropout
+
+
 def to_channels_last(data: nn.Module | torch.Tensor) -> nn.Module | torch.Tensor:
     """Lay out a tensor, or a module's 4-D and 5-D parameters, channels-last (values unchanged, modules in place).
 

@@ -36,6 +36,7 @@ class ResNetUNet(nn.Module):
         out_channels: classes K, background included.
         backbone: ``resnet18``, ``resnet34`` or ``resnet50``.
         base_channels: of the encoder's first level (64 in the ResNets); the decoder ends with a quarter of it.
+        dropout: probability of a whole-channel dropout of the deepest feature; none in the paper.
         init: file of pretrained weights of the encoder or of the whole network, see ``load_pretrained``; ``None``:
             random.
 
@@ -51,6 +52,7 @@ class ResNetUNet(nn.Module):
         out_channels: int = 2,
         backbone: str = "resnet50",
         base_channels: int = 64,
+        dropout: float = 0.0,
         init: str | None = None,
     ) -> None:
         super().__init__()
@@ -72,6 +74,7 @@ class ResNetUNet(nn.Module):
         for module in self.decoder.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
+        self.dropout = nn.Dropout2d(dropout)
         self.classes, self.width, self.stride = out_channels, base_channels // 4, 32
         self.head = self.make_head("xavier_normal")
         if init is not None:
@@ -102,7 +105,7 @@ class ResNetUNet(nn.Module):
         skips.append(x)
         x = encoder.layer3(x)
         skips.append(x)
-        x = encoder.layer4(x)
+        x = self.dropout(encoder.layer4(x))
         for level, block in enumerate(self.decoder.blocks):
             x = block(x, skips[3 - level] if level < 4 else None)
         return x

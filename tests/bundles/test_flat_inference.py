@@ -2,6 +2,7 @@
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 import torch
 from monai.bundle import ConfigParser
@@ -9,6 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 from common.errors import find_explained
+from tests.series import write_series
 
 from .conftest import BUNDLES, dims
 
@@ -90,6 +92,18 @@ def test_a_turned_volume_comes_back_to_its_place(infer, noise, tmp_path):
     np.testing.assert_array_equal(np.asarray(b.dataobj), np.asarray(a.dataobj).transpose(2, 0, 1))
 
 
+@pytest.mark.parametrize("orientation", [None, "RAS"])
+def test_a_dicom_series_gets_a_dicom_segmentation(orientation, infer, noise, tmp_path):
+    pytest.importorskip("highdicom")
+    write_series(tmp_path / "series", nibabel.load(noise / "volume.nii.gz"))
+    out = infer(tmp_path / "series", orientation=orientation, dicom_seg=True, class_names=["lesion"])
+    assert sorted(path.name for path in out.iterdir()) == ["series.dcm", "series.nii.gz"]
+    labels = np.asarray(nibabel.load(out / "series.nii.gz").dataobj)
+    segmentation = pydicom.dcmread(out / "series.dcm")
+    assert segmentation.SegmentSequence[0].SegmentLabel == "lesion"
+    assert segmentation.pixel_array.sum() == labels.sum() > 0
+
+
 def test_only_the_largest_component_is_kept(infer, noise):
     result = infer(noise, largest_component=True)
     volume, flat = (np.asarray(nibabel.load(result / f"{name}.nii.gz").dataobj) for name in ("volume", "slice"))
@@ -107,6 +121,23 @@ def test_damaged_images_are_reported_and_the_others_segmented(infer, noise, caps
     assert sorted(path.name for path in (noise.parent / "out").iterdir()) == [
         "color.png", "slice.nii.gz", "volume.nii.gz"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_viewer_scores_by_dropout_that_training_does_without(name):
+    def build(**more):
+        config = ConfigParser()
+        config.read_config(str(BUNDLES / name / "configs" / "inference.yaml"))
+        config.update({**SMALL, **SMALL_OF[name], "bundle_root": str(BUNDLES / name)})
+        config["network_def"].update(more)
+        return config.get_parsed_content("network_def")
+
+    plain, network, image = build(), build(dropout=0.5), torch.rand(2, 1, 64, 64)
+    network.load_state_dict(plain.state_dict())
+    with torch.no_grad():
+        assert torch.equal(plain.train()(image), plain(image))
+        assert not torch.equal(network.train()(image), network(image))
+        assert torch.equal(network.eval()(image), network(image))
 
 
 def test_what_a_viewer_may_choose_is_offered_and_an_unknown_map_is_a_mistake(infer, noise):

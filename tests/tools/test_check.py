@@ -128,6 +128,18 @@ def test_two_folders_domains_and_a_datalist_are_understood(tmp_path):
         list_cases(tmp_path)
 
 
+def test_domains_may_share_names_where_lists_tell_them_apart(tmp_path):
+    image, label = archives.volume(0)
+    for domain in ("a", "b"):
+        archives.write(image, tmp_path / domain / "images" / "0.nii.gz")
+    archives.write(label, tmp_path / "b" / "masks" / "0.nii.gz")
+    with pytest.raises(InputError, match="b.images.0.nii.gz: .*a.images.0.nii.gz has the same name"):
+        list_cases(tmp_path)
+    (tmp_path / "splits.json").write_text(json.dumps({"train": {"a": ["0"]}, "test": {"b": ["0"]}}), encoding="utf-8")
+    items = list_cases(tmp_path).items
+    assert [(i.name, i.role, i.label is not None) for i in items] == [("a/0", "train", False), ("b/0", "test", True)]
+
+
 def test_splits_that_name_what_is_not_there(data, tmp_path):
     lists = json.loads((data / "splits.json").read_text(encoding="utf-8"))
     lists["test"].append("phantom_099")

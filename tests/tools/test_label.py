@@ -36,6 +36,17 @@ def test_serve_infer_label_train_infer(bundle, tmp_path):
 
 
 @needs_label
+@pytest.mark.parametrize("bundle", ["synfoc_segmentation", "iere_segmentation"])
+def test_a_bundle_of_slices_serves_and_trains_on_volumes(bundle, tmp_path):
+    label_check(
+        bundle, labeled=2, unlabeled=3, test=1, epochs=2, output=str(tmp_path), environment=ENVIRONMENT,
+        base_channels=4, patch_size=[64, 64], epoch_length=5, iterations=10,
+    )  # fmt: skip
+    results = json.loads((tmp_path / "label_check.json").read_text(encoding="utf-8"))
+    assert (results["labeled"], results["unlabeled"]) == (2, 3) and len(results["after"]) == 1
+
+
+@needs_label
 def test_without_unlabeled_volumes_training_is_supervised(tmp_path):
     label_check(
         "ssnet_segmentation", labeled=2, unlabeled=0, test=1, epochs=1, output=str(tmp_path),

@@ -252,6 +252,8 @@ def test_what_cannot_be_planned_is_said_in_one_line(tmp_path):
         planned(folder, labeled=4)
     with pytest.raises(InputError, match="nothing_segmentation: no such bundle"):
         planned(folder, labeled=1, method="nothing_segmentation")
+    with pytest.raises(InputError, match="my.yaml: output is the folder that plan.yaml is written to"):
+        planned(folder, labeled=1, output=str(tmp_path / "my.yaml"))
     label = archives.sitk.ReadImage(str(folder / "labels" / "case0.nii.gz")) * 255
     archives.sitk.WriteImage(label, str(folder / "labels" / "case0.nii.gz"))
     with pytest.raises(InputError, match="values .255. outside the classes .*prepare folder numbers the classes"):

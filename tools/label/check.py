@@ -48,7 +48,7 @@ def label_check(
     no part in training. The exit code tells whether all steps did what they must.
 
     Args:
-        bundle: name of a 3D bundle.
+        bundle: name of a bundle; one of slices segments the slices of volumes.
         dataset: configuration file of the data set.
         data: the data set's folder; phantoms by default.
         weights: to start from; random ones by default.
@@ -112,13 +112,17 @@ def _session(server: LabelServer, roles: Mapping, folder: Path, epochs: int, say
     untrained, started = weights.read_bytes(), time.monotonic()
     used = server.train(max_epochs=epochs, val_split=0, pretrained=True)
     seconds = round(time.monotonic() - started, 1)
-    say(f"trained {epochs} epochs in {seconds:.0f} s on {used[0]} labeled and {used[1]} unlabeled volumes")
-    expected = (len(roles["labeled"]), len(unlabeled))
+    say(f"trained {epochs} epochs in {seconds:.0f} s on {used[0]} labeled and {used[1]} unlabeled volumes or slices")
+    volumes, slices = zip(*((len(cases), sum(map(_slices, cases))) for cases in (roles["labeled"], unlabeled)))
     _require(weights.read_bytes() != untrained, "training must replace model.pt")
-    _require(used == expected, f"expected {expected[0]} labeled and {expected[1]} unlabeled volumes in training")
+    _require(used in (volumes, slices), f"expected {volumes[0]} labeled and {volumes[1]} unlabeled volumes in training")
     after = _measure(server, held_out, folder / "after", model["labels"])
     say(f"infer after training: {_percent(after)}")
-    return {"labeled": used[0], "unlabeled": used[1], "train_seconds": seconds, "before": before, "after": after}
+    return {"labeled": volumes[0], "unlabeled": volumes[1], "train_seconds": seconds, "before": before, "after": after}
+
+
+def _slices(case: Mapping) -> int:
+    return nibabel.load(case["image"]).shape[-1]
 
 
 def _measure(server: LabelServer, cases: Sequence[Mapping], folder: Path, labels: Mapping) -> dict[str, float]:
@@ -150,9 +154,10 @@ def _app(
 
 
 def _random_weights(path: Path, bundle: str, dataset: str, options: Mapping[str, object]) -> Path:
-    files = [str(bundle_folder(bundle) / "configs" / f"{layer}.yaml") for layer in ("inference", dataset)]
+    root = bundle_folder(bundle)
+    files = [str(root / "configs" / f"{layer}.yaml") for layer in ("inference", dataset)]
     config = ConfigParser(ConfigParser.load_config_files(files))
-    config.update(options)
+    config.update({"bundle_root": str(root), **options})
     torch.save(config.get_parsed_content("network_def").state_dict(), path)
     return path
 

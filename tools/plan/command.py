@@ -66,10 +66,10 @@ def plan(
         output: folder to write to; the data's own by default.
     """
     most = most_dims(method)
+    if output and (Path(output).is_file() or Path(output).suffix in (".yaml", ".yml", ".json")):
+        raise InputError(f"{output}: output is the folder that plan.yaml is written to")
     listing = list_cases(folder, images, labels)
     roles = assign(listing, Wishes(labeled, validation, group, seed, domain), domains=most == 2)
-    if roles.domain:
-        listing = sliced.list_domains(listing)
     found = look(listing, coded=most == 2)
     dims, why = pick_dims(found) if most == 3 or found.dims == 2 else (2, f"{method} trains on slices")
     machine = this_machine(device, memory)

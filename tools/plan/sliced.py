@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-from common.data import LAYOUTS, load_domains
+from common.data import load_domains
 from common.errors import require_file
 
-from ..cases import Item, Listing
 from .choices import Plan
 from .fingerprint import Fingerprint
 from .lists import Roles
@@ -45,17 +43,6 @@ def settings(found: Fingerprint, roles: Roles, window: list | None, sam: str | N
         path = Path(require_file(sam, "it should hold the weights of a SAM (sam)")).resolve()
         plan.set("+sam", {"checkpoint": str(path)}, "as given; the memory it takes is not estimated")
     return plan
-
-
-def list_domains(listing: Listing) -> Listing:
-    """The listed cases of several domains; names of files may be the same in two of them."""
-    return Listing(listing.root, list(_items(listing.root)), {}, listing.lists)
-
-
-def _items(root: Path) -> Iterator[Item]:
-    for case in LAYOUTS["domain_lists"](root):
-        label = Path(str(case["label"]))
-        yield Item(str(case["case"]), Path(str(case["image"])), label if label.is_file() else None, str(case["split"]))
 
 
 def load(home: Path, roles: Roles, others: str) -> dict[str, list]:

@@ -8,6 +8,7 @@ from monai.networks.nets import BasicUNet
 from torch import nn
 
 from common.errors import require_choice
+from common.networks import set_dropout
 from common.sam import SamSegmenter
 
 KINDS = ("sam", "none")
@@ -49,15 +50,22 @@ def make_students(unet: Mapping, sam: Mapping, networks: str = "both") -> nn.Mod
     return students
 
 
-def make_deployed(unet: Mapping, sam: Mapping, deploy: str = "sam") -> nn.Module:
+def make_deployed(unet: Mapping, sam: Mapping, deploy: str = "sam", dropout: float | None = None) -> nn.Module:
     """The empty network that the saved weights of ``deploy`` fit: LoRA is merged there, no checkpoint is needed.
 
     A SAM's logits are of the size of its images here, as a U-Net's are: an exported one needs nothing around it.
+    ``dropout``, if not ``None``, is the probability of the U-Net's dropout layers, which training does without; a SAM
+    has no such layers.
     """
     require_choice(deploy=(deploy, ("sam", "unet")))
-    if deploy == "unet":
-        return make_unet(**unet)
-    return _foundation(unet, **{"full_size": True, **sam, "checkpoint": None, "lora_rank": 0})
+    network = (
+        make_unet(**unet)
+        if deploy == "unet"
+        else _foundation(unet, **{"full_size": True, **sam, "checkpoint": None, "lora_rank": 0})
+    )
+    if dropout is not None:
+        set_dropout(network, dropout)
+    return network
 
 
 def merged(network: nn.Module) -> nn.Module:

@@ -3,6 +3,7 @@ import torch
 from ignite.engine import Engine
 from torch import nn
 
+from common.errors import InputError
 from common.handlers import EMAHandler
 from common.networks import make_teacher
 
@@ -106,10 +107,10 @@ def test_starting_copies_values_and_shares_no_storage():
 # ---- buffers
 
 
-def run_norm(buffers, steps=3):
+def run_norm(buffers, steps=3, train=True):
     """A batch-norm student on constant batches 1, 2, ...; returns it, its teacher and the student's running means."""
     student = nn.BatchNorm1d(1)
-    teacher, means = make_teacher(student), []
+    teacher, means = make_teacher(student).train(train), []
 
     def step(engine, batch):
         student.train()(batch)
@@ -137,10 +138,13 @@ def test_own_buffers_are_left_to_the_teacher():
     assert (teacher.running_mean.item(), teacher.running_var.item(), teacher.num_batches_tracked.item()) == (0, 1, 0)
 
 
-@pytest.mark.parametrize(
-    "buffers",
-    ["copy", "own", "ema"],
-)
+def test_own_buffers_of_a_teacher_in_eval_mode_are_a_mistake():
+    with pytest.raises(InputError, match="ema_buffers=own needs a teacher in training mode"):
+        run_norm("own", train=False)
+    run_norm("ema", train=False)
+
+
+@pytest.mark.parametrize("buffers", ["copy", "own", "ema"])
 def test_teacher_in_training_mode_does_not_write_into_the_students_buffers(buffers):
     student, teacher, _ = run_norm(buffers)
     before = {name: value.clone() for name, value in student.named_buffers()}
