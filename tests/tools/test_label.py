@@ -40,7 +40,7 @@ def test_serve_infer_label_train_infer(bundle, tmp_path):
 def test_a_bundle_of_slices_serves_and_trains_on_volumes(bundle, tmp_path):
     label_check(
         bundle, labeled=2, unlabeled=3, test=1, epochs=2, output=str(tmp_path), environment=ENVIRONMENT,
-        base_channels=4, patch_size=[64, 64], epoch_length=5, iterations=10,
+        base_channels=4, patch_size=[64, 64], intensity_range=None, epoch_length=5, iterations=10,
     )  # fmt: skip
     results = json.loads((tmp_path / "label_check.json").read_text(encoding="utf-8"))
     assert (results["labeled"], results["unlabeled"]) == (2, 3) and len(results["after"]) == 1
