@@ -1,5 +1,6 @@
 """DualNet: the acceptance tests of its equations."""
 
+import json
 import math
 from itertools import product
 
@@ -17,6 +18,7 @@ from dualnet.prototypes import distance
 from dualnet.pseudo_labels import percentile
 from torch.nn import functional as F
 
+from common.errors import find_explained
 from common.losses import SupervisedLoss, entropy
 from common.networks import ResNetVNet, UNet2D, VNet
 from common.transforms import Batch
@@ -231,3 +233,21 @@ def test_swapping_the_networks_changes_nothing():
 def test_a_batch_with_one_unlabeled_sample_is_finite():
     batch = Batch(torch.randn(3, 1, 32, 32), torch.zeros(2, 1, 32, 32, dtype=torch.uint8))
     assert all(torch.isfinite(value) for value in objective_2d()(batch, 1).values())
+
+
+def test_each_network_is_evaluated_alone(phantoms_3d, run_tiny, tmp_path):
+    data = {"dataset_dir": str(phantoms_3d), "base_channels": 4}
+    run_tiny("dualnet_segmentation", **data)
+    state = torch.load(tmp_path / "model.pt", weights_only=True)
+    for member, foreground in ((0, 100.0), (1, -100.0)):
+        state[f"networks.{member}.head.bias"] = torch.tensor([0.0, foreground])
+    torch.save(state, tmp_path / "model.pt")
+    found = []
+    for member in (0, 1):
+        run_tiny("dualnet_segmentation", "evaluate", **data, split="test", member=member)
+        found.append(json.loads((tmp_path / f"test_network_{member}" / "summary.json").read_text(encoding="utf-8")))
+    assert [summary["empty"] for summary in found] == [0, 1] and [s["member"] for s in found] == [0, 1]
+    assert found[0]["mean"]["dice"] > found[1]["mean"]["dice"] == 0
+    with pytest.raises(Exception) as caught:
+        run_tiny("dualnet_segmentation", "evaluate", **data, split="test", member=2)
+    assert "member must be one of (None, 0, 1), got 2" in str(find_explained(caught.value))
