@@ -1,6 +1,7 @@
 from .batch import Batch, BatchTransform
 from .box_mask import RandomBoxMask, RandomRectangle
 from .components import largest_component, largest_per_class
+from .contrast import RandomContrast
 from .copy_paste import CopyPaste, CutMix, paste
 from .intensity import RandomIntensity
 from .mixup import MixUp
@@ -23,6 +24,7 @@ __all__ = [
     "MixUp",
     "OneOf",
     "RandomBoxMask",
+    "RandomContrast",
     "RandomIntensity",
     "RandomPatch",
     "RandomRectangle",
