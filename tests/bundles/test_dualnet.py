@@ -16,12 +16,15 @@ from dualnet import (
 )
 from dualnet.prototypes import distance
 from dualnet.pseudo_labels import percentile
+from monai.bundle import ConfigParser
 from torch.nn import functional as F
 
 from common.errors import find_explained
 from common.losses import SupervisedLoss, entropy
 from common.networks import ResNetVNet, UNet2D, VNet
 from common.transforms import Batch
+
+from .conftest import BUNDLES
 
 PARTS = ("cr", "cps", "efs", "ue", "pgl")
 
@@ -233,6 +236,17 @@ def test_swapping_the_networks_changes_nothing():
 def test_a_batch_with_one_unlabeled_sample_is_finite():
     batch = Batch(torch.randn(3, 1, 32, 32), torch.zeros(2, 1, 32, 32, dtype=torch.uint8))
     assert all(torch.isfinite(value) for value in objective_2d()(batch, 1).values())
+
+
+def test_a_warm_up_spares_the_networks_each_others_first_labels():
+    def weights(step, **options):
+        config = ConfigParser()
+        config.read_config(str(BUNDLES / "dualnet_segmentation" / "configs" / "train.yaml"))
+        config.update({"train#trainer": {"max_epochs": 60}, **options})
+        return [config.get_parsed_content("objective#weights")[name](step) for name in ("cps", "efs", "ue")]
+
+    assert weights(0) == weights(6000) == [1.0] * 3
+    assert weights(0, warm_up=100) == [math.exp(-5)] * 3 and weights(100, warm_up=100) == [1.0] * 3
 
 
 def test_each_network_is_evaluated_alone(phantoms_3d, run_tiny, tmp_path):
