@@ -28,8 +28,7 @@ class MeanSoftmax(nn.Module):
     def __init__(self, networks: Sequence[nn.Module], dropout: float | None = None, disagreement: bool = False) -> None:
         super().__init__()
         self.networks, self.disagreement = nn.ModuleList(networks), disagreement
-        if dropout is not None:
-            set_dropout(self, dropout)
+        set_dropout(self, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         total = 0.0 * x[:, :1]

@@ -37,11 +37,12 @@ def inactive_dropout(network: nn.Module) -> Iterator[None]:
             layer.training = True
 
 
-def set_dropout(network: nn.Module, dropout: float) -> None:
-    """Replace the probability of all dropout layers, as a viewer that scores by Monte Carlo dropout asks for."""
+def set_dropout(network: nn.Module, dropout: float | None) -> nn.Module:
+    """The network with this probability in all dropout layers, as viewers ask that score by it; ``None``: its own."""
     for module in network.modules():
-        if isinstance(module, _DropoutNd):
+        if dropout is not None and isinstance(module, _DropoutNd):
             module.p = dropout
+    return network
 
 
 def to_channels_last(data: nn.Module | torch.Tensor) -> nn.Module | torch.Tensor:

@@ -58,14 +58,8 @@ def make_deployed(unet: Mapping, sam: Mapping, deploy: str = "sam", dropout: flo
     has no such layers.
     """
     require_choice(deploy=(deploy, ("sam", "unet")))
-    network = (
-        make_unet(**unet)
-        if deploy == "unet"
-        else _foundation(unet, **{"full_size": True, **sam, "checkpoint": None, "lora_rank": 0})
-    )
-    if dropout is not None:
-        set_dropout(network, dropout)
-    return network
+    empty = {"full_size": True, **sam, "checkpoint": None, "lora_rank": 0}
+    return set_dropout(make_unet(**unet) if deploy == "unet" else _foundation(unet, **empty), dropout)
 
 
 def merged(network: nn.Module) -> nn.Module:
