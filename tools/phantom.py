@@ -19,12 +19,14 @@ def phantom(
     test: int = 8,
     seed: int = 0,
     domains: int = 0,
+    separation: float = 0.1,
 ) -> str:
     """Write phantom volumes (or, for two extents, images) with labels and splits.json into the folder ``output``.
 
-    With ``domains``, so many sites of pictures, ``labeled + unlabeled`` training cases each.
+    With ``domains``, so many sites of pictures, ``labeled + unlabeled`` training cases each. ``separation`` is the
+    contrast between organs of different classes; 0.3 suits short runs.
     """
-    family = Phantom(tuple(size), classes, difficulty, domain)
+    family = Phantom(tuple(size), classes, difficulty, domain, separation)
     if domains:
         return str(write_phantom_domains(output, family, domains, labeled + unlabeled, validation, test, seed))
     return str(write_phantoms(output, family, labeled, unlabeled, validation, test, seed))

@@ -66,6 +66,20 @@ def test_difficulty_weakens_the_contrast():
     assert contrast(0.0) > contrast(1.0)
 
 
+def test_separation_sets_the_organs_apart_and_keeps_the_anatomy():
+    near, far = [
+        [Phantom((32, 32, 16), 3, 0.0, separation=separation).sample(seed) for seed in range(6)]
+        for separation in (0.1, 0.4)
+    ]
+
+    def distance(cases):
+        return np.mean([image[label == 2].mean() - image[label == 1].mean() for image, label in cases])
+
+    assert distance(far) > 2 * distance(near) > 0
+    for (_, label), (_, same) in zip(near, far):
+        np.testing.assert_array_equal(label, same)
+
+
 def test_domain_changes_the_image_and_not_the_anatomy():
     cases = [Phantom((32, 32), domain=domain).sample(3) for domain in range(3)]
     for image, label in cases[1:]:
@@ -78,7 +92,7 @@ def test_domain_changes_the_image_and_not_the_anatomy():
     ("options", "message"),
     [({"size": (32,)}, "two or three extents"), ({"size": (32, 32, 32, 32)}, "two or three extents"),
      ({"size": (32, 8)}, "at least 16"), ({"classes": 1}, "classes >= 2"), ({"difficulty": 1.5}, "difficulty"),
-     ({"difficulty": -0.1}, "difficulty")],
+     ({"difficulty": -0.1}, "difficulty"), ({"separation": -0.1}, "separation"), ({"separation": 2}, "separation")],
 )  # fmt: skip
 def test_impossible_phantoms_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
