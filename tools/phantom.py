@@ -24,7 +24,7 @@ def phantom(
     """Write phantom volumes (or, for two extents, images) with labels and splits.json into the folder ``output``.
 
     With ``domains``, so many sites of pictures, ``labeled + unlabeled`` training cases each. ``separation`` is the
-    contrast between organs of different classes; 0.3 suits short runs.
+    contrast between organs of different classes; 0.4 suits short runs.
     """
     family = Phantom(tuple(size), classes, difficulty, domain, separation)
     if domains:
