@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from monai.bundle import ConfigParser
 
-from .errors import InputError
+from ..errors import InputError
 
 BUNDLE_OPTIONS = {
     *("run_id", "init_id", "final_id", "meta_file", "config_file", "logging_file", "tracking", "args_file"),
