@@ -2,5 +2,6 @@
 
 from .resume import Resume
 from .save_model import SaveModel
+from .weights import LoadWeights, load_weights, require_weights, weights_file
 
-__all__ = ["Resume", "SaveModel"]
+__all__ = ["LoadWeights", "Resume", "SaveModel", "load_weights", "require_weights", "weights_file"]
