@@ -1,4 +1,6 @@
 from .objective import Objective
+from .process import end_process, start_process, this_device
+from .schedules import make_schedule
 from .stages import CosineRestarts, StagedOptimizer, WarmUpCosine
 from .trainer import SemiSupervisedTrainer, StepSettings
 
@@ -9,4 +11,8 @@ __all__ = [
     "StagedOptimizer",
     "StepSettings",
     "WarmUpCosine",
+    "end_process",
+    "make_schedule",
+    "start_process",
+    "this_device",
 ]

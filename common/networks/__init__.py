@@ -1,5 +1,6 @@
 from .ensemble import MeanSoftmax
 from .modes import frozen_batchnorm_statistics, inactive_dropout, set_dropout, to_channels_last
+from .make import dimensions, make_network
 from .resnet_unet import ResNetUNet
 from .resnet_vnet import ResNetVNet
 from .teacher import make_teacher
@@ -14,6 +15,8 @@ __all__ = [
     "VNet",
     "frozen_batchnorm_statistics",
     "inactive_dropout",
+    "dimensions",
+    "make_network",
     "make_teacher",
     "set_dropout",
     "to_channels_last",

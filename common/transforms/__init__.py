@@ -4,6 +4,7 @@ from .components import largest_component, largest_per_class
 from .contrast import RandomContrast
 from .copy_paste import CopyPaste, CutMix, paste
 from .intensity import RandomIntensity
+from .make import make_augment, make_sample
 from .mixup import MixUp
 from .noise import clamped_noise
 from .one_of import OneOf
@@ -38,6 +39,8 @@ __all__ = [
     "clamped_noise",
     "largest_component",
     "largest_per_class",
+    "make_augment",
+    "make_sample",
     "paste",
     "resize_image",
     "resize_nearest",
