@@ -62,7 +62,13 @@ class CachedDataset(CheckedDataset):
     ) -> None:
         super().__init__(data=list(data), transform=transform)
         self.classes, self.device = classes, torch.device(device)
-        self.settings = {"classes": classes, "device": device, "slices": slices, "workers": workers, "progress": progress}
+        self.settings = {
+            "classes": classes,
+            "device": device,
+            "slices": slices,
+            "workers": workers,
+            "progress": progress,
+        }
         with ThreadPoolExecutor(max_workers=max(workers, 1)) as pool:
             decoded = pool.map(self._decode, range(len(self.data)))
             self.cases = list(

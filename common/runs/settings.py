@@ -19,7 +19,18 @@ WEIGHTS = "model.pt"
 COMPONENTS = ("network_def", "preprocessing", "datalist")  # of training that later steps build again
 AS_TRAINED = re.compile(r"\$@trained\b")  # how an inference configuration writes a setting of the weights
 FREE = frozenset(  # settings that need not be those of training
-    {"bundle_root", "dataset_dir", "inputs", "output_dir", "ckpt_dir", "checkpoint", "layers", "device", "amp", "stride"}
+    {
+        "bundle_root",
+        "dataset_dir",
+        "inputs",
+        "output_dir",
+        "ckpt_dir",
+        "checkpoint",
+        "layers",
+        "device",
+        "amp",
+        "stride",
+    }
     | {"largest_component", "class_names", "progress", "studies", "empty_policy", "metric_spacing", "seed"}
 )
 REFERENCE = re.compile(r"@([\w:#]+)")

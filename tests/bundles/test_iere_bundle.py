@@ -8,11 +8,11 @@ import sys
 
 import pytest
 import torch
+from iere import ResNetUNet
 from monai.bundle import ConfigParser
 
 from common.data import Phantom, write_phantoms
 from common.errors import find_explained
-from common.networks import ResNetUNet
 from common.sam.testing import write_tiny_checkpoint
 
 from .conftest import BUNDLES

@@ -1,10 +1,18 @@
+from .crop import RandomResizedCrop2D
 from .losses import InternalRegularizer
+from .network import ResNetUNet
 from .objective import IEREObjective, IERESettings
+from .stages import CosineRestarts, StagedOptimizer, WarmUpCosine
 from .teacher import Teacher
 
 __all__ = [
+    "CosineRestarts",
     "IEREObjective",
     "IERESettings",
     "InternalRegularizer",
+    "RandomResizedCrop2D",
+    "ResNetUNet",
+    "StagedOptimizer",
     "Teacher",
+    "WarmUpCosine",
 ]
