@@ -1,4 +1,5 @@
 from .objective import Objective
+from .process import end_process, start_process, this_device
 from .schedules import make_schedule
 from .trainer import SemiSupervisedTrainer, StepSettings
 
@@ -6,5 +7,8 @@ __all__ = [
     "Objective",
     "SemiSupervisedTrainer",
     "StepSettings",
+    "end_process",
     "make_schedule",
+    "start_process",
+    "this_device",
 ]

@@ -1,18 +1,42 @@
 from .affine import warp_affine, warp_boxes
+from .batch import Batch, BatchTransform
 from .box_mask import RandomBoxMask
+from .components import largest_component
 from .contrast import RandomContrast
+from .copy_paste import CopyPaste, CutMix, paste
+from .make import make_augment, make_sample
 from .mixup import MixUp
+from .noise import clamped_noise
 from .one_of import OneOf
+from .patch import RandomPatch, ResizedSlice, resize_image, resize_nearest
 from .rotate import RandomRotate2D
+from .rotflip import RandomRotFlip
 from .spacing import SpacingOfKeysd
+from .uncertainty import AnswerInPercentd, UncertaintyMapd
 
 __all__ = [
+    "AnswerInPercentd",
+    "Batch",
+    "BatchTransform",
+    "CopyPaste",
+    "CutMix",
     "MixUp",
     "OneOf",
     "RandomBoxMask",
     "RandomContrast",
+    "RandomPatch",
+    "RandomRotFlip",
     "RandomRotate2D",
+    "ResizedSlice",
     "SpacingOfKeysd",
+    "UncertaintyMapd",
+    "clamped_noise",
+    "largest_component",
+    "make_augment",
+    "make_sample",
+    "paste",
+    "resize_image",
+    "resize_nearest",
     "warp_affine",
     "warp_boxes",
 ]
