@@ -12,6 +12,7 @@ from monai.transforms import (
     Invertd,
     KeepLargestConnectedComponentd,
     Orientationd,
+    Resized,
     Spacingd,
 )
 
@@ -72,13 +73,15 @@ class ClassesForDice(Compose):
     Args:
         num_classes: background included.
         largest_component: keep only the largest component of each class of the prediction.
+        size: resize both to these extents first, by nearest neighbors; ``None`` leaves them.
     """
 
-    def __init__(self, num_classes: int, largest_component: bool = False) -> None:
+    def __init__(self, num_classes: int, largest_component: bool = False, size: Sequence[int] | None = None) -> None:
         super().__init__(
             [
                 AsDiscreted("pred", argmax=True),
                 *([KeepLargestConnectedComponentd("pred")] if largest_component else []),
+                *([Resized(("pred", "label"), size, mode="nearest-exact")] if size is not None else []),
                 AsDiscreted(("pred", "label"), to_onehot=num_classes),
             ]
         )

@@ -100,7 +100,7 @@ def _commit() -> str | None:
 
 
 def write_record(folder: str | Path, weights: Iterable[str], **facts: object) -> None:
-    """Write ``record.json`` with the sums of the named files of the folder, this process's environment and ``facts``."""
+    """Write ``record.json`` with the sums of some files of the folder, this process's environment and ``facts``."""
     folder = Path(folder)
     content = {
         "format": FORMAT,

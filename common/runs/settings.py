@@ -32,6 +32,7 @@ FREE = frozenset(  # settings that need not be those of training
         "stride",
     }
     | {"largest_component", "class_names", "progress", "studies", "empty_policy", "metric_spacing", "seed"}
+    | {"uncertainty", "stacked", "split", "stride_factor", "dicom_seg", "member"}
 )
 REFERENCE = re.compile(r"@([\w:#]+)")
 
@@ -63,6 +64,9 @@ class Settings(Mapping):
         if name not in self.options:
             raise InputError(f"{self.source}: says nothing of {name}; the weights are of another bundle or version")
         return self.options[name]
+
+    def get(self, name: str, default: object = None) -> object:
+        return self.options.get(name, default)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.options)
@@ -138,7 +142,8 @@ def _leaves(node: object) -> Iterator[object]:
     if isinstance(node, Mapping):
         if "_target_" in node:
             yield node
-        for key, child in node.items() if "_target_" not in node else ():
+            return
+        for child in node.values():
             yield from _leaves(child)
     elif isinstance(node, (list, tuple)):
         for child in node:
@@ -173,7 +178,9 @@ def load_trained(checkpoint: str | Path, bundle_root: str | Path, layers: Sequen
     file = weights.with_name(FILE)
     if file.is_file():
         trained = Settings.read(file)
-        refuse_contradictions(trained, {**_options_of_files(layers), **given}, weights)
+        binding = _as_trained(current_configuration(), trained)
+        named = {name: value for name, value in _options_of_files(layers).items() if name in binding}
+        refuse_contradictions(trained, {**named, **given}, weights)
         return trained
     binding = {name: value for name, value in given.items() if name.partition("#")[0] not in FREE}
     if weights.is_file() and not layers and not binding:
