@@ -2,10 +2,14 @@
 
 from .handlers import RunHandler
 from .preflight import before_inference, before_training
+from .resume import Resume
+from .save_model import SaveModel
 from .settings import Settings, assumed, load_trained, weights_file
 
 __all__ = [
+    "Resume",
     "RunHandler",
+    "SaveModel",
     "Settings",
     "assumed",
     "before_inference",

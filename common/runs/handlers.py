@@ -10,9 +10,11 @@ from monai.handlers import LrScheduleHandler
 from torch import nn
 
 from ..engines.process import is_main
-from ..handlers import CollapseWarning, History, Progress, Resume, SaveModel
+from ..handlers import CollapseWarning, History, Progress
 from ..options import current_configuration
 from .record import fingerprint, write_record
+from .resume import Resume
+from .save_model import SaveModel
 from .settings import WEIGHTS, Settings
 
 BEST = "model_best.pt"
