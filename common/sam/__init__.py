@@ -1,15 +1,17 @@
 """Segment Anything for few labels: any input size, LoRA, class tokens without prompts, boxes from pseudo-labels."""
 
-from .build import ARCHITECTURES, Sam, build_sam
+from .architectures import ARCHITECTURES
+from .build import Sam, build_sam
 from .checkpoint import LoadReport, load_checkpoint, read_checkpoint
 from .decode import decode, embed_boxes, no_mask
-from .embeddings import EmbeddingCache, case_name, file_hash
+from .embeddings import EmbeddingCache, case_name
 from .io import load_segmenter, save_segmenter
 from .lora import LoraLinear, add_set, inject_lora, lora_state_dict, merge_lora, set_active
 from .preprocess import CONVENTIONS, Frame, prepare
 from .promptable import BoxRefiner, Refined
 from .prompts import Group, adjust_boxes, boxes_from_masks, class_groups, compose, group_masks
 from .segmenter import SamSegmenter
+from .weights import WHEELS, file_hash, installed, locate
 
 __all__ = [
     "ARCHITECTURES",

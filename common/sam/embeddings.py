@@ -19,7 +19,7 @@ MODES = ("off", "ram", "disk")
 class EmbeddingCache:
     """Half-precision embeddings by image, in memory or as one file each.
 
-    0.5 MB per image for an input of 512 pixels, 2 MB for 1024. The settings (checkpoint, input size, preprocessing)
+    0.5 MB per image for an input of 512 pixels, 2 MB for 1024, or 256 of ``litemedsam``. The settings (checkpoint, input size, preprocessing)
     are part of every key, so that a changed one never meets stale embeddings.
 
     Args:
@@ -81,14 +81,3 @@ class EmbeddingCache:
 def case_name(case: Mapping) -> str:
     """Name of a decoded case; a hash of its image where it has none, as the cases that MONAI Label brings."""
     return case.get("case") or hashlib.sha256(case["image"].cpu().numpy().tobytes()).hexdigest()
-
-
-def file_hash(path: str | Path | None) -> str | None:
-    """SHA-256 of a file (``None`` of none), for the settings and keys of a cache and the record of a checkpoint."""
-    if path is None:
-        return None
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..errors import InputError, require_file
 from ..files import atomic_path
-from .embeddings import file_hash
 from .segmenter import SamSegmenter
+from .weights import file_hash, locate
 
 FORMAT_VERSION = 2
 _LOG = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def save_segmenter(segmenter: SamSegmenter, path: str | Path, base: str | Path |
     about = {
         "format_version": FORMAT_VERSION,
         "settings": saved.settings,
-        "base": None if base is None else {"name": Path(base).name, "sha256": file_hash(base)},
+        "base": None if base is None else {"name": locate(base).name, "sha256": file_hash(base)},
     }
     plain = {name: value.detach().cpu().clone() for name, value in tensors.items()}
     with atomic_path(path) as temporary:
