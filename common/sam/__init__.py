@@ -16,6 +16,7 @@ from .weights import WHEELS, file_hash, installed, locate
 __all__ = [
     "ARCHITECTURES",
     "CONVENTIONS",
+    "WHEELS",
     "BoxRefiner",
     "EmbeddingCache",
     "Frame",
@@ -37,8 +38,10 @@ __all__ = [
     "file_hash",
     "group_masks",
     "inject_lora",
+    "installed",
     "load_checkpoint",
     "load_segmenter",
+    "locate",
     "lora_state_dict",
     "merge_lora",
     "no_mask",

@@ -19,8 +19,8 @@ MODES = ("off", "ram", "disk")
 class EmbeddingCache:
     """Half-precision embeddings by image, in memory or as one file each.
 
-    0.5 MB per image for an input of 512 pixels, 2 MB for 1024, or 256 of ``litemedsam``. The settings (checkpoint, input size, preprocessing)
-    are part of every key, so that a changed one never meets stale embeddings.
+    0.5 MB per image for an input of 512 pixels, 2 MB for 1024, or 256 of LiteMedSAM. The settings (checkpoint, input
+    size, preprocessing) are part of every key, so that a changed one never meets stale embeddings.
 
     Args:
         mode: ``ram`` (on the device that computed them), ``disk`` (for later runs too) or ``off`` (made every time).

@@ -20,8 +20,9 @@ JITTER = 20 / 1024  # of the sides of training boxes, outward from the object: M
 def choose_trained(sam: nn.Module, tuned: str, lora_rank: int = 4, last_blocks: int | None = None) -> nn.Module:
     """Freeze ``sam`` but for the decoder, the decoder and a LoRA of the encoder, or both networks (``full``).
 
-    Of the encoder, only the ``last_blocks`` learn or are adapted, see ``late_blocks``. Of the decoder, what its answer to a box does not pass through stays as it is: the quality head, and the
-    perceptrons of all mask tokens but the first.
+    Of the encoder, only the ``last_blocks`` learn or are adapted, see ``late_blocks``. Of the decoder, what its answer
+    to a box does not pass through stays as it is: the quality head, and the perceptrons of all mask tokens but the
+    first.
     """
     require_choice(tuned=(tuned, TUNED))
     sam.requires_grad_(False)

@@ -111,6 +111,8 @@ def test_wrong_files_are_named(checkpoint, tmp_path):
     torch.save({"conv.weight": torch.ones(1)}, tmp_path / "other.pth")
     fails("other.pth", "has no key image_encoder.pos_embed or ")
     write_tiny_checkpoint(tmp_path / "tiny.pth", 64)
-    fails("tiny.pth", "does not fit the architecture small: .*; these are weights of arch=tiny$", build_sam("small", 64))
+    fails(
+        "tiny.pth", "does not fit the architecture small: .*; these are weights of arch=tiny$", build_sam("small", 64)
+    )
     torch.save([1, 2], tmp_path / "list.pth")
     fails("list.pth", "dictionary of tensors")
