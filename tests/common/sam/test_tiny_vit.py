@@ -121,16 +121,16 @@ def test_a_batch_does_not_change_how_its_images_are_seen_in_training_either():
     torch.testing.assert_close(sam.encode(x), sam.eval().encode(x))
 
 
-@pytest.mark.parametrize(("arch", "stride", "size"), [("tiny_t", 4, 30), ("litemedsam", 4, (256, 130)), ("vit_t", 16, 1000)])
+@pytest.mark.parametrize(
+    ("arch", "stride", "size"), [("tiny_t", 4, 30), ("litemedsam", 4, (256, 130)), ("vit_t", 16, 1000)]
+)
 def test_a_size_that_is_no_multiple_of_the_stride_is_one_line(arch, stride, size):
     with pytest.raises(InputError, match=f"the SAM {arch} needs a positive multiple of {stride} per side") as caught:
         build_sam(arch, size)
     assert "\n" not in str(caught.value)
 
 
-def test_the_names_are_those_of_the_published_checkpoint():
+def test_an_architecture_is_known_by_its_checkpoint():
     with torch.device("meta"):
         state = Sam("litemedsam", 256).state_dict()
-    assert {"image_encoder.patch_embed.seq.2.bn.running_var", "image_encoder.layers.2.blocks.5.attn.attention_biases",
-            "image_encoder.layers.0.downsample.conv3.c.weight", "image_encoder.neck.3.bias"} <= state.keys()  # fmt: skip
     assert ARCHITECTURES["litemedsam"].fits(state) and not ARCHITECTURES["vit_t"].fits(state)
