@@ -19,7 +19,7 @@ import logging
 import signal
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -31,6 +31,7 @@ from ..errors import InputError, StoppedError
 from ..tensors import came_from_file, digest
 from .checkpoint import Generations, processes, rank
 from .folder import begin_run, check_contract, close_run, written_settings
+from .record import case_name
 from .signals import StopRequest
 
 
@@ -54,7 +55,8 @@ class Resume:
         resume: start from the state, if there is one.
         interval: epochs between two saves; 0 saves nothing.
         settings: see ``check_resumable``; ``None``: those of the configuration that this handler stands in.
-        data: see ``check_same_data``; ``None``: the cases of the loader and the evaluator, by name alone.
+        fingerprint: tells the cases of a data set, by name, and their contents, see ``check_same_data``; ``None``: by
+            name alone.
     """
 
     def __init__(
@@ -68,13 +70,13 @@ class Resume:
         resume: bool = False,
         interval: int = 1,
         settings: Mapping[str, object] | None = None,
-        data: Mapping[str, Mapping] | None = None,
+        fingerprint: Callable[[Sequence[Mapping]], Mapping] | None = None,
     ) -> None:
         self.generations, self.folder = Generations(path), Path(path).parent
         self.objective, self.optimizers, self.schedulers = objective, list(optimizers), list(lr_schedulers)
         self.loader, self.evaluator, self.resume, self.interval = loader, evaluator, resume, interval
         self.settings = dict(settings) if settings is not None else written_settings()
-        self.data = data if data is not None else cases_of(loader, evaluator)
+        self.fingerprint, self.data = fingerprint or names_only, None
         self.request, self.frozen, self.saved = StopRequest(), {}, 0
         self.logger = logging.getLogger(type(self).__name__)
 
@@ -93,6 +95,7 @@ class Resume:
         self.frozen = _digests(self.objective)
         found = self.resume and bool(self.generations.found())
         if rank() == 0:
+            self.data = cases_of(self.loader, self.evaluator, self.fingerprint)
             begin_run(self.folder, fresh=not found)
         if found:
             self.load(engine)
@@ -215,21 +218,20 @@ class Resume:
         raise StoppedError(message, number)
 
 
-def cases_of(loader: object, evaluator: Engine | None) -> dict[str, dict[str, None]] | None:
-    """Names of the cases in each list; ``None`` where the data sets do not tell."""
+def cases_of(loader: object, evaluator: Engine | None, fingerprint: Callable) -> dict[str, dict] | None:
+    """The cases in each list, with their fingerprints; ``None`` where the data sets do not tell."""
     datasets = dict(zip(("labeled", "unlabeled"), (dataset for dataset, *_ in getattr(loader, "streams", ()))))
     if evaluator is not None:
         datasets["validation"] = getattr(getattr(evaluator, "data_loader", None), "dataset", None)
     found = {role: getattr(dataset, "data", None) for role, dataset in datasets.items()}
     if not found or any(cases is None for cases in found.values()):
         return None
-    return {role: {case_name(case): None for case in cases} for role, cases in found.items()}
+    return {role: fingerprint(cases) for role, cases in found.items()}
 
 
-def case_name(case: Mapping) -> str:
-    """Name of a case; of one without, the name of its image's file."""
-    image = case["image"]
-    return str(case.get("case") or Path(str(image[0] if isinstance(image, (list, tuple)) else image)).name)
+def names_only(cases: Sequence[Mapping]) -> dict[str, None]:
+    """A fingerprint that knows cases by name."""
+    return {case_name(case): None for case in cases}
 
 
 def _digests(objective: torch.nn.Module) -> dict[str, str]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from ignite.engine import Engine, Events
@@ -12,9 +11,9 @@ from torch import nn
 
 from ..errors import InputError
 from ..tensors import fill, read_tensors, require_tensor_file
-
-NAME = "model.pt"
-RECORDS = ("record.json", "settings.json")  # may hold {"weights": {file name: SHA-256 of the file}}
+from .record import FILE as RECORD
+from .record import read_record, sha256
+from .settings import weights_file
 
 
 class LoadWeights:
@@ -64,12 +63,6 @@ def load_weights(network: nn.Module, path: str | Path, purpose: str = "the train
     return network
 
 
-def weights_file(path: str | Path) -> Path:
-    """The file that is meant by ``path``: itself, or ``model.pt`` in the folder of a run."""
-    path = Path(path)
-    return path / NAME if path.is_dir() else path
-
-
 def require_weights(path: str | Path, purpose: str = "the trained weights") -> Path:
     """A quick look, before anything else is read, at whether ``path`` can hold weights; returns the file.
 
@@ -80,29 +73,8 @@ def require_weights(path: str | Path, purpose: str = "the trained weights") -> P
 
 
 def require_recorded(path: Path) -> None:
-    """Raise ``InputError`` if a record beside the file lists another checksum for it."""
-    for name in RECORDS:
-        record = path.with_name(name)
-        expected = recorded_checksums(record).get(path.name)
-        if expected is not None and expected != checksum(path):
-            raise InputError(f"{path}: is not the file that {record.name} beside it lists: changed since, or damaged")
-
-
-def recorded_checksums(record: Path) -> dict[str, str]:
-    """Checksums by file name that a record lists under ``weights``; none where there is no such file or list."""
-    if not record.is_file():
-        return {}
-    try:
-        listed = json.loads(record.read_text(encoding="utf-8")).get("weights", {})
-        return {str(name): str(value) for name, value in listed.items()}
-    except (AttributeError, ValueError):
-        raise InputError(f"{record}: is damaged; expected the record of a run as JSON") from None
-
-
-def checksum(path: str | Path) -> str:
-    """Hexadecimal SHA-256 of a file's content."""
-    total = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            total.update(block)
-    return total.hexdigest()
+    """Raise ``InputError`` if the record beside a file lists another checksum for it."""
+    listed = read_record(path.parent).get("weights")
+    expected = listed.get(path.name) if isinstance(listed, Mapping) else None
+    if expected is not None and expected != sha256(path):
+        raise InputError(f"{path}: is not the file that {RECORD} beside it lists: changed since, or damaged")
