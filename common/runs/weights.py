@@ -1,5 +1,6 @@
 import torch
 from ignite.engine import Events
+
 from .settings import weights_file
 
 
