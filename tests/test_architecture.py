@@ -20,6 +20,7 @@ ALLOWED = {
     "data": {"data", "transforms"},
     "inferers": {"inferers", "networks", "transforms"},
     "handlers": {"handlers", "metrics"},
+    "runs": {"runs", "data", "engines", "handlers", "networks"},
     "sam": {"sam", "losses", "transforms"},
     "engines": {"engines", "handlers", "losses", "transforms", "data", "networks"},
 }

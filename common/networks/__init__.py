@@ -1,3 +1,4 @@
+from .make import dimensions, make_network
 from .modes import frozen_batchnorm_statistics, inactive_dropout, set_dropout, to_channels_last
 from .teacher import make_teacher
 from .unet2d import UNet2D
@@ -6,8 +7,10 @@ from .vnet import VNet
 __all__ = [
     "UNet2D",
     "VNet",
+    "dimensions",
     "frozen_batchnorm_statistics",
     "inactive_dropout",
+    "make_network",
     "make_teacher",
     "set_dropout",
     "to_channels_last",

@@ -4,6 +4,7 @@ from .box_mask import RandomBoxMask
 from .components import largest_component
 from .contrast import RandomContrast
 from .copy_paste import CopyPaste, CutMix, paste
+from .make import make_augment, make_sample
 from .mixup import MixUp
 from .noise import clamped_noise
 from .one_of import OneOf
@@ -31,6 +32,8 @@ __all__ = [
     "UncertaintyMapd",
     "clamped_noise",
     "largest_component",
+    "make_augment",
+    "make_sample",
     "paste",
     "resize_image",
     "resize_nearest",

@@ -1,5 +1,6 @@
 from .correction import ConsistencyCorrection
 from .ensemble import MeanSoftmax
+from .networks import make_networks, member_of
 from .objective import DualNetObjective
 from .prototypes import PrototypeGuidedLearning
 from .pseudo_labels import CrossPseudoSupervision, EntropyFilteredSupervision, UncertaintyEnhancement
@@ -14,4 +15,6 @@ __all__ = [
     "PrototypeGuidedLearning",
     "ResNetVNet",
     "UncertaintyEnhancement",
+    "make_networks",
+    "member_of",
 ]

@@ -4,6 +4,16 @@ from .losses import ConsensusDivergence, masked_loss
 from .networks import make_deployed, make_students, make_unet, merged
 from .objective import SynFoCObjective, SynFoCSettings
 from .rectangle import RandomRectangle
+from .setup import (
+    choose_deployed,
+    deployed_name,
+    input_sizes,
+    joint_networks,
+    make_inferer,
+    make_optimizers,
+    make_sample,
+    parts_to_compare,
+)
 from .smc import SelfMutualConfidence, overlap
 from .warp import RandomWarp2D
 
@@ -16,6 +26,14 @@ __all__ = [
     "SelfMutualConfidence",
     "SynFoCObjective",
     "SynFoCSettings",
+    "choose_deployed",
+    "deployed_name",
+    "input_sizes",
+    "joint_networks",
+    "make_inferer",
+    "make_optimizers",
+    "make_sample",
+    "parts_to_compare",
     "make_deployed",
     "make_students",
     "make_unet",
