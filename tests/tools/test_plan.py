@@ -47,16 +47,11 @@ def planned(folder, **options):
 
 def train_and_infer(method, folder, image, tmp_path, **options):
     """Two iterations and one inference on the unedited plan; returns the path of the prediction."""
-    out = {"output_dir": str(tmp_path / "run"), "ckpt_dir": str(tmp_path / "run")}
-    run(method, str(folder / "plan.yaml"), **{**SHORT, **out, **options})
+    run(method, str(folder / "plan.yaml"), **{**SHORT, "output_dir": str(tmp_path / "run"), **options})
     with open(tmp_path / "run" / "history.csv", encoding="utf-8", newline="") as file:
         assert all(np.isfinite(float(row["loss"])) for row in csv.DictReader(file))
-    kept = {"base_channels": 4, "amp": False, "device": "cpu"}
-    checkpoint = str(tmp_path / "run" / "model.pt")
-    run(
-        method, "inference", str(folder / "plan.yaml"), inputs=str(image), checkpoint=checkpoint,
-        output_dir=str(tmp_path / "out"), **kept,
-    )  # fmt: skip
+    where = {"checkpoint": str(tmp_path / "run"), "output_dir": str(tmp_path / "out")}
+    run(method, "inference", inputs=str(image), **where, device="cpu")
     return next((tmp_path / "out").iterdir())
 
 
@@ -64,7 +59,7 @@ def train_and_infer(method, folder, image, tmp_path, **options):
 def test_bundles_for_volumes_run_on_an_unedited_plan_for_one_of_them(method, tmp_path):
     folder = own_volumes(tmp_path / "data", channels=2, classes=3)
     values = planned(folder, method="ssnet_segmentation")
-    assert values["in_channels"] == 2 and values["num_classes"] == 3 and "layers" not in values
+    assert values["in_channels"] == 2 and values["num_classes"] == 3
     image = folder / "images" / "case4.nii.gz"
     result = archives.sitk.ReadImage(str(train_and_infer(method, folder, image, tmp_path)))
     assert result.GetSize() == (56, 50, 30) and result.GetSpacing() == pytest.approx((1, 1, 2))
@@ -74,7 +69,6 @@ def test_bundles_for_volumes_run_on_an_unedited_plan_for_one_of_them(method, tmp
 def test_every_bundle_runs_on_an_unedited_plan_of_thin_stacks(method, tmp_path):
     folder = own_volumes(tmp_path / "data", size=(40, 36, 16), spacing=(1.5, 1.5, 8.0), classes=4)
     values = planned(folder, method=method)
-    assert values.get("layers", []) == (["acdc"] if method in VOLUMETRIC else [])
     assert values.get("slices", True) is True and values["patch_size"] == [48, 48]
     image = folder / "images" / "case4.nii.gz"
     result = archives.sitk.ReadImage(str(train_and_infer(method, folder, image, tmp_path)))
@@ -235,7 +229,7 @@ def test_memory_halves_the_batch_and_then_refuses():
 
 def test_the_cost_is_measured_on_the_bundles_own_network():
     method = method_of("meanteacher_segmentation")
-    cost = cost_of(method, layer_files(method.root, "train"), 1, 2, 3)
+    cost = cost_of(method, 1, 2, 3)
     assert cost.fixed == 4 * 4 * 9_448_866
     measured = cost.of((112, 112, 80), 1) - cost.fixed  # 812 MiB are kept per sample and forward pass
     assert 0.7 < measured / (812 * 2**20) < 1.5
@@ -258,7 +252,7 @@ def test_a_plan_holds_options_of_its_method_alone(tmp_path):
     folder = own_volumes(tmp_path / "data", size=(24, 24, 24))
     for name in METHODS:
         values = planned(folder, method=name)
-        assert {key.split("#")[0] for key in values} - {"layers"} <= method_of(name).options.keys()
+        assert {key.split("#")[0] for key in values} <= method_of(name).options.keys()
         assert not any(isinstance(value, str) and value.startswith(("$", "@")) for value in values.values())
         assert not any(isinstance(value, dict) for value in values.values())
 

@@ -45,7 +45,7 @@ def own_pictures(folder, cases=5, labeled=3, color=True, code=1):
 def test_several_domains_run_on_an_unedited_plan(method, sites, tmp_path):
     values = planned(sites, method=method, labeled=2, domain="site_1")
     assert (values["layout"], values["encoding"], values["num_classes"]) == ("domain_lists", "binary", 2)
-    assert values[method_of(method).domain_option] == "site_1" and "layers" not in values
+    assert values[method_of(method).domain_option] == "site_1"
     assert values["sam#kind"] == "none" and values["intensity_range"] == [0, 255]
     title = (sites / "plan.yaml").read_text(encoding="utf-8").splitlines()[0]
     assert ("2 labeled, 10 unlabeled" if method == "synfoc_segmentation" else "2 labeled, 4 unlabeled") in title
@@ -82,7 +82,7 @@ def test_a_checkpoint_of_a_sam_is_taken(sites, tmp_path):
         and "learning_rate_sam" not in values
     )
     options = {"sam#arch": "tiny", "sam#img_size": 64, "iterations": 1, "epoch_length": 1, "base_channels": 4}
-    out = {"output_dir": str(tmp_path / "run"), "ckpt_dir": str(tmp_path / "run")}
+    out = {"output_dir": str(tmp_path / "run")}
     run(
         "synfoc_segmentation", str(sites / "plan.yaml"), **options, **out, amp=False, progress=False, device="cpu",
         labeled_batch=1, unlabeled_batch=1,

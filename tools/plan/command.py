@@ -15,15 +15,12 @@ from common.files import atomic_path
 
 from ..cases import Listing, list_cases
 from ..check import check_labels, check_spacings, examine
-from ..run import layer_files
 from . import sources
 from .choices import Plan, choose, pick_dims, width_of
 from .fingerprint import Fingerprint, fingerprint
 from .lists import Roles, Wishes, assign, file_table
 from .machine import cost_of, this_machine
-from .method import Method, method_of
-
-FLAT = "acdc"  # the 2D layer of bundles for volumes: network, augmentation and inference of slices
+from .method import method_of
 
 
 def plan(
@@ -72,9 +69,7 @@ def plan(
     found = look(listing, bundle.has("encoding"))
     dims, why = pick_dims(found) if bundle.dims == 3 or found.dims == 2 else (2, f"{bundle.name} trains on slices")
     machine = this_machine(device, memory)
-    layers = ["train", *below(bundle, dims)]
-    files = [file for layer in layers for file in layer_files(bundle.root, layer)]
-    cost = cost_of(bundle, files, found.channels, found.classes, dims, width_of(bundle.facts, machine))
+    cost = cost_of(bundle, found.channels, found.classes, dims, width_of(bundle.facts, machine))
     chosen = choose(found, dims, machine, cost, iterations, bundle)
     sources.set_sources(chosen, found, roles)
     sources.set_sam(chosen, sam)
@@ -85,18 +80,12 @@ def plan(
     text = render(chosen, roles, home, f"{found.modality}, {why}; {counts}")
     save(target / "fingerprint.json", json.dumps(found.as_json(), indent=1) + "\n")
     save(target / "plan.yaml", text)
-    run = f"python -m tools run {method}"
-    where = f"--output_dir {target / 'run'} --ckpt_dir {target / 'run'}"
+    run, folder = f"python -m tools run {method}", target / "run"
     sys.stdout.write(
-        f"{text}\n{run} {target / 'plan.yaml'} {where}\n"
-        f"{run} inference {target / 'plan.yaml'} --inputs {listing.items[0].image.parent} "
-        f"--checkpoint {target / 'run' / 'model.pt'} --output_dir {target / 'run' / 'predictions'}\n"
+        f"{text}\n{run} {target / 'plan.yaml'} --output_dir {folder}\n"
+        f"{run} inference --checkpoint {folder} --inputs {listing.items[0].image.parent} "
+        f"--output_dir {folder / 'predictions'}\n"
     )
-
-
-def below(method: Method, dims: int) -> list[str]:
-    """Layers that a plan of slices names, to be put below it."""
-    return [FLAT] if dims < method.dims else []
 
 
 def look(listing: Listing, coded: bool = False) -> Fingerprint:
@@ -142,8 +131,6 @@ def write_lists(listing: Listing, roles: Roles, target: Path) -> Path:
 def render(chosen: Plan, roles: Roles, home: Path, title: str) -> str:
     """The override file, a reason behind each value."""
     lines = [f"# Planned for {chosen.method.name} on {home.name}: {title}."]
-    if layers := below(chosen.method, chosen.dims):
-        lines.append(_line("layers", layers, "below this file: 2D network and inference"))
     lines.append(_line("dataset_dir", str(home.resolve()), "holds splits.json"))
     parts: list[tuple[Mapping, Mapping]] = [(roles.values, roles.reasons), (chosen.values, chosen.reasons)]
     lines += [_line(key, value, reasons[key]) for values, reasons in parts for key, value in values.items()]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from monai.bundle import ConfigParser
@@ -63,7 +62,6 @@ class Cost:
 
 def cost_of(
     method: Method,
-    files: Sequence[str | Path],
     channels: int,
     classes: int,
     dims: int,
@@ -73,14 +71,13 @@ def cost_of(
 
     Args:
         method: the bundle.
-        files: its configuration files.
         channels: of the images.
         classes: background included.
         dims: of the patch.
         options: further settings. A SAM is not measured.
     """
     parser = ConfigParser()
-    parser.read_config([str(file) for file in files])
+    parser.read_config(str(method.train))
     patch = (64, 64) if dims == 2 else (32, 32, 32)
     settings = {"bundle_root": str(method.root), "num_classes": classes, "in_channels": channels}
     settings |= {"patch_size": list(patch), **method.facts.without_sam, **(options or {})}

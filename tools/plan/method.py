@@ -10,7 +10,7 @@ import yaml
 
 from common.errors import InputError
 
-from ..run import BUNDLES, layer_files
+from ..run import BUNDLES, bundle_folder
 
 FACTS = "plan.yaml"  # in the bundle's folder; no part of a release
 NEEDED = ("dataset_dir", "num_classes", "in_channels", "patch_size", "labeled_batch", "unlabeled_batch", "iterations")
@@ -54,6 +54,11 @@ class Method:
         return self.root.name
 
     @property
+    def train(self) -> Path:
+        """Its configuration of training."""
+        return self.root / "configs" / "train.yaml"
+
+    @property
     def dims(self) -> int:
         """Dimensions that it trains in at most: those of its own patches."""
         return len(self.options["patch_size"])
@@ -85,14 +90,13 @@ class Method:
 
 
 def method_of(bundle: str) -> Method:
-    """The method of a bundle.
+    """The method of a bundle, given by name or as a folder.
 
     Raises:
         InputError: for a bundle that does not exist, takes no plan, or has a faulty file of facts.
     """
-    root = BUNDLES / bundle
-    (train,) = layer_files(root, "train")
-    options = yaml.safe_load(Path(train).read_text(encoding="utf-8"))
+    root = bundle_folder(bundle)
+    options = yaml.safe_load((root / "configs" / "train.yaml").read_text(encoding="utf-8"))
     if missing := [name for name in NEEDED if name not in options]:
         raise InputError(f"{bundle}: takes no plan, its train.yaml has no option {missing[0]}")
     return Method(root, options, read_facts(root / FACTS))
