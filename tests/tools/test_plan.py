@@ -51,7 +51,7 @@ def train_and_infer(method, folder, image, tmp_path, **options):
     with open(tmp_path / "run" / "history.csv", encoding="utf-8", newline="") as file:
         assert all(np.isfinite(float(row["loss"])) for row in csv.DictReader(file))
     where = {"checkpoint": str(tmp_path / "run"), "output_dir": str(tmp_path / "out")}
-    run(method, "inference", inputs=str(image), **where, device="cpu")
+    run(method, "inference", inputs=str(image), **where, amp=False, device="cpu")
     return next((tmp_path / "out").iterdir())
 
 
