@@ -1,4 +1,4 @@
-"""The configuration of a released bundle: complete files for training and inference, settings of the weights merged in."""
+"""The configuration of a released bundle: complete files for training and inference, settings of the weights inside."""
 
 from __future__ import annotations
 
