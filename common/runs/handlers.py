@@ -75,12 +75,17 @@ class RunHandler:
         if is_main():
             self.best.attach(self.evaluator)
             self.last.attach(engine)
-            engine.add_event_handler(Events.COMPLETED, self.describe)
+            self.evaluator.add_event_handler(Events.COMPLETED, self.say_how)
+            engine.add_event_handler(Events.COMPLETED, self.say_how)
+            engine.add_event_handler(Events.COMPLETED, self.say_what)
 
-    def describe(self, engine: Engine) -> None:
-        """Write what the weights must be accompanied by."""
+    def say_how(self, engine: Engine) -> None:
+        """Write the settings that weights must be accompanied by."""
         if self.settings is not None:
             self.settings.write(self.folder)
+
+    def say_what(self, engine: Engine) -> None:
+        """Write what is known of the run when it has ended."""
         write_record(
             self.folder,
             (WEIGHTS, BEST),
