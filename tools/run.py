@@ -54,7 +54,7 @@ def run(bundle: str, *layers: str, **options: object) -> None:
     Args:
         bundle: folder name under ``bundles/``, or a folder.
         layers: configuration files by name, or by path where they end in ``.yaml`` (as ``plan`` writes them), in order,
-            on top of ``train`` (which is implied), of ``inference``, or of ``evaluate``, which is about trained weights.
+            on top of ``train`` (which is implied), ``inference``, or ``evaluate``, which is about trained weights.
         options: values that override the configuration, by id.
     """
     workflow = configuration(bundle, layers, options).workflow()

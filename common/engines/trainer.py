@@ -91,8 +91,13 @@ class SemiSupervisedTrainer(Trainer):
         self.loss_scaler = torch.amp.GradScaler(self.state.device.type, enabled=half)
         self._failed: dict[str, Tensor] = {}
         for event in (Events.EPOCH_COMPLETED, Events.COMPLETED):  # before any handler can save weights
-            self.add_event_handler(event, self._raise_if_failed)
+            self.add_event_handler(event, self.raise_if_failed)
         self._register_handlers(train_handlers or ())
+
+    def run(self) -> None:
+        """Train; what handlers enter into ``while_running`` is left when that ends, however it does."""
+        with ExitStack() as self.while_running:
+            super().run()
 
     def _iteration(self, engine: Engine, batchdata: Batch) -> dict[str, Tensor]:
         settings, device, step = self.settings, self.state.device, engine.state.iteration
@@ -112,7 +117,7 @@ class SemiSupervisedTrainer(Trainer):
         engine.fire_event(IterationEvents.LOSS_COMPLETED)
         self._note_failures(terms)
         if step % settings.check_every == 0:
-            self._raise_if_failed()
+            self.raise_if_failed()
         self.loss_scaler.scale(total).backward()
         engine.fire_event(IterationEvents.BACKWARD_COMPLETED)
         self._step_optimizers()
@@ -135,7 +140,8 @@ class SemiSupervisedTrainer(Trainer):
             now = (~torch.isfinite(value.detach())).any() * self.state.iteration
             self._failed[name] = torch.where(before > 0, before, now)
 
-    def _raise_if_failed(self) -> None:
+    def raise_if_failed(self) -> None:
+        """Raise ``DivergedError`` if a term was not finite so far; waits for the device."""
         steps = torch.stack(list(self._failed.values())).tolist() if self._failed else []
         failed = {name: step for name, step in zip(self._failed, steps) if step}
         if failed:

@@ -58,8 +58,9 @@ class RunHandler:
         configuration = current_configuration()
         self.settings = None if configuration is None else Settings.of(configuration)
         self.schedules = [LrScheduleHandler(s, print_lr=False, epoch_level=False) for s in lr_schedulers]
+        state = Path(output_dir) / "resume.pt"
         self.resume = Resume(
-            Path(output_dir) / "resume.pt", objective, optimizers, lr_schedulers, loader, evaluator, resume
+            state, objective, optimizers, lr_schedulers, loader, evaluator, resume, fingerprint=fingerprint
         )
         self.last = SaveModel(network, self.folder / WEIGHTS, export=export)
         self.best = SaveModel(network, self.folder / BEST, best=True, export=export)
@@ -74,17 +75,20 @@ class RunHandler:
         if is_main():
             self.best.attach(self.evaluator)
             self.last.attach(engine)
-            engine.add_event_handler(Events.COMPLETED, self.describe)
+            self.evaluator.add_event_handler(Events.COMPLETED, self.say_how)
+            engine.add_event_handler(Events.COMPLETED, self.say_how)
+            engine.add_event_handler(Events.COMPLETED, self.say_what)
 
-    def describe(self, engine: Engine) -> None:
-        """Write what the weights must be accompanied by."""
-        cases = [case for dataset, *_ in self.loader.streams for case in dataset.data]
-        held_out = list(self.evaluator.data_loader.dataset.data)
+    def say_how(self, engine: Engine) -> None:
+        """Write the settings that weights must be accompanied by."""
         if self.settings is not None:
             self.settings.write(self.folder)
+
+    def say_what(self, engine: Engine) -> None:
+        """Write what is known of the run when it has ended."""
         write_record(
             self.folder,
             (WEIGHTS, BEST),
             iterations=engine.state.iteration,
-            data=fingerprint([*cases, *held_out]),
+            data={case: sums for cases in self.resume.data.values() for case, sums in cases.items()},
         )
