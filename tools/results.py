@@ -21,10 +21,10 @@ TABLE = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end of results -->)", r
 RESULTS = Path("docs") / "results.md"
 INTRODUCTION = """# Results
 
-Written by `python -m tools tables` from `docs/results.json` of each bundle. Mean ± standard deviation over cases, by number
-of labels, then by Dice; one row is one run. Distances are in the unit given; "empty" counts empty predictions.
-A difference between two rows is no claim: these tables have no intervals, and settings of some rows were chosen on the cases
-they are measured on (the pages of the bundles say which).
+Written by `python -m tools tables` from `docs/results.json` of each bundle. Mean ± standard deviation over cases, by
+number of labels, then by Dice; one row is one run. Distances are in the unit given; "empty" counts empty predictions.
+A difference between two rows is no claim: these tables have no intervals, and settings of some rows were chosen on the
+cases they are measured on (the pages of the bundles say which).
 """
 FACTS = {
     "data": "dataset", "list": "split", "cases": "cases", "checkpoint": "checkpoint", "seed": "seed",
