@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..errors import require_choice
+
 
 class MixUp:
     r"""Convex combination of each image with a random partner.
@@ -16,21 +18,27 @@ class MixUp:
 
     Args:
         alpha: parameter of the Beta distribution (0.75 in SGRS-Net: mean of lambda 0.78).
+        draws: 1, or 2 as the formula reads in print: :math:`\lambda = \max(b, 1 - b')` with independent b and b', so
+            that it may be below 1/2.
 
     Source: Zhang et al., ICLR 2018; SGRS-Net (MICCAI 2025), equations 1 and 2.
     """
 
-    def __init__(self, alpha: float = 0.75) -> None:
+    def __init__(self, alpha: float = 0.75, draws: int = 1) -> None:
         if alpha <= 0:
             raise ValueError(f"alpha must be positive, got {alpha}")
-        self.alpha = alpha
+        require_choice(draws=(draws, (1, 2)))
+        self.alpha, self.draws = alpha, draws
 
     def draw(self, count: int, partners: int) -> tuple[Tensor, Tensor]:
-        """``count`` weights in [0.5, 1] and as many partner indices below ``partners``, all equally often."""
+        """``count`` weights and as many partner indices below ``partners``, all equally often.
+
+        The weights are in [0.5, 1], or with two draws in [0, 1].
+        """
         concentration = torch.full((count,), self.alpha)
-        b = torch.distributions.Beta(concentration, concentration).sample()
+        b = torch.distributions.Beta(concentration, concentration).sample((self.draws,))
         shuffled = torch.cat([torch.randperm(partners) for _ in range(-(-count // partners))])
-        return torch.maximum(b, 1 - b), shuffled[:count]
+        return torch.maximum(b[0], 1 - b[-1]), shuffled[:count]
 
     def apply(self, image: Tensor, partner: Tensor, weight: Tensor, index: Tensor) -> Tensor:
         """Mix ``image`` (``B, C, ...``) with ``partner[index]``, weight by weight."""

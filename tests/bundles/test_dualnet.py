@@ -15,7 +15,7 @@ from dualnet import (
     UncertaintyEnhancement,
 )
 from dualnet.prototypes import distance
-from dualnet.pseudo_labels import percentile
+from dualnet.pseudo_labels import joint_label, percentile
 from monai.bundle import ConfigParser
 from torch.nn import functional as F
 
@@ -26,7 +26,7 @@ from common.transforms import Batch
 
 from .conftest import BUNDLES
 
-PARTS = ("cr", "cps", "efs", "ue", "pgl")
+PARTS = ("cr", "cps", "efs", "ue", "pgl", "cosine")
 
 
 def logits_of(foreground):
@@ -61,7 +61,7 @@ PROTOTYPES = [
 CHOICES = [
     *(("cr", choice) for choice in CORRECTION), ("cps", {"threshold": None}), ("cps", {"threshold": 0.6}),
     *(("efs", choice) for choice in FILTER), *(("ue", choice) for choice in ENHANCEMENT),
-    *(("pgl", choice) for choice in PROTOTYPES),
+    *(("pgl", choice) for choice in PROTOTYPES), ("cosine", {}),
 ]  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def test_percentile_is_a_nearest_rank(alpha):
 def test_filter_keeps_all_at_100_and_ties_at_0():
     a, b = torch.randn(2, 2, 50), torch.randn(2, 2, 50)
     efs = EntropyFilteredSupervision(alpha=100)
-    target = efs.union((a, b))
+    target = joint_label((a, b))
     torch.testing.assert_close(efs((a, b))[0], F.cross_entropy(a, target) + F.cross_entropy(b, target))
     loss, share = EntropyFilteredSupervision(alpha=0)((a, b))
     assert torch.isfinite(loss) and 0 < share <= 2 / 100
@@ -146,10 +146,9 @@ def test_filter_drops_voxels_where_both_are_uncertain():
 
 
 def test_union_is_foreground_if_either_says_so():
-    efs = EntropyFilteredSupervision()
-    assert efs.union((logits_of([0.9, 0.1, 0.1]), logits_of([0.1, 0.9, 0.1]))).tolist() == [[1, 1, 0]]
+    assert joint_label((logits_of([0.9, 0.1, 0.1]), logits_of([0.1, 0.9, 0.1]))).tolist() == [[1, 1, 0]]
     three = torch.tensor([[[0.0], [2.0], [0.0]]]), torch.tensor([[[0.0], [0.0], [3.0]]])
-    assert efs.union(three).tolist() == [[2]]  # of two foreground classes the more confident
+    assert joint_label(three).tolist() == [[2]]  # of two foreground classes the more confident
 
 
 def test_temperature_matters_for_soft_targets_only():
@@ -210,8 +209,8 @@ def test_the_loser_is_the_net_with_the_higher_labeled_loss():
     pair = (torch.randn(2, 2, 40), torch.randn(2, 2, 40))
     features = (torch.randn(2, 4, 40), torch.randn(2, 4, 40))
     pgl = PrototypeGuidedLearning(nets="loser")
-    reliable = pgl.reliable_voxels(pair)
-    losses = [pgl.one_net(z, f, reliable) for z, f in zip(pair, features)]
+    reliable, members = pgl.reliable_voxels(pair), joint_label(pair)
+    losses = [pgl.one_net(z, f, reliable, members) for z, f in zip(pair, features)]
     first = pgl(pair, features, (torch.tensor(2.0), torch.tensor(1.0)))[0]
     second = pgl(pair, features, (torch.tensor(1.0), torch.tensor(2.0)))[0]
     assert torch.equal(first, losses[0]) and torch.equal(second, losses[1])
