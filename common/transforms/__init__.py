@@ -1,6 +1,6 @@
 from .batch import Batch, BatchTransform
 from .box_mask import RandomBoxMask, RandomRectangle
-from .components import largest_component, largest_per_class
+from .components import KeepLargestComponentd, largest_component, largest_per_class
 from .contrast import RandomContrast
 from .copy_paste import CopyPaste, CutMix, paste
 from .intensity import RandomIntensity
@@ -21,6 +21,7 @@ __all__ = [
     "BatchTransform",
     "CopyPaste",
     "CutMix",
+    "KeepLargestComponentd",
     "MixUp",
     "OneOf",
     "RandomBoxMask",
