@@ -4,10 +4,12 @@ import json
 import math
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 from dualnet import (
     ConsistencyCorrection,
+    CosineConsistency,
     CrossPseudoSupervision,
     DualNetObjective,
     EntropyFilteredSupervision,
@@ -23,6 +25,7 @@ from common.errors import find_explained
 from common.losses import SupervisedLoss, entropy
 from common.networks import ResNetVNet, UNet2D, VNet
 from common.transforms import Batch
+from tests.oracles.recorded import preset
 
 from .conftest import BUNDLES
 
@@ -126,6 +129,20 @@ def test_percentile_is_a_nearest_rank(alpha):
     assert percentile(values, alpha).item() == max(0, math.ceil(alpha * 10) - 1)
 
 
+@pytest.mark.parametrize("alpha", [0, 20, 33.3, 70, 100])
+def test_linear_percentile_is_numpys(alpha):
+    values = torch.randn(4, 333)
+    expected = np.percentile(values.numpy(), alpha)
+    assert percentile(values, alpha, "linear").item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_voxel_at_the_percentile_is_kept_or_dropped():
+    z = logits_of([0.5, 0.7, 0.9])
+    for limit, dropped in (("keep", [True, True, True]), ("drop", [False, True, True])):
+        efs = EntropyFilteredSupervision(alpha=100, limit=limit)
+        assert efs.valid((z, z)).tolist() == [dropped]
+
+
 def test_filter_keeps_all_at_100_and_ties_at_0():
     a, b = torch.randn(2, 2, 50), torch.randn(2, 2, 50)
     efs = EntropyFilteredSupervision(alpha=100)
@@ -205,6 +222,65 @@ def test_prototype_loss_is_finite_without_a_class(foreground):
     assert torch.isfinite(loss) and torch.isfinite(f.grad).all()
 
 
+def test_published_prototypes_take_their_members_by_the_joint_label():
+    a, b = logits_of([0.01, 0.02, 0.03, 0.45]), logits_of([0.99, 0.02, 0.98, 0.45])
+    f = torch.randn(1, 3, 4)
+    pgl = PrototypeGuidedLearning(alpha=99, reliable="not_both_high", percentile="linear")
+    assert pgl.reliable_voxels((a, b)).tolist() == [[True, True, True, False]]
+    rows = f[0].T
+    fore, back = rows[[0, 2]].mean(0), rows[1]
+    expected = distance(rows[3], back) + distance(fore, back)  # for both networks: neither calls voxel 3 foreground
+    torch.testing.assert_close(pgl((a, b), (f, f), (torch.zeros(()),) * 2)[0], expected)
+
+
+def test_the_loser_by_dice_may_be_the_winner_by_the_whole_labeled_loss():
+    label = torch.tensor([[[0, 0, 0, 1]]])
+    sure, mild = logits_of([0.0, 0.0, 0.9999, 0.999]), logits_of([0.45, 0.45, 0.45, 0.55])
+    supervised = SupervisedLoss("squared", 1.0, 1.0)
+    overlap = SupervisedLoss("squared", 1.0, 0.0)
+    assert supervised(sure, label) > supervised(mild, label) and overlap(sure, label) < overlap(mild, label)
+
+    class Constant(torch.nn.Module):
+        def __init__(self, logits):
+            super().__init__()
+            self.logits = logits
+
+        def forward_features(self, x, post_dropout):
+            return torch.cat([self.logits, self.logits]), x.expand(2, 3, 4)
+
+    batch, seen = Batch(torch.randn(2, 1, 4), label.to(torch.uint8)), {}
+    for nets, higher in (("loser", 0), ("loser_by_dice", 1)):
+        terms = {"pgl": {"nets": nets}, **{name: {"enabled": False} for name in ("cr", "cps", "efs", "ue")}}
+        objective = DualNetObjective([Constant(sure), Constant(mild)], supervised, terms)
+        objective.parts["pgl"].register_forward_pre_hook(lambda _, arguments: seen.update(losses=arguments[2]))
+        objective(batch, 1)
+        assert seen["losses"][higher] > seen["losses"][1 - higher]
+
+
+def test_cosine_consistency_is_one_minus_the_cosine_and_reaches_both_networks():
+    a, b = torch.randn(2, 3, 5, requires_grad=True), torch.randn(2, 3, 5, requires_grad=True)
+    loss = CosineConsistency()((a, b))
+    p, q = a.detach().softmax(1), b.detach().softmax(1)
+    cosines = [(p[i, :, j] @ q[i, :, j]) / (p[i, :, j].norm() * q[i, :, j].norm()) for i in range(2) for j in range(5)]
+    torch.testing.assert_close(loss.detach(), 1 - torch.stack(cosines).mean())
+    loss.backward()
+    assert a.grad.abs().sum() > 0 and b.grad.abs().sum() > 0
+    assert CosineConsistency()((a, a)).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("delay", "falls"), [(0, [4, 8]), (1, [5, 9])])
+def test_the_rate_falls_when_it_should(delay, falls):
+    config = preset("dualnet", "la", iterations=8, lr_step=4, epoch_length=1, lr_delay=delay, base_channels=2)
+    optimizers, schedulers = (config.get_parsed_content(name) for name in ("optimizers", "lr_schedulers"))
+    rates = []
+    for _ in range(10):
+        rates.append(optimizers[0].param_groups[0]["lr"])
+        optimizers[0].step()
+        schedulers[0].step()
+    expected = [0.01 * 0.1 ** sum(step >= fall for fall in falls) for step in range(10)]
+    assert rates == pytest.approx(expected)
+
+
 def test_the_loser_is_the_net_with_the_higher_labeled_loss():
     pair = (torch.randn(2, 2, 40), torch.randn(2, 2, 40))
     features = (torch.randn(2, 4, 40), torch.randn(2, 4, 40))
@@ -228,7 +304,7 @@ def test_swapping_the_networks_changes_nothing():
         network.eval()  # the same statistics for both orders
     swapped = DualNetObjective(list(objective.networks)[::-1], objective.supervised, {})
     one, two = objective(batch, 1), swapped(batch, 1)
-    for name in DualNetObjective.TERMS:
+    for name in set(DualNetObjective.TERMS) - {"cosine"}:
         torch.testing.assert_close(one[name], two[name])
 
 

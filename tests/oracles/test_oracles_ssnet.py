@@ -4,7 +4,6 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from torch import nn
 
 from common.transforms import Batch
 
@@ -203,14 +202,3 @@ TOPICS = {
 @pytest.mark.parametrize("topic", TOPICS)
 def test_published_results_are_reproduced(topic):
     assert_reproduced("ssnet", topic, TOPICS[topic])
-
-
-def test_the_selector_of_prototypes_sees_them_normalized_as_published():
-    published = config_of(3, **{"separation#memory_attention": True}).get_parsed_content("separation").eval()
-    plain = config_of(3, **{"separation#memory_attention": True, "separation#memory_input": "raw"})
-    plain = plain.get_parsed_content("separation").eval()
-    plain.load_state_dict(published.state_dict())
-    rows = torch.randn(5, 32)
-    for term, prototypes in ((published, rows), (plain, nn.functional.normalize(rows, dim=1))):
-        term.memory[1, :5], term.stored[1] = prototypes, 5
-    torch.testing.assert_close(published._class_loss(rows, 1), plain._class_loss(rows, 1))
