@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from scipy.special import betaincinv
 from torch import Tensor
 
 from ..errors import require_choice
@@ -30,14 +31,14 @@ class MixUp:
         require_choice(draws=(draws, (1, 2)))
         self.alpha, self.draws = alpha, draws
 
-    def draw(self, count: int, partners: int) -> tuple[Tensor, Tensor]:
+    def draw(self, count: int, partners: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """``count`` weights and as many partner indices below ``partners``, all equally often.
 
         The weights are in [0.5, 1], or with two draws in [0, 1].
         """
-        concentration = torch.full((count,), self.alpha)
-        b = torch.distributions.Beta(concentration, concentration).sample((self.draws,))
-        shuffled = torch.cat([torch.randperm(partners) for _ in range(-(-count // partners))])
+        uniform = torch.rand(self.draws, count, dtype=torch.float64, generator=generator)
+        b = torch.from_numpy(betaincinv(self.alpha, self.alpha, uniform.numpy())).float()  # torch's Beta takes none
+        shuffled = torch.cat([torch.randperm(partners, generator=generator) for _ in range(-(-count // partners))])
         return torch.maximum(b[0], 1 - b[-1]), shuffled[:count]
 
     def apply(self, image: Tensor, partner: Tensor, weight: Tensor, index: Tensor) -> Tensor:
@@ -45,5 +46,5 @@ class MixUp:
         weight = weight.to(image).view(-1, *[1] * (image.dim() - 1))
         return weight * image + (1 - weight) * partner[index.to(partner.device)]
 
-    def __call__(self, image: Tensor, partner: Tensor) -> Tensor:
-        return self.apply(image, partner, *self.draw(image.shape[0], partner.shape[0]))
+    def __call__(self, image: Tensor, partner: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self.apply(image, partner, *self.draw(image.shape[0], partner.shape[0], generator))

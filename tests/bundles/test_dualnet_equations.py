@@ -14,7 +14,9 @@ SHAPE = (4, 4, 3)
 
 def objective_of(**options):
     tiny = [tiny_definition(3, 6, 2)] * 2
-    config = preset("dualnet", "la", "paper", **{"network_def#networks": tiny, **options})
+    config = preset(
+        "dualnet", "la", "paper", network_def={"_target_": "dualnet.MeanSoftmax", "networks": tiny}, **options
+    )
     return config.get_parsed_content("objective").train()
 
 

@@ -11,7 +11,14 @@ from .recorded import Record, assert_reproduced, fill, gradient, preset, tiny_de
 
 def config_of(*layers, **options):
     tiny = [tiny_definition(3, 16, 2)] * 2
-    return preset("dualnet", "la", "official", *layers, **{"network_def#networks": tiny, **options})
+    return preset(
+        "dualnet",
+        "la",
+        "official",
+        *layers,
+        network_def={"_target_": "dualnet.MeanSoftmax", "networks": tiny},
+        **options,
+    )
 
 
 def objective_of(*layers, **options):

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from common.data import ClassesForDice
 from common.metrics import case_metrics
 
 from .recorded import Record, assert_reproduced, gradient, preset
@@ -136,9 +137,9 @@ def starts_of(network, volume, window):
 def sliding_window(record: Record):
     window, stride = record["in_window"].tolist(), record["in_stride"].tolist()
     options = {"patch_size": window, "stride": stride}
-    single = preset("ssnet", "la", "official", **options).get_parsed_content("inferer")
+    single = preset("ssnet", "la", "official", **options).get_parsed_content("validate#inferer")
     config = preset("dualnet", "la", "official", **options)
-    mean, inferer = config.get_parsed_content("network"), config.get_parsed_content("inferer")
+    mean, inferer = config.get_parsed_content("network"), config.get_parsed_content("validate#inferer")
     networks = [Doubled(record, name) for name in ("first", "second")]
     mean.networks = nn.ModuleList(networks)
     for number in (1, 2, 3):
@@ -179,12 +180,10 @@ def metrics(record: Record):
 
 
 def largest_component(record: Record):
-    config = preset("ssnet", "la", "official", "evaluate")
-    transforms = config["validate"]["postprocessing"]["transforms"]
-    number = next(i for i, t in enumerate(transforms) if "KeepLargest" in t["_target_"])
-    transform = config.get_parsed_content(f"validate#postprocessing#transforms#{number}")
+    transform = ClassesForDice(2, largest_component=True)
     for place, (mask, largest) in enumerate(zip(record["in_masks"], record["out_largest"])):
-        found = transform({"pred": mask[None]})["pred"][0]
+        probabilities = torch.stack([1 - mask, mask]).float()
+        found = transform({"pred": probabilities, "label": mask[None]})["pred"][1]
         yield "tie" if place == 3 else "mask", float((found != largest).sum()), 0
 
 

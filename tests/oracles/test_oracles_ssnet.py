@@ -40,7 +40,7 @@ def named_heads(separation, memory=False):
 
 
 def supervised(record, dims):
-    loss_of, z = config_of(dims).get_parsed_content("supervised"), record["in_logits"].requires_grad_()
+    loss_of, z = config_of(dims).get_parsed_content("objective#supervised"), record["in_logits"].requires_grad_()
     loss = loss_of(z, record["in_label"])
     yield "loss", record.difference("loss", loss), 1e-6
     yield "gradient", record.difference("grad_logits", *gradient(loss, z)), 1e-7

@@ -1,4 +1,6 @@
 from .correction import ConsistencyCorrection
+from .ensemble import MeanSoftmax
+from .networks import make_networks, member_of
 from .objective import DualNetObjective
 from .prototypes import PrototypeGuidedLearning
 from .pseudo_labels import (
@@ -7,6 +9,7 @@ from .pseudo_labels import (
     EntropyFilteredSupervision,
     UncertaintyEnhancement,
 )
+from .resnet_vnet import ResNetVNet
 
 __all__ = [
     "ConsistencyCorrection",
@@ -14,6 +17,10 @@ __all__ = [
     "CrossPseudoSupervision",
     "DualNetObjective",
     "EntropyFilteredSupervision",
+    "MeanSoftmax",
     "PrototypeGuidedLearning",
+    "ResNetVNet",
     "UncertaintyEnhancement",
+    "make_networks",
+    "member_of",
 ]

@@ -9,26 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.errors import require_choice
-from common.losses import dice_squared_multiclass, one_hot
-
-
-def region_dice(p: Tensor, y: Tensor, mask: Tensor, smooth: float) -> Tensor:
-    r"""Soft Dice loss inside a mask, per sample and class with background, then averaged.
-
-    .. math:: 1 - \mathrm{mean}_{b,c} \frac{2 \sum m p y + s}{\sum m p + \sum m y + s + 10^{-8}}
-
-    An empty mask gives 0.
-
-    Args:
-        p: probabilities ``B, C, ...``.
-        y: one-hot targets ``B, C, ...``.
-        mask: boolean, ``B, ...``.
-        smooth: s; a large one damps small regions.
-    """
-    m = mask.unsqueeze(1).to(p.dtype)
-    dims = list(range(2, p.dim()))
-    overlap, size = (m * p * y).sum(dims), (m * p).sum(dims) + (m * y).sum(dims)
-    return 1 - ((2 * overlap + smooth) / (size + smooth + 1e-8)).mean()
+from common.losses import dice_squared_multiclass, one_hot, region_dice
 
 
 def joint_dice(p: Tensor, y: Tensor, mask: Tensor | None = None, smooth: float = 0.0) -> Tensor:
@@ -155,4 +136,4 @@ class RegionalLoss(nn.Module):
         """Dice loss inside ``mask``."""
         if self.joint:
             return joint_dice(p, target, mask, 0.0 if kind == "con" else self.eta)
-        return region_dice(p, target, mask, 1.0 if kind == "con" else self.eta)
+        return region_dice(p, target, mask.unsqueeze(1), 1.0 if kind == "con" else self.eta).mean()
