@@ -59,7 +59,7 @@ class SemiSupervisedTrainer(Trainer):
         device: where to train.
         max_epochs: epochs to run, of ``len(train_data_loader)`` iterations each.
         train_data_loader: sized iterable of ``Batch``.
-        objective: the method, bare or wrapped in ``DistributedDataParallel``.
+        objective: the method; where there are several processes, gradients are averaged over them.
         optimizers: one or several; all are stepped in every iteration.
         settings: precision, layout, clipping.
         train_handlers: MONAI or Ignite handlers with ``attach``.
@@ -73,7 +73,7 @@ class SemiSupervisedTrainer(Trainer):
         device: torch.device | str,
         max_epochs: int,
         train_data_loader: object,
-        objective: Objective | nn.Module,
+        objective: Objective,
         optimizers: Optimizer | Sequence[Optimizer],
         settings: StepSettings | None = None,
         train_handlers: Sequence | None = None,
@@ -82,8 +82,8 @@ class SemiSupervisedTrainer(Trainer):
         if self.state.device.type == "cpu":
             keep_freed_memory()
         self.settings = settings or StepSettings()
-        self.objective = objective.to(self.state.device)
-        self.terms_of: Objective = getattr(objective, "module", objective)
+        self.terms_of = objective.to(self.state.device)
+        self.objective = _distributed(self.terms_of, self.state.device)
         self.optimizers = [optimizers] if isinstance(optimizers, Optimizer) else list(optimizers)
         if self.settings.channels_last:
             to_channels_last(self.objective)
@@ -91,8 +91,13 @@ class SemiSupervisedTrainer(Trainer):
         self.loss_scaler = torch.amp.GradScaler(self.state.device.type, enabled=half)
         self._failed: dict[str, Tensor] = {}
         for event in (Events.EPOCH_COMPLETED, Events.COMPLETED):  # before any handler can save weights
-            self.add_event_handler(event, self._raise_if_failed)
+            self.add_event_handler(event, self.raise_if_failed)
         self._register_handlers(train_handlers or ())
+
+    def run(self) -> None:
+        """Train; what handlers enter into ``while_running`` is left when that ends, however it does."""
+        with ExitStack() as self.while_running:
+            super().run()
 
     def _iteration(self, engine: Engine, batchdata: Batch) -> dict[str, Tensor]:
         settings, device, step = self.settings, self.state.device, engine.state.iteration
@@ -112,7 +117,7 @@ class SemiSupervisedTrainer(Trainer):
         engine.fire_event(IterationEvents.LOSS_COMPLETED)
         self._note_failures(terms)
         if step % settings.check_every == 0:
-            self._raise_if_failed()
+            self.raise_if_failed()
         self.loss_scaler.scale(total).backward()
         engine.fire_event(IterationEvents.BACKWARD_COMPLETED)
         self._step_optimizers()
@@ -135,10 +140,19 @@ class SemiSupervisedTrainer(Trainer):
             now = (~torch.isfinite(value.detach())).any() * self.state.iteration
             self._failed[name] = torch.where(before > 0, before, now)
 
-    def _raise_if_failed(self) -> None:
+    def raise_if_failed(self) -> None:
+        """Raise ``DivergedError`` if a term was not finite so far; waits for the device."""
         steps = torch.stack(list(self._failed.values())).tolist() if self._failed else []
         failed = {name: step for name, step in zip(self._failed, steps) if step}
         if failed:
             first = min(failed.values())
             names = ", ".join(name for name, step in failed.items() if step == first)
             raise DivergedError(f"iteration {first}: loss term {names} is NaN or infinite; training stopped")
+
+
+def _distributed(objective: Objective, device: torch.device) -> nn.Module:
+    """The objective itself, or among several processes one that averages gradients over them."""
+    if not torch.distributed.is_initialized():
+        return objective
+    devices = [device] if device.type == "cuda" else None
+    return nn.parallel.DistributedDataParallel(objective, device_ids=devices, find_unused_parameters=True)

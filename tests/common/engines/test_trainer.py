@@ -5,8 +5,8 @@ from monai.engines.utils import IterationEvents
 from torch import nn
 
 from common.engines import SemiSupervisedTrainer, StepSettings
-from common.handlers import Resume, SaveModel
 from common.losses import Ramp
+from common.runs import Resume, SaveModel
 from tests.toys import FailingObjective, LinearObjective, TwoWeights, batches
 
 
@@ -210,8 +210,8 @@ def test_a_failure_between_two_checks_does_not_reach_the_resume_file(tmp_path):
     with pytest.raises(FloatingPointError, match="iteration 7"):
         make(objective, optimizer, batches(5), epochs=3, handlers=[resume], check_every=100).run()
     state = torch.load(tmp_path / "resume.pt", weights_only=True)
-    assert state["counters"] == {"epoch": 1, "iteration": 5}
-    assert torch.isfinite(state["objective"][0]["w"])
+    assert state["iteration"] == 5
+    assert torch.isfinite(state["objective"]["w"])
 
 
 def test_a_failure_that_is_seen_at_once_leaves_the_weights_alone():
