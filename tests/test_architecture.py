@@ -22,7 +22,7 @@ ALLOWED = {
     "sam": {"sam", "losses", "transforms"},
     "engines": {"engines", "handlers", "losses", "transforms", "data", "networks"},
 }
-ROOT_MODULES = {"errors", "files", "options"}
+ROOT_MODULES = {"errors", "files", "options", "precision"}
 
 
 def imported(path):

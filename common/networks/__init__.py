@@ -1,5 +1,5 @@
 from .ensemble import MeanSoftmax
-from .modes import frozen_batchnorm_statistics, inactive_dropout, set_dropout, to_channels_last
+from .modes import frozen_batchnorm_statistics, inactive_dropout, keep_default_layout, set_dropout, to_channels_last
 from .resnet_unet import ResNetUNet
 from .resnet_vnet import ResNetVNet
 from .teacher import make_teacher
@@ -14,6 +14,7 @@ __all__ = [
     "VNet",
     "frozen_batchnorm_statistics",
     "inactive_dropout",
+    "keep_default_layout",
     "make_teacher",
     "set_dropout",
     "to_channels_last",
