@@ -9,8 +9,10 @@ from .io import load_segmenter, save_segmenter
 from .lora import LoraLinear, add_set, inject_lora, lora_state_dict, merge_lora, set_active
 from .preprocess import CONVENTIONS, Frame, prepare
 from .promptable import BoxRefiner, Refined
-from .prompts import Group, adjust_boxes, boxes_from_masks, class_groups, compose, group_masks
+from .prompts import Group, adjust_boxes, boxes_from_masks, class_groups, compose, group_masks, move_boxes
 from .segmenter import SamSegmenter
+from .trust import MeasuredTrust, take_trusted
+from .volumes import refine_volume
 from .weights import WHEELS, file_hash, installed, locate
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "Group",
     "LoadReport",
     "LoraLinear",
+    "MeasuredTrust",
     "Refined",
     "Sam",
     "SamSegmenter",
@@ -44,9 +47,12 @@ __all__ = [
     "locate",
     "lora_state_dict",
     "merge_lora",
+    "move_boxes",
     "no_mask",
     "prepare",
     "read_checkpoint",
+    "refine_volume",
     "save_segmenter",
     "set_active",
+    "take_trusted",
 ]
