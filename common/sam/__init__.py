@@ -3,9 +3,8 @@
 from .build import ARCHITECTURES, Sam, build_sam
 from .checkpoint import LoadReport, load_checkpoint, read_checkpoint
 from .decode import decode, embed_boxes, no_mask
-from .embeddings import EmbeddingCache, case_name, file_hash
-from .io import load_segmenter, save_segmenter
-from .lora import LoraLinear, add_set, inject_lora, lora_state_dict, merge_lora, set_active
+from .embeddings import EmbeddingCache, file_hash
+from .lora import LoraLinear, inject_lora, merge_lora
 from .preprocess import CONVENTIONS, Frame, prepare
 from .promptable import BoxRefiner, Refined
 from .prompts import Group, adjust_boxes, boxes_from_masks, class_groups, compose, group_masks
@@ -23,11 +22,9 @@ __all__ = [
     "Refined",
     "Sam",
     "SamSegmenter",
-    "add_set",
     "adjust_boxes",
     "boxes_from_masks",
     "build_sam",
-    "case_name",
     "class_groups",
     "compose",
     "decode",
@@ -36,12 +33,8 @@ __all__ = [
     "group_masks",
     "inject_lora",
     "load_checkpoint",
-    "load_segmenter",
-    "lora_state_dict",
     "merge_lora",
     "no_mask",
     "prepare",
     "read_checkpoint",
-    "save_segmenter",
-    "set_active",
 ]

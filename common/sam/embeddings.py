@@ -78,11 +78,6 @@ class EmbeddingCache:
             raise InputError(f"{self._path(name)}: damaged embedding; delete the file to have it made again") from error
 
 
-def case_name(case: Mapping) -> str:
-    """Name of a decoded case; a hash of its image where it has none, as the cases that MONAI Label brings."""
-    return case.get("case") or hashlib.sha256(case["image"].cpu().numpy().tobytes()).hexdigest()
-
-
 def file_hash(path: str | Path | None) -> str | None:
     """SHA-256 of a file (``None`` of none), for the settings and keys of a cache and the record of a checkpoint."""
     if path is None:

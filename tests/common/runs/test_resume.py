@@ -9,9 +9,10 @@ from torch import nn
 
 from common.data import TwoStreamLoader
 from common.engines import Objective, SemiSupervisedTrainer
-from common.handlers import EMAHandler, History, Resume
+from common.handlers import EMAHandler, History
 from common.losses import SupervisedLoss, softmax_mse
 from common.networks import make_teacher
+from common.runs import Resume
 from common.transforms import RandomPatch, RandomRotFlip
 from tests.toys import CaseList, LinearObjective, batches
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .modes import set_dropout
+from common.networks import set_dropout
 
 
 class MeanSoftmax(nn.Module):

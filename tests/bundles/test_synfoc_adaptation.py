@@ -2,9 +2,18 @@ import json
 
 import pytest
 import torch
+from synfoc.adaptation import load_segmenter, save_segmenter
 
 from common.errors import InputError
-from common.sam import SamSegmenter, load_segmenter, save_segmenter
+from common.sam import SamSegmenter
+from common.sam.testing import write_tiny_checkpoint
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A tiny SAM of 128 pixels, as a file."""
+    torch.manual_seed(1)
+    return write_tiny_checkpoint(tmp_path_factory.mktemp("sam") / "tiny.pth", 128)
 
 
 def shaken(segmenter):

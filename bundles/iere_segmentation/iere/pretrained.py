@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError, require_file
+from common.errors import InputError, require_file
 
 _WRAPPERS = ("state_dict", "model", "network")
 _PREFIXES = ("module.", "model.", "backbone.", "encoder.")

@@ -2,9 +2,10 @@ import math
 
 import pytest
 import torch
+from synfoc import RandomWarp2D
 from torch.nn import functional as F
 
-from common.transforms import Batch, RandomWarp2D
+from common.transforms import Batch
 
 STILL = {"scale": 1.0, "degrees": 0, "flip_axis": None, "elastic": 0.0, "probability": 1.0}
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .batch import Batch, BatchTransform
+from common.transforms import Batch, BatchTransform
 
 _NODES = 64  # of the elastic field per axis; it varies over 8 % of the image, five nodes
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
+from iere import ResNetUNet
 from monai.networks.nets import FlexibleUNet
 
 from common.errors import InputError
-from common.networks import ResNetUNet
 
 
 def small(**options):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .vnet import DecodedNetwork, initialise
+from common.networks.vnet import DecodedNetwork, initialise
 
 
 class BasicBlock3d(nn.Module):

@@ -1,8 +1,7 @@
 import pytest
 import torch
+from dualnet import ResNetVNet
 from torch import nn
-
-from common.networks import ResNetVNet
 
 
 def count(module):

@@ -9,7 +9,8 @@ from monai.networks.nets.resnet import ResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import InputError, require_choice
+from common.errors import InputError, require_choice
+
 from .pretrained import load_pretrained
 
 BACKBONES = {

@@ -2,9 +2,8 @@
 
 import pytest
 import torch
+from iere import CosineRestarts, StagedOptimizer, WarmUpCosine
 from torch import nn
-
-from common.engines import CosineRestarts, StagedOptimizer, WarmUpCosine
 
 
 def test_first_one_optimizer_steps_then_the_other():

@@ -3,8 +3,7 @@ import pytest
 import torch
 from PIL import Image, ImageEnhance
 from scipy import ndimage
-
-from common.transforms import RandomIntensity
+from synfoc import RandomIntensity
 
 SHARP = 1e-3
 

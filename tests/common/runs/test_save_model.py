@@ -3,7 +3,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from common.engines import SemiSupervisedTrainer
-from common.handlers import SaveModel
+from common.runs import SaveModel
 from tests.toys import LinearObjective, batches
 
 

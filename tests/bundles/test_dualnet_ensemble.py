@@ -1,6 +1,7 @@
 import torch
+from dualnet import MeanSoftmax, ResNetVNet
 
-from common.networks import MeanSoftmax, ResNetVNet, VNet
+from common.networks import VNet
 
 
 def test_output_is_the_mean_of_the_softmax_maps():
