@@ -10,9 +10,9 @@ from .containers import Mapping as MappingType
 from .containers import Sequence, inner
 from .entries import holds_code, literal, split_id
 from .names import hint
-from .rules import check_rules, class_names
+from .rules import check_rules
 from .table import Table
-from .types import Option, Type, WrongValue
+from .types import Option, Type, WrongValueError
 
 UNKNOWN = object()  # a value that only MONAI can tell
 
@@ -60,8 +60,7 @@ def check_configuration(
         if name in table:
             values[name] = walk.value(name, table[name])
     known = {name: value for name, value in values.items() if value is not UNKNOWN}
-    content = {name: configuration.written(name) for name in configuration}
-    check_rules(known, content, _networks(configuration, content, resolve))
+    check_rules(known, base, _multiple(configuration, base, table))
     for rule in table.rules:
         rule(known)
     return known
@@ -143,18 +142,17 @@ def same(one: object, other: object) -> bool:
 def _takes(kind: Type, value: object) -> bool:
     try:
         kind.parse(value)
-    except WrongValue:
+    except WrongValueError:
         return False
     return True
 
 
-def _networks(configuration: Written, content: Mapping[str, object], resolve: bool) -> tuple[str, ...]:
-    """Class names of the networks, from their configuration or from the resolved network."""
-    written = content.get("network_def")
-    if resolve and isinstance(written, str):
-        network = configuration.value("network_def")  # type: ignore[attr-defined]
-        return tuple({type(module).__name__ for module in getattr(network, "modules", tuple)()})
-    return tuple(class_names(written))
+def _multiple(configuration: Written, base: Mapping[str, object], table: Table) -> int:
+    """What the extents of a patch must be a multiple of; 1 where the network is not the bundle's own."""
+    network = configuration.written("network_def") if "network_def" in configuration else None
+    known = base.get("network_def", network)
+    target, own = (node.get("_target_") if isinstance(node, Mapping) else node for node in (network, known))
+    return table.patch_multiple if target == own else 1
 
 
 def _require_whole(written: object, base: object, given: str, name: str) -> None:

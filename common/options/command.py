@@ -45,8 +45,8 @@ def _underscored(name: str) -> str:
     return name.replace("-", "_").replace("::", "#")
 
 
-def canonical(name: str, value: object, table: Table) -> object:
-    """Value of an option as MONAI must get it.
+def canonical(name: str, value: object, table: Table, quote: bool = True) -> object:
+    """Value of an option in its canonical form, with ``quote`` as MONAI must get it.
 
     A word for an option of the table is read by its type, and text of it is never code. Words for anything else, the
     arguments of components, are read as Python literals; one that begins with ``$``, ``@`` or ``%`` is code there.
@@ -62,7 +62,7 @@ def canonical(name: str, value: object, table: Table) -> object:
     if option is None:
         return plain(value)
     parsed = option.parse(value, f"--{name}")
-    return parsed if option.type.code else quoted(parsed)
+    return quoted(parsed) if quote and not option.type.code else parsed
 
 
 def plain(value: object) -> object:

@@ -7,7 +7,7 @@ from collections.abc import Sequence as AnySequence
 
 import yaml
 
-from .types import Option, Path, Text, Type, WrongValue
+from .types import Option, Path, Text, Type, WrongValueError
 
 LONGEST = 100_000  # characters of a list or mapping on a command line
 
@@ -39,10 +39,10 @@ class Optional(Type):
             return None
         try:
             return self.type.parse(value)
-        except WrongValue as error:
+        except WrongValueError as error:
             if value == "None":
                 return None
-            raise WrongValue(str(error) if error.id else f"{error}, or null", error.id) from None
+            raise WrongValueError(str(error) if error.id else f"{error}, or null", error.id) from None
 
 
 class Sequence(Type):
@@ -86,7 +86,7 @@ class Sequence(Type):
     def _item(self, value: object) -> object:
         try:
             return self.item.parse(value)
-        except WrongValue:
+        except WrongValueError:
             raise self.fail() from None
 
 
@@ -101,7 +101,7 @@ class Either(Type):
         for type in self.types:
             try:
                 return type.parse(value)
-            except WrongValue:
+            except WrongValueError:
                 continue
         raise self.fail()
 
@@ -124,7 +124,7 @@ class Mapping(Type):
         if not isinstance(value, AnyMapping) or not (value if not self.component else "_target_" in value):
             raise self.fail()
         if unknown := [key for key in value if key not in self.options and not self.component]:
-            raise WrongValue(f"only the keys {', '.join(self.options)}", f"#{unknown[0]}", value[unknown[0]])
+            raise WrongValueError(f"only the keys {', '.join(self.options)}", f"#{unknown[0]}", value[unknown[0]])
         return {key: self._value(key, child) for key, child in value.items()}
 
     def _value(self, key: str, value: object) -> object:
@@ -132,8 +132,8 @@ class Mapping(Type):
             return value
         try:
             return self.options[key].type.parse(value)
-        except WrongValue as error:
-            raise WrongValue(str(error), f"#{key}{error.id}", error.part if error.id else value) from None
+        except WrongValueError as error:
+            raise WrongValueError(str(error), f"#{key}{error.id}", error.part if error.id else value) from None
 
 
 class Named(Type):
@@ -149,7 +149,7 @@ class Named(Type):
             raise self.fail()
         try:
             return {self.key.parse(name): self.value.parse(child) for name, child in value.items()}
-        except WrongValue:
+        except WrongValueError:
             raise self.fail() from None
 
 

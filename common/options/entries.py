@@ -104,6 +104,11 @@ class Entries:
         for key, value in content.items():
             self.set(key, _copy(value), f"{file}: {key}")
 
+    def give(self, name: str, value: object, origin: str) -> None:
+        """Set an option of the command line, in the form that MONAI must be given."""
+        self.set(name, value, origin)
+        self.changed[name.replace("#", "::")] = value
+
     def set(self, key: str, value: object, origin: str) -> None:
         """Set one entry.
 
@@ -123,6 +128,8 @@ class Entries:
             value = self._sum(known, value, origin)
         node[last if isinstance(node, dict) else int(last)] = value
         self.origins[id.replace("#", "::")] = origin
+        for below in [place for place in self.changed if place.startswith(f"{id.replace('#', '::')}::")]:
+            del self.changed[below]
 
     def _sum(self, known: object, value: object, origin: str) -> object:
         if isinstance(known, dict) and isinstance(value, dict):

@@ -28,7 +28,13 @@ def check_names(names: Iterable[str], content: Mapping[str, object], known: Coll
             _check_id(name, content, f"--{name}", known)
 
 
-def check_keys(file: str, keys: Iterable[str], content: Mapping[str, object], known: Collection[str]) -> None:
+def check_keys(
+    file: str,
+    keys: Iterable[str],
+    content: Mapping[str, object],
+    known: Collection[str],
+    elsewhere: Collection[str] = (),
+) -> None:
     """Raise ``InputError`` for a key of a file that is neither a known id nor one that something refers to.
 
     Args:
@@ -36,6 +42,7 @@ def check_keys(file: str, keys: Iterable[str], content: Mapping[str, object], kn
         keys: of its entries.
         content: the merged configuration without the file.
         known: names of options, and ids that the file and what lies above it refer to.
+        elsewhere: ids that are no mistake, but not worth proposing either.
     """
     for key in keys:
         name = key.lstrip("+")
@@ -44,7 +51,7 @@ def check_keys(file: str, keys: Iterable[str], content: Mapping[str, object], kn
             continue
         if rest:
             _check_id(name, content, f"{file}: {key}", known)
-        elif top not in content and top not in STRUCTURE:
+        elif top not in content and top not in STRUCTURE and top not in elsewhere:
             raise InputError(f"{file}: {key}: no such option in the configuration{hint(top, [*content, *known])}")
 
 

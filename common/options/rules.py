@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from math import prod
 
 from ..errors import InputError
-from .entries import children, references
 
-NETWORKS = {"VNet": (3, 16), "ResNetVNet": (3, 16), "UNet2D": (2, 16)}  # axes of a patch, multiple of its extents
 MOST_VOXELS = 2**27  # of a patch; its activations would fill the largest machines
 
 
-def check_rules(values: Mapping[str, object], content: Mapping[str, object], networks: tuple[str, ...]) -> None:
+def check_rules(values: Mapping[str, object], base: Mapping[str, object], multiple: int = 1) -> None:
     """Raise ``InputError`` for values that do not fit each other.
 
     Args:
         values: canonical values by name, of those options that are known.
-        content: the merged configuration.
-        networks: class names of the networks, as far as they are known.
+        base: the configuration's first file: a value that it has already is not the user's.
+        multiple: what the extents of a patch must be multiples of.
     """
     if "iterations" in values and "epoch_length" in values:
         whole_epochs(values["iterations"], values["epoch_length"])
-    if "patch_size" in values:
-        _check_patch(values["patch_size"], values, networks)
-    if "patch_size" in values and "stride" in values and "stride" in references(content.get("inferer")):
-        _check_stride(values["stride"], values["patch_size"])
-    if "patch_size" in values and "RandomRotFlip" in class_names(content.get("augment")):
-        _check_square(values["patch_size"])
+    if "patch_size" not in values:
+        return
+    patch = values["patch_size"]
+    _check_patch(patch, multiple)
+    if "slices" in values and values["slices"] != (len(patch) == 2):
+        given = "slices are cut: give two extents" if values["slices"] else "two extents are of slices: give three"
+        raise InputError(f"--patch_size {patch}: {given}, or set slices to {str(not values['slices']).lower()}")
+    if values.get("symmetries", "none") != "none" and patch[0] != patch[1]:
+        raise InputError(f"--patch_size {patch}: quarter turns need two equal first extents, or symmetries none")
+    for name in ("stride", "test_stride"):
+        if len(patch) == 3 and name in values and (name == "stride" or values[name] != base.get(name)):
+            _check_stride(name, values[name], patch)
 
 
 def whole_epochs(iterations: int, epoch_length: int) -> int:
@@ -37,34 +41,15 @@ def whole_epochs(iterations: int, epoch_length: int) -> int:
     return iterations // epoch_length
 
 
-def _check_patch(patch: list[int], values: Mapping[str, object], networks: tuple[str, ...]) -> None:
-    for extents, multiple in (NETWORKS[name] for name in networks if name in NETWORKS):
-        if len(patch) != extents:
-            what = "slices" if extents == 2 else "volumes"
-            example = [multiple * 4] * extents
-            raise InputError(f"--patch_size {patch}: the network is for {what}; give {extents} extents, {example}")
-        if any(side % multiple for side in patch):
-            raise InputError(f"--patch_size {patch}: the network takes multiples of {multiple} on each axis")
+def _check_patch(patch: list[int], multiple: int) -> None:
+    if any(side % multiple for side in patch):
+        raise InputError(f"--patch_size {patch}: the network takes multiples of {multiple} on each axis")
     if prod(patch) > MOST_VOXELS:
         raise InputError(f"--patch_size {patch}: expected at most {MOST_VOXELS} voxels; no memory holds more")
 
 
-def _check_stride(stride: list[int], patch: list[int]) -> None:
+def _check_stride(name: str, stride: list[int], patch: list[int]) -> None:
     if len(stride) != len(patch):
-        raise InputError(f"--stride {stride}: expected as many values as patch_size has, {len(patch)}")
+        raise InputError(f"--{name} {stride}: expected as many values as patch_size has, {len(patch)}")
     if any(step > side for step, side in zip(stride, patch)):
-        raise InputError(f"--stride {stride}: expected steps of at most the patch, {patch}; larger ones leave gaps")
-
-
-def _check_square(patch: list[int]) -> None:
-    if patch[0] != patch[1]:
-        raise InputError(f"--patch_size {patch}: quarter turns (augment) need two equal first extents")
-
-
-def class_names(node: object) -> Iterator[str]:
-    """Class names of the components in a part of a configuration."""
-    if isinstance(node, Mapping):
-        if isinstance(node.get("_target_"), str):
-            yield node["_target_"].rpartition(".")[2]
-    for child in children(node).values():
-        yield from class_names(child)
+        raise InputError(f"--{name} {stride}: expected steps of at most the patch, {patch}; larger ones leave gaps")

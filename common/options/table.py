@@ -19,7 +19,10 @@ SIZE = Integer(1, WIDEST)
 MILLIMETERS = Number(0.01, 100)
 SHARE = Number(0, 1)
 DECAY = Number(0, 1, below=True)
-COUNT = Integer(0, 10**9)
+FOREVER = 10**9
+COUNT = Integer(0, FOREVER)
+RANGE = Sequence(Number(), 2, order="<")
+EXTENTS = Sequence(SIZE, 2, 3, one_for_all=True)
 LAYOUTS = (
     *("prostate", "mnms", "fundus", "busi", "domain_lists", "acdc_slices", "acdc_groups", "mscmr", "manifest"),
     "lists",
@@ -30,18 +33,19 @@ SHARED = (
     # where
     Option("bundle_root", Path("folder"), "the bundle's folder"),
     Option("dataset_dir", Path("folder"), "folder with images/, labels/ and splits.json"),
-    Option("output_dir", Path("folder"), "logs, metrics and the resume checkpoint", "train"),
-    Option("output_dir", Path("folder"), "segmentations", "inference"),
-    Option("ckpt_dir", Path("folder"), "weights to deploy"),
+    Option("output_dir", Path("folder"), "of the run: weights, settings, record, history, resume state", base="train"),
+    Option("output_dir", Path("folder"), "of the segmentations", base="inference"),
+    Option("ckpt_dir", Path("folder"), "of the weights, their settings and record"),
     Option("studies", Either(Choice(""), Text()), "MONAI Label's folder: what has no label in it is unlabeled"),
-    Option("device", Device(), "the first GPU where there is one"),
-    Option("cache_device", Device(), "where decoded cases live; a CUDA device if they fit"),
+    Option("device", Device(), "the GPU where there is one"),
+    Option("cache_device", Device(), "where decoded images live; a CUDA device if they fit"),
     Option(
         "inputs",
         Either(Sequence(Path()), Path()),
         "an image, the folder of a DICOM series, a folder of either, or a list",
     ),
-    Option("checkpoint", Path(), "trained weights"),
+    Option("checkpoint", Path(), "the folder of a run, or weights in one"),
+    Option("layers", Sequence(Path("file"), empty=True), "configuration files that weights without settings had"),
     # data
     Option(
         "labeled",
@@ -61,97 +65,112 @@ SHARED = (
     Option("num_classes", Integer(2, 255), "background included"),
     Option("in_channels", Integer(1, 64), "of the images"),
     Option("spacing", Optional(Sequence(MILLIMETERS, 3, one_for_all=True)), "resample to this voxel size in mm"),
-    Option(
-        "window",
-        Optional(Sequence(Number(), 2, order="<")),
-        "map this range of intensities to 0..1 and clip, in HU for CT",
-    ),
-    Option("normalize", Boolean(), "z-score each volume"),
-    Option("patch_size", Sequence(SIZE, 2, 3, one_for_all=True), "voxels"),
-    Option("stride", Sequence(SIZE, 2, 3, one_for_all=True), "of the sliding window"),
-    Option(
-        "test_stride",
-        Sequence(SIZE, 2, 3, one_for_all=True),
-        "of the final evaluation (published protocol)",
-    ),
-    Option("stride_factor", Number(0.01, 100), "take steps so many times the stride: faster and coarser"),
-    Option("largest_component", Boolean(), "keep only the largest 26-connected component of each class"),
-    Option(
-        "contrast",
-        DECAY,
-        "random gain of each patch, up to 1 + and - this, and offset, half of it; for z-scored volumes",
-    ),
-    Option("labeled_batch", Integer(1, 4096), "labeled samples per step"),
-    Option("unlabeled_batch", Integer(0, 4096), "unlabeled samples per step; 0: supervised training"),
-    Option("slices", Boolean(), "2D: split volumes along the last axis"),
-    Option(
-        "uncertainty",
-        Optional(Choice("entropy")),
-        "second map, 0 certain to 1: entropy",
-        "inference",
-    ),
-    Option("dicom_seg", Boolean(), "also write a DICOM segmentation for each DICOM series"),
-    Option(
-        "class_names",
-        Optional(Sequence(Text())),
-        "of the foreground, in the DICOM segmentation; null numbers them",
-    ),
-    # pictures and slices
+    Option("window", Optional(RANGE), "map this range of intensities to 0..1 and clip, in HU for CT"),
     Option("layout", Choice(*LAYOUTS), "where files and splits are, see common.data.LAYOUTS"),
     Option(
         "encoding",
         Either(Choice(*ENCODINGS), Named(Integer(0, 254), key=Integer(-(2**31), 2**31))),
         "how masks are stored, see common.data.ENCODINGS",
     ),
-    Option("intensity_range", Optional(Sequence(Number(), 2, order="<")), "stored values that become 0 and 1"),
     Option(
         "orientation",
         Optional(Text("(?=.*[LR])(?=.*[PA])(?=.*[IS])...", "three letters, one of L and R, of P and A, of I and S")),
         "turn volumes to these axes before they are split along the last, e.g. RAS; null: as stored",
     ),
-    # training
-    Option("seed", Integer(0, 2**32 - 1), "of all randomness"),
-    Option("iterations", Integer(1, 10**9), "the only clock"),
+    # what the networks see
+    Option("normalize", Boolean(), "z-score each volume"),
+    Option("slices", Boolean(), "2D: split volumes along the last axis"),
     Option(
-        "epoch_length",
-        Integer(1, 10**9),
-        "iterations between two log rows and resume points; divides iterations",
+        "patch_size",
+        EXTENTS,
+        "voxels; two extents: whole slices are resized to it and a 2D network is trained",
     ),
-    Option("val_interval", Integer(1, 10**9), "epochs between two validations"),
-    Option("learning_rate", Number(0, 10, above=True), "at the start"),
-    Option("amp", Precision(), "bfloat16 autocast, on CPU too"),
+    Option("stride", EXTENTS, "of the sliding window"),
+    Option("test_stride", EXTENTS, "of the windows of inference and final evaluation (published protocol)"),
+    Option("stride_factor", Number(0.01, 100), "take steps so many times the stride: faster and coarser"),
     Option(
-        "check_every",
-        Integer(1, 10**9),
-        "iterations between two checks for NaN; more hides less of a GPU's speed",
+        "symmetries",
+        Choice("full", "reflections", "none"),
+        "random symmetries of the plane; reflections: the four of published code; none",
     ),
-    Option("max_grad_norm", Optional(Number(0, above=True)), "clip gradients to this norm"),
-    Option("resume", Boolean(), "continue from output_dir/resume.pt"),
-    Option("progress", Boolean(), "progress bars"),
-    Option("is_main", Boolean(), "this process writes files; multi_gpu_train.yaml sets it"),
-    Option("base_channels", Integer(1, 1024), "of the network's first level"),
+    Option(
+        "official_sample",
+        Boolean(),
+        "patches of published code: padded where not needed, never at the last start",
+    ),
+    Option(
+        "contrast",
+        DECAY,
+        "random gain of each patch, up to 1 + and - this, and offset, half of it; for z-scored volumes",
+    ),
+    Option("labeled_batch", Integer(1, 4096), "labeled samples per step"),
+    Option("unlabeled_batch", Integer(0, 4096), "unlabeled samples per step"),
+    # methods
     Option("ramp_up", COUNT, "iterations until then"),
-    Option("ramp_quantum", Integer(1, 10**9), "hold that weight for so many iterations (150 in the published code)"),
-    Option("ema_decay", DECAY, "of the teacher's weights"),
+    Option("ramp_quantum", Integer(1, FOREVER), "hold that weight for so many iterations (150 in the published code)"),
+    Option("ema_decay", DECAY, "of the teacher"),
     Option(
         "ema_buffers",
         Choice("own", "copy", "ema"),
         "batch-norm statistics of the teacher: own, copy or ema of the student's",
     ),
     Option("teacher_train_mode", Boolean(), "dropout and batch statistics in the teacher"),
-    # evaluation
+    # training
+    Option("seed", Integer(0, 2**32 - 1), "of everything random"),
+    Option("iterations", Integer(1, FOREVER), "the only clock"),
+    Option(
+        "epoch_length", Integer(1, FOREVER), "iterations between two log rows and resume points; divides iterations"
+    ),
+    Option("val_interval", Integer(1, FOREVER), "epochs between two validations"),
+    Option("learning_rate", Number(0, 10, above=True), "at the start"),
+    Option(
+        "schedule",
+        Choice("poly", "step", "constant"),
+        "of the rate: poly, to 0 at the end; step, divided by 10 every lr_step; constant",
+    ),
+    Option("lr_step", Integer(1, FOREVER), "iterations between two divisions"),
+    Option("base_channels", Integer(1, 1024), "of the network's first level"),
+    Option(
+        "amp",
+        Precision(),
+        "bfloat16 where this machine is faster with it, float16 on older GPUs, else float32",
+    ),
+    Option(
+        "check_every", Integer(1, FOREVER), "iterations between two checks for NaN; more hides less of a GPU's speed"
+    ),
+    Option("max_grad_norm", Optional(Number(0, above=True)), "clip gradients to this norm"),
+    Option("resume", Boolean(), "continue the run in output_dir"),
+    Option("overwrite", Boolean(), "replace the run in output_dir"),
+    Option("progress", Boolean(), "progress bars"),
+    # inference and evaluation
+    Option("largest_component", Boolean(), "keep only the largest component of each class"),
+    Option("uncertainty", Optional(Choice("entropy")), "second map, 0 certain to 1: entropy", base="inference"),
+    Option("dicom_seg", Boolean(), "also write a DICOM segmentation for each DICOM series"),
+    Option(
+        "class_names", Optional(Sequence(Text())), "of the foreground, in the DICOM segmentation; null numbers them"
+    ),
     Option("split", Choice("validation", "test"), "which list of the data set: validation or test"),
     Option(
         "empty_policy",
         Choice("official", "penalised", "nan", "distance_100"),
-        "what an empty mask scores, see common.metrics",
+        "scores of an empty mask, see common.metrics",
     ),
     Option(
         "metric_spacing",
         Optional(Sequence(MILLIMETERS, 2, 3, one_for_all=True)),
         "voxel size in mm to measure distances in mm; null measures in voxels",
     ),
-    Option("stacked", Boolean(), "measure the stacked volumes of patients instead of single images"),
+    Option(
+        "metric_size",
+        Optional(Sequence(SIZE, 2)),
+        "of pictures: resize masks to this size before measuring; null: the image's own",
+    ),
+    Option("stacked", Boolean(), "measure the volumes that a patient's slices make up"),
+    Option(
+        "parts",
+        Optional(Named(Sequence(Integer(1, 254)), key=Text())),
+        "nested parts to measure; null: every class by itself",
+    ),
 )
 
 

@@ -1,8 +1,8 @@
 """Types of options: what a value must be, in words, and the one form it is used in.
 
 A value comes as a word of a command line (text, whatever it looks like), from a YAML file (typed as YAML sees it), or
-from Python. All three are read alike, so ``--labeled 4``, ``labeled: 4`` and ``labeled: "4"`` are the same setting. Nothing here
-imports more than the standard library: ``--help`` must not wait for torch.
+from Python. All three are read alike: ``--labeled 4``, ``labeled: 4`` and ``labeled: "4"`` are the same setting. Nothing
+here imports more than the standard library: ``--help`` must not wait for torch.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FAR = 1e12  # a bound that nobody needs to be told
 LONGEST_NAME, LONGEST_TEXT = 255, 4096  # of a file's name and of a path, as file systems have them
 
 
-class WrongValue(ValueError):
+class WrongValueError(ValueError):
     """A value is not of its type; the message completes "expected ...".
 
     ``id`` leads to the part of the value that is wrong, ``#kind``, and ``part`` holds that part, if it is one.
@@ -35,7 +35,7 @@ class WrongValue(ValueError):
 class Type:
     """What the values of an option are.
 
-    ``words`` says so after "expected"; ``parse`` returns the canonical value or raises ``WrongValue``. ``code`` marks
+    ``words`` says so after "expected"; ``parse`` returns the canonical value or raises ``WrongValueError``. ``code`` marks
     the types whose values MONAI is to resolve, references and components.
     """
 
@@ -43,11 +43,11 @@ class Type:
     code = False
 
     def parse(self, value: object) -> object:
-        """The value in its canonical form; ``WrongValue`` for any other."""
+        """The value in its canonical form; ``WrongValueError`` for any other."""
         return value
 
-    def fail(self) -> WrongValue:
-        return WrongValue(self.words)
+    def fail(self) -> WrongValueError:
+        return WrongValueError(self.words)
 
 
 class Number(Type):
@@ -141,7 +141,7 @@ class Precision(Type):
             return value.strip()
         try:
             return Boolean().parse(value)
-        except WrongValue:
+        except WrongValueError:
             raise self.fail() from None
 
 
@@ -153,7 +153,7 @@ class Text(Type):
 
     def parse(self, value: object) -> str:
         if not isinstance(value, str):
-            raise WrongValue(f"{self.words}, in quotes")
+            raise WrongValueError(f"{self.words}, in quotes")
         if not value.strip() or len(value) > LONGEST_TEXT or not value.isprintable():
             raise self.fail()
         if not self.pattern.fullmatch(value):
@@ -172,7 +172,7 @@ class Pattern(Text):
         try:
             groups = re.compile(text).groups
         except (re.error, RecursionError, OverflowError) as error:
-            raise WrongValue(f"{self.words} ({error})") from None
+            raise WrongValueError(f"{self.words} ({error})") from None
         if not groups:
             raise self.fail()
         return text
@@ -192,13 +192,15 @@ class Path(Type):
         if isinstance(value, os.PathLike):
             value = os.fspath(value)
         if not isinstance(value, str):
-            raise WrongValue(f"{self.words}, in quotes")
+            raise WrongValueError(f"{self.words}, in quotes")
         if not value.strip() or "\0" in value or len(value) > LONGEST_TEXT:
             raise self.fail()
         if any(len(os.fsencode(part)) > LONGEST_NAME for part in value.split(os.sep)):
-            raise WrongValue(f"{self.words} whose names have at most {LONGEST_NAME} characters")
+            raise WrongValueError(f"{self.words} whose names have at most {LONGEST_NAME} characters")
         if os.path.isfile(value) if self.kind == "folder" else self.kind == "file" and os.path.isdir(value):
-            raise WrongValue(f"{self.words}; there is a {'file' if self.kind == 'folder' else 'folder'} of this name")
+            raise WrongValueError(
+                f"{self.words}; there is a {'file' if self.kind == 'folder' else 'folder'} of this name"
+            )
         return value
 
 
@@ -253,7 +255,7 @@ class Option:
         """
         try:
             return self.type.parse(value)
-        except WrongValue as error:
+        except WrongValueError as error:
             part = error.part if error.id else value
             shown = part if isinstance(part, str) else "null" if part is None else repr(part)
             shown = " ".join(shown.split()) if len(shown) <= 80 else f"{' '.join(shown[:77].split())}..."

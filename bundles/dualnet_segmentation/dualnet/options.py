@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.options.containers import Mapping, Optional
-from common.options.table import COUNT, SHARE
+from common.options.table import COUNT
 from common.options.types import Boolean, Choice, Integer, Number, Option
 
 PATCH_MULTIPLE = 16  # both V-Nets and the U-Nets halve the extents four times
@@ -12,7 +12,11 @@ CONFIDENCE = Number(0, 1, below=True)
 PERCENTILE = Number(0, 100)
 OPTIONS = (
     Option("base_channels", Integer(1, 1024), "of the first level of both networks"),
-    Option("lr_step", Integer(1, 10**9), "iterations between two divisions of it by 10"),
+    Option(
+        "symmetries",
+        Choice("none", "full", "reflections"),
+        "of the plane, as published; full; reflections: the four that other published code draws",
+    ),
     Option(
         "alpha",
         PERCENTILE,

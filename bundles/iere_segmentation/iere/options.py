@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from common.options.containers import Mapping, Optional, Sequence
-from common.options.table import COUNT, DECAY, SHARE, SIZE
+from common.options.table import COUNT, DECAY, EXTENTS, RANGE, SHARE, SIZE
 from common.options.types import Boolean, Choice, Integer, Number, Option, Path, Pattern, Text
 
 ENABLED = Option("enabled", Boolean(), "switch of the term")
 WEIGHT = Option("weight", Number(0, 1000), "of the term")
 RATE = Option("learning_rate", Number(0, 10, above=True), "of Adam")
 OPTIONS = (
+    Option("dataset_dir", Path("folder"), "folder of the data set, see layout"),
     Option("source", Optional(Text()), "the domain to train on; may be left out where there is only one"),
     Option("targets", Optional(Sequence(Text())), "the unseen domains to test on; null: all others"),
     Option(
@@ -34,21 +35,30 @@ OPTIONS = (
     ),
     Option(
         "intensity_range",
-        Optional(Sequence(Number(), 2, order="<")),
+        Optional(RANGE),
         "stored values that become the ends of it; null: percentiles 0.5 and 99.5 of each file",
     ),
     Option(
         "patch_size",
-        Sequence(SIZE, 2, 3, one_for_all=True),
+        EXTENTS,
         "random windows are resized to it; a third extent, of a plan for volumes, is left out",
     ),
-    Option("input_size", Sequence(SIZE, 2), "multiples of 32: the network pads others"),
-    Option("image_size", Sequence(SIZE, 2), "slices are resized to it, in training and inference"),
-    Option("labeled_batch", Integer(2, 4096), "labeled samples per step, an even number"),
+    Option(
+        "image_size",
+        Optional(Sequence(SIZE, 2)),
+        "slices are resized to it, in training and inference; null: 8/7 of the patch, in multiples of 32",
+    ),
+    Option(
+        "empty_policy",
+        Choice("official", "penalised", "nan", "distance_100"),
+        "an empty mask scores 0, or 1 if it should be empty, and no distance; see common.metrics",
+    ),
+    Option("stacked", Boolean(), "slices of a patient are measured as one volume"),
+    Option("labeled_batch", Integer(2, 4096), "labeled images per step, an even number"),
     Option(
         "unlabeled_batch",
         Integer(0, 4096),
-        "unlabeled samples per step: as many, or 0 for supervised training",
+        "unlabeled images per step: as many, or 0 for supervised training",
     ),
     Option("iterations", Integer(1, 10**9), "the only clock; pretraining is part of it"),
     Option("learning_rate", Number(0, 10, above=True), "of the student stage"),
@@ -69,8 +79,8 @@ OPTIONS = (
         Mapping(
             Option(
                 "steps",
-                COUNT,
-                "iterations on labeled images alone, 1000 of 1630; 0 with pretrained",
+                Optional(COUNT),
+                "iterations on labeled images alone; null: 1000 of each 1630; 0 with pretrained",
             ),
             RATE,
             Option("warm_up", COUNT, "iterations"),
@@ -112,9 +122,7 @@ OPTIONS = (
         "ir",
         Mapping(
             ENABLED,
-            Option(
-                "mode", Choice("paper", "code", "spa", "abs"), "signed softmax variance; code, spa, abs"
-            ),
+            Option("mode", Choice("paper", "code", "spa", "abs"), "signed softmax variance; code, spa, abs"),
             Option("weight", Number(0, 1000), "below 1, see iere.InternalRegularizer"),
             Option("normalize", Boolean(), "variance by its maximum"),
         ),

@@ -14,8 +14,11 @@ OPTIONS = (
     Option("separation_weight", Number(0, 1000), "of separation, relative to smoothness"),
     Option("lds_eps", Number(0, 1e6, above=True), "norm of the perturbation per patch"),
     Option("row_limit", COUNT, "voxels per class and stream that enter separation, drawn at random; 0: all"),
+    Option("feature_tap", Choice("post_dropout", "pre_dropout"), "decoder feature for separation; or pre_dropout"),
     Option(
-        "feature_tap", Choice("post_dropout", "pre_dropout"), "decoder feature for separation; or pre_dropout"
+        "supervised_dice",
+        Choice("linear", "squared", "squared_multiclass"),
+        "of the supervised Dice; squared_multiclass in the published 2D code",
     ),
     Option(
         "lds",
@@ -30,9 +33,7 @@ OPTIONS = (
             Option("eps", Number(0, 1e6, above=True), "norm of the perturbation"),
             Option("ip", Integer(1, 100), "power iterations"),
             Option("clean_target", Choice("recompute", "reuse_main"), "own clean pass; reuse_main saves one"),
-            Option(
-                "dropout", Choice("independent", "shared", "off"), "masks of clean and perturbed pass; shared, off"
-            ),
+            Option("dropout", Choice("independent", "shared", "off"), "masks of clean and perturbed pass; shared, off"),
             component=True,
         ),
         "local distributional smoothness",

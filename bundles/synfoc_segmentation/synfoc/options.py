@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from common.options.containers import Mapping, Named, Optional, Sequence
-from common.options.table import COUNT, DECAY, SHARE, SIZE
+from common.options.containers import Either, Mapping, Named, Optional, Sequence
+from common.options.table import COUNT, DECAY, EXTENTS, RANGE, SHARE
 from common.options.types import Boolean, Choice, Integer, Number, Option, Path, Pattern, Text
 
-RANGE = Sequence(Number(0, 100), 2, order="<=")
+FACTORS = Sequence(Number(0, 100), 2, order="<=")
+OPTIMIZER = Choice("sgd", "adamw")
 STRENGTH = Number(0, 1000)
 OPTIONS = (
+    Option("dataset_dir", Path("folder"), "folder of the data set, see layout"),
     Option("labeled_domain", Optional(Text()), "the domain of the labeled images"),
     Option(
         "labeled",
@@ -34,35 +36,38 @@ OPTIONS = (
     Option("in_channels", Integer(1, 64), "3 for color"),
     Option(
         "intensity_range",
-        Optional(Sequence(Number(), 2, order="<")),
+        Optional(RANGE),
         "stored values that become 0 and 1; null: the ends of each image",
     ),
     Option(
         "patch_size",
-        Sequence(SIZE, 2, 3, one_for_all=True),
+        EXTENTS,
         "input of the U-Net, P x P; a third extent, of a plan for volumes, is left out",
     ),
     Option(
         "unlabeled_batch",
         Integer(0, 4096),
-        "unlabeled samples per step: as many, or 0 for supervised training",
+        "unlabeled images per step: as many, or 0 for supervised training",
     ),
     Option("learning_rate", Number(0, 10, above=True), "of the U-Net, constant"),
     Option("learning_rate_sam", Number(0, 10, above=True), "of the foundation network, constant"),
-    Option(
-        "max_grad_norm", Optional(Number(0, above=True)), "clip gradients to this norm, network by network"
-    ),
+    Option("max_grad_norm", Optional(Number(0, above=True)), "clip gradients to this norm, network by network"),
+    Option("labeled_batch", Integer(1, 4096), "labeled images per step"),
     Option("base_channels", Integer(1, 1024), "of the U-Net's first level"),
     Option(
         "networks",
         Choice("both", "unet_only", "sam_only"),
         "unet_only and sam_only train one network with its own teacher",
     ),
-    Option("deploy", Choice("sam", "unet"), "the network that is validated and saved: sam or unet"),
+    Option(
+        "deploy",
+        Choice("auto", "sam", "unet"),
+        "the network that is validated and saved: sam or unet; auto: the SAM where there is one",
+    ),
     Option(
         "deploy_teacher",
-        Boolean(),
-        "its moving average instead, with batch-norm statistics of weak images of all domains",
+        Either(Boolean(), Choice("unet")),
+        "its moving average instead, with statistics of weak images of all domains; unet: of a U-Net",
     ),
     Option(
         "sam",
@@ -115,8 +120,8 @@ OPTIONS = (
     ),
     Option(
         "joint_batch",
-        Sequence(Choice("unet", "sam"), empty=True),
-        "networks that see labeled and mixed images in one pass",
+        Either(Choice("auto"), Sequence(Choice("unet", "sam"), empty=True)),
+        "networks that see labeled and mixed images in one pass; auto: a SAM",
     ),
     Option("resample", Choice("antialias", "nearest"), "of images; nearest in the published code"),
     Option("unsupervised_weight", STRENGTH, "of the four unsupervised terms after ramp-up"),
@@ -125,8 +130,8 @@ OPTIONS = (
     Option(
         "strong",
         Mapping(
-            Option("brightness", RANGE, "factors"),
-            Option("contrast", RANGE, "factors"),
+            Option("brightness", FACTORS, "factors"),
+            Option("contrast", FACTORS, "factors"),
             Option("sigma", Sequence(Number(0, 100, above=True), 2, order="<="), "of the blur, in pixels"),
         ),
         "sigma in pixels",
@@ -140,9 +145,15 @@ OPTIONS = (
         "pasted rectangle",
     ),
     Option("copy_paste", Boolean(), "paste rectangles of labeled images into unlabeled ones"),
+    Option("ema_decay", DECAY, "of the teachers"),
     Option(
-        "metric_size",
-        Optional(Sequence(SIZE, 2)),
-        "resize masks to this size before measuring, as published (patch_size); null: the image's own",
+        "empty_policy",
+        Choice("official", "penalised", "nan", "distance_100"),
+        "an empty mask scores 0, or 1 if it should be empty, and no distance; published code: distance_100",
+    ),
+    Option(
+        "optimizers_of",
+        Mapping(Option("unet", OPTIMIZER, "of the U-Net"), Option("sam", OPTIMIZER, "of the foundation network")),
+        "of both networks",
     ),
 )
