@@ -86,6 +86,5 @@ class RunHandler:
             self.folder,
             (WEIGHTS, BEST),
             iterations=engine.state.iteration,
-            options=dict(self.settings or {}),
             data=fingerprint([*cases, *held_out]),
         )

@@ -17,7 +17,6 @@ from ..options.context import PLAIN, Configuration, current_configuration
 FILE, FORMAT = "settings.json", 1
 WEIGHTS = "model.pt"
 COMPONENTS = ("network_def", "preprocessing", "datalist")  # of training that later steps build again
-AS_TRAINED = re.compile(r"\$@trained\b")  # how an inference configuration writes a setting of the weights
 FREE = frozenset(  # settings that need not be those of training
     {
         "bundle_root",
@@ -114,12 +113,17 @@ class Settings(Mapping):
         written = configuration.written("")
         options = {id: configuration.literal(id) for id in options_of(written)}
         components = {id: configuration.literal(id) for id in COMPONENTS if _is_component(written.get(id))}
-        return cls(options, components, written, source)
+        return cls(options, components, {id: part for id, part in written.items() if id != "_meta_"}, source)
 
 
-def options_of(written: Mapping[str, object]) -> list[str]:
-    """Ids of a configuration's options: entries of plain data, or expressions over nothing but such entries."""
-    known: dict[str, bool] = {}
+def options_of(written: Mapping[str, object], plain: Iterable[str] = ()) -> list[str]:
+    """Ids of a configuration's options: entries of plain data, or expressions over nothing but such entries.
+
+    Args:
+        written: the configuration.
+        plain: further ids that expressions may be over.
+    """
+    known = dict.fromkeys(plain, True)
 
     def is_option(id: str) -> bool:
         if id not in known:
@@ -130,11 +134,21 @@ def options_of(written: Mapping[str, object]) -> list[str]:
     def leaf_is_plain(leaf: object) -> bool:
         if not isinstance(leaf, str) or not leaf.startswith(("@", "$")):
             return isinstance(leaf, PLAIN) and not (isinstance(leaf, str) and leaf.startswith("%"))
-        names = [re.split("#|::", name)[0] for name in REFERENCE.findall(leaf)]
-        return bool(names or "os.environ" in leaf) and all(is_option(name) for name in names)
+        names = references(leaf)
+        return bool(names or "os.environ" in leaf) and all(is_option(_root(name)) for name in names)
 
-    structural = ("imports", "initialize", "preflight", "run", "finalize")
-    return [id for id in written if id not in structural and not id.startswith("_") and is_option(id)]
+    structural = ("imports", "add_path", "initialize", "preflight", "run", "finalize")
+    hidden = (*structural, *plain)
+    return [id for id in written if id not in hidden and not id.startswith("_") and is_option(id)]
+
+
+def references(leaf: object) -> list[str]:
+    """Ids that a reference or an expression refers to."""
+    return REFERENCE.findall(leaf) if isinstance(leaf, str) and leaf.startswith(("@", "$")) else []
+
+
+def _root(id: str) -> str:
+    return re.split("#|::", id)[0]
 
 
 def _leaves(node: object) -> Iterator[object]:
@@ -182,13 +196,13 @@ def load_trained(checkpoint: str | Path, bundle_root: str | Path, layers: Sequen
         named = {name: value for name, value in _options_of_files(layers).items() if name in binding}
         refuse_contradictions(trained, {**named, **given}, weights)
         return trained
-    binding = {name: value for name, value in given.items() if name.partition("#")[0] not in FREE}
-    if weights.is_file() and not layers and not binding:
+    trained = assumed(bundle_root, layers, given)
+    stated = [name for name in given if (id := name.partition("#")[0]) in trained.options and id not in FREE]
+    if weights.is_file() and not layers and not stated:
         raise InputError(
             f"{weights}: no {FILE} beside it says how these weights were trained; name the layers they were trained "
             "with (train, if none), or retrain"
         )
-    trained = assumed(bundle_root, layers, given)
     if weights.is_file():
         said = ", ".join(f"{name} {trained.options[name]}" for name in _as_trained(current_configuration(), trained))
         logging.getLogger(__name__).warning(f"{weights}: no {FILE} beside it; taken as trained with {said}")
@@ -222,13 +236,13 @@ def written_out(configuration: Configuration | None) -> dict[str, object]:
     if configuration is None:
         return {}
     written = configuration.written("")
-    names = set(options_of(written)) | {id for id in written if "@trained" in str(written[id])}
+    own = set(options_of(written))
     return {
         name: configuration.literal(name)
-        for id in written if id in names
+        for id in options_of(written, plain=("trained",))
         for name, leaf in _named_leaves(id, written[id])
-        if not AS_TRAINED.match(str(leaf))
-    }  # fmt: skip
+        if all(_root(reference) in own for part in _leaves(leaf) for reference in references(part))
+    }
 
 
 def _named_leaves(name: str, node: object) -> Iterator[tuple[str, object]]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import require_choice
+from .tiny_vit import WindowAttention
 
 TARGETS = ("q", "k", "v", "proj", "mlp", "decoder")
 _THIRDS = ("q", "k", "v")  # of the fused projection
@@ -30,6 +31,8 @@ class LoraLinear(nn.Module):
         targets: parts that are adapted.
         alpha: scale; ``None`` takes the rank, that is a factor of 1.
         parts: names of all parts of the output, in order.
+        runs: how many times the parts follow each other in the output, each time with an equal share of their
+            channels: 1, or the number of heads where a fused projection gives q, k and v head by head.
 
     Source: Hu et al., LoRA, ICLR 2022; on q and v as in Zhang and Liu, SAMed, 2023.
     """
@@ -41,6 +44,7 @@ class LoraLinear(nn.Module):
         targets: Sequence[str] = ("q", "v"),
         alpha: float | None = None,
         parts: Sequence[str] = _THIRDS,
+        runs: int = 1,
     ) -> None:
         super().__init__()
         if rank < 1:
@@ -49,6 +53,7 @@ class LoraLinear(nn.Module):
             require_choice(targets=(target, parts))
         self.base, self.parts, self.targets = base.requires_grad_(False), tuple(parts), tuple(targets)
         self.scale, self.width = (rank if alpha is None else alpha) / rank, base.out_features // len(parts)
+        self.runs = runs
         where = {"device": base.weight.device, "dtype": torch.float32}
         self.lora_a = nn.ParameterDict({t: torch.empty(rank, base.in_features, **where) for t in targets})
         self.lora_b = nn.ParameterDict({t: torch.zeros(self.width, rank, **where) for t in targets})
@@ -58,7 +63,8 @@ class LoraLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output ``..., parts * D_t`` for ``..., D``."""
         out = self.base(x)
-        return out + torch.cat([self._addition(x, part).to(out.dtype) for part in self.parts], dim=-1)
+        additions = [self._addition(x, part).to(out.dtype).unflatten(-1, (self.runs, -1)) for part in self.parts]
+        return out + torch.stack(additions, dim=-2).flatten(-3)
 
     def _addition(self, x: Tensor, part: str) -> Tensor:
         if part not in self.targets:
@@ -69,10 +75,11 @@ class LoraLinear(nn.Module):
         """A plain layer with the additions in its weights."""
         plain = copy.deepcopy(self.base)
         with torch.no_grad():
+            by_part = plain.weight.view(self.runs, len(self.parts), -1, plain.in_features)
             for number, part in enumerate(self.parts):
                 if part in self.targets:
-                    rows = slice(number * self.width, (number + 1) * self.width)
-                    plain.weight[rows] += self.scale * self.lora_b[part] @ self.lora_a[part]
+                    addition = self.scale * self.lora_b[part] @ self.lora_a[part]
+                    by_part[:, number] += addition.unflatten(0, (self.runs, -1))
         return plain
 
 
@@ -93,7 +100,7 @@ def inject_lora(
         rank: see ``LoraLinear``.
         targets: of the encoder's attention ``q``, ``k``, ``v`` and ``proj``, its output; ``mlp``, both layers of the
             encoder's perceptrons; ``decoder``, q and v of every attention in the decoder (SAMed_s).
-        blocks: numbers of the adapted blocks of the encoder; ``None`` for all.
+        blocks: numbers of the adapted blocks of the encoder, of a TinyViT those with attention; ``None`` for all.
         alpha: see ``LoraLinear``.
 
     Raises:
@@ -112,7 +119,9 @@ def inject_lora(
         sam.mask_decoder.transformer.requires_grad_(False)
     trained: list[nn.Parameter] = []
     for parent, name, thirds in layers:
-        lora = LoraLinear(getattr(parent, name), rank, thirds or _WHOLE, alpha, _THIRDS if thirds else _WHOLE)
+        by_head = thirds and isinstance(parent, WindowAttention)
+        parts, runs = _THIRDS if thirds else _WHOLE, parent.heads if by_head else 1
+        lora = LoraLinear(getattr(parent, name), rank, thirds or _WHOLE, alpha, parts, runs)
         setattr(parent, name, lora)
         trained += [*lora.lora_a.parameters(), *lora.lora_b.parameters()]
     return trained
@@ -130,6 +139,10 @@ def _adapted(sam: nn.Module) -> Iterator[tuple[str, LoraLinear]]:
     return ((path, module) for path, module in sam.named_modules() if isinstance(module, LoraLinear))
 
 
+def _is_linear(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear | LoraLinear)
+
+
 def _layers(
     sam: nn.Module, targets: Collection[str], blocks: Collection[int]
 ) -> Iterator[tuple[nn.Module, str, tuple[str, ...]]]:
@@ -139,7 +152,8 @@ def _layers(
         block = sam.image_encoder.blocks[number]
         places = [(block.attn, "qkv", thirds)] * bool(thirds)
         places += [(block.attn, "proj", ())] * ("proj" in targets)
-        places += [(block.mlp, name, ()) for name in ("lin1", "lin2") if "mlp" in targets]
+        if "mlp" in targets:
+            places += [(block.mlp, name, ()) for name, layer in block.mlp.named_children() if _is_linear(layer)]
         yield from places
     if "decoder" in targets:
         attentions = [module for module in sam.mask_decoder.transformer.modules() if hasattr(module, "q_proj")]

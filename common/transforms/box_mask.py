@@ -28,15 +28,16 @@ class RandomBoxMask:
             raise ValueError(f"need 0 < share <= 1 and 0 < aspect, in order, got {share} and {aspect}")
         self.share, self.aspect, self.shared = share, aspect, shared
 
-    def draw(self, count: int, shape: Sequence[int]) -> Tensor:
+    def draw(self, count: int, shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         """First and last-plus-one voxel of each box along each axis, ``count, 2, dims``."""
         boxes, dims = 1 if self.shared else count, len(shape)
         extents = torch.tensor(shape, dtype=torch.float32)
-        share = torch.empty(boxes, 1).uniform_(*self.share)
-        bend = torch.empty(boxes, dims).uniform_(math.log(self.aspect[0]), math.log(self.aspect[1])).exp()
+        share = torch.empty(boxes, 1).uniform_(*self.share, generator=generator)
+        low, high = map(math.log, self.aspect)
+        bend = torch.empty(boxes, dims).uniform_(low, high, generator=generator).exp()
         bend = bend / bend.log().mean(dim=1, keepdim=True).exp()  # the volume stays that of the share
         sides = (extents * share ** (1 / dims) * bend).round().clamp(min=torch.ones(dims), max=extents)
-        first = (torch.rand(boxes, dims) * (extents - sides + 1)).floor()
+        first = (torch.rand(boxes, dims, generator=generator) * (extents - sides + 1)).floor()
         return torch.stack([first, first + sides], dim=1).long().expand(count, -1, -1)
 
     def apply(self, boxes: Tensor, shape: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
@@ -49,7 +50,7 @@ class RandomBoxMask:
             mask &= inside.view(len(boxes), *[extent if a == axis else 1 for a in range(len(shape))])
         return mask.unsqueeze(1)
 
-    def __call__(self, image: Tensor) -> Tensor:
+    def __call__(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Masks for a batch ``B, C, spatial``."""
         shape = image.shape[2:]
-        return self.apply(self.draw(image.shape[0], shape), shape, image.device)
+        return self.apply(self.draw(image.shape[0], shape, generator), shape, image.device)

@@ -48,7 +48,7 @@ class RandomResizedCrop2D(BatchTransform):
         self.flip, self.turn = flip, turn
         self.contrast, self.contrast_probability = contrast, contrast_probability
 
-    def draw(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def draw(self, batch: Batch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Per sample the matrix ``theta`` and the factors ``contrast`` and ``brightness`` (1 and 0: unchanged)."""
         count, (height, width) = batch.image.shape[0], batch.image.shape[2:]
 

@@ -103,7 +103,7 @@ class IEREObjective(Objective):
                 f"labeled_batch={n}, unlabeled_batch={unlabeled}: mixing halves needs an even number of labeled "
                 "images and as many unlabeled ones, or none"
             )
-        drawn = self.augment.draw(batch, torch.default_generator)
+        drawn = self.augment.draw(batch)
         view = self.augment.apply(batch, drawn)
         labels, start = view.label.squeeze(1).long(), self.settings.pretrain_steps + 1
         if step == start:

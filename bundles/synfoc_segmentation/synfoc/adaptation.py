@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from common.errors import InputError, require_file
 from common.files import atomic_path
-from common.sam import SamSegmenter, file_hash
+from common.sam import SamSegmenter, file_hash, locate
 
 FORMAT_VERSION = 2
 _LOG = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def save_segmenter(segmenter: SamSegmenter, path: str | Path, base: str | Path |
     about = {
         "format_version": FORMAT_VERSION,
         "settings": saved.settings,
-        "base": None if base is None else {"name": Path(base).name, "sha256": file_hash(base)},
+        "base": None if base is None else {"name": locate(base).name, "sha256": file_hash(base)},
     }
     plain = {name: value.detach().cpu().clone() for name, value in tensors.items()}
     with atomic_path(path) as temporary:

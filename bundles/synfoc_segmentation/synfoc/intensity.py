@@ -37,10 +37,10 @@ class RandomIntensity:
                 raise ValueError(f"{name} must be an ordered range of positive numbers, got {(low, high)}")
         self.ranges, self.radius = (brightness, contrast, sigma), int(4 * sigma[1] + 0.5)
 
-    def draw(self, count: int) -> Tensor:
+    def draw(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """b, c and the width of each image, ``count, 3``."""
         low, high = torch.tensor(self.ranges).T
-        return low + (high - low) * torch.rand(count, 3)
+        return low + (high - low) * torch.rand(count, 3, generator=generator)
 
     def apply(self, image: Tensor, parameters: Tensor) -> Tensor:
         """Change ``B, C, H, W`` in [0, 1], with one or three channels."""
@@ -61,5 +61,5 @@ class RandomIntensity:
             rows = F.conv2d(rows, kernel.view(size), groups=count * channels)
         return rows.reshape(image.shape)
 
-    def __call__(self, image: Tensor) -> Tensor:
-        return self.apply(image, self.draw(image.shape[0]))
+    def __call__(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self.apply(image, self.draw(image.shape[0], generator))

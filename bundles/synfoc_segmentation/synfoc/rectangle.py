@@ -29,15 +29,15 @@ class RandomRectangle(RandomBoxMask):
         if share[1] > 0.9 or not aspect[0] <= 1 <= aspect[1]:
             raise ValueError(f"need share <= 0.9 and an aspect range around 1, got {share} and {aspect}")
 
-    def draw(self, count: int, shape: Sequence[int]) -> Tensor:
+    def draw(self, count: int, shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         extents = torch.tensor(shape, dtype=torch.float32)
-        area = torch.empty(count, 1).uniform_(*self.share) * extents.prod()
+        area = torch.empty(count, 1).uniform_(*self.share, generator=generator) * extents.prod()
         boxes = torch.zeros(count, 2, 2)
         pending = torch.arange(count)
         while len(pending):
-            ratio = torch.empty(len(pending), 1).uniform_(*self.aspect)
+            ratio = torch.empty(len(pending), 1).uniform_(*self.aspect, generator=generator)
             sides = torch.cat([area[pending] * ratio, area[pending] / ratio], dim=1).sqrt().floor().clamp(min=1)
-            first = (torch.rand(len(pending), 2) * extents).floor()
+            first = (torch.rand(len(pending), 2, generator=generator) * extents).floor()
             fits = (first + sides <= extents).all(dim=1)
             boxes[pending[fits]] = torch.stack([first, first + sides], dim=1)[fits]
             pending = pending[~fits]

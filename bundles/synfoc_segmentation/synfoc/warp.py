@@ -53,7 +53,7 @@ class RandomWarp2D(BatchTransform):
         kernel = torch.exp(-0.5 * ((place[:, None] - place) / correlation).square())
         self.smooth = kernel / kernel.norm(dim=1, keepdim=True)  # keeps the variance of white noise everywhere
 
-    def draw(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def draw(self, batch: Batch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Per sample the magnification, window, angle and mirroring, and the white noise behind d (or zeros)."""
         count = batch.image.shape[0]
 
