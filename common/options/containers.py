@@ -63,7 +63,7 @@ class Sequence(Type):
         self.order, self.empty = order, empty
         count = f"{' or '.join(map(str, lengths))} " if lengths else ""
         self.words = f"a list of {count}values, each {item.words}"
-        self.words += f", each {order} the next" if order else ""
+        self.words += ", in increasing order" if order else ""
         self.words += "; one value stands for all" if one_for_all else ""
 
     def parse(self, value: object) -> list:

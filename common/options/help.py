@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -49,10 +50,10 @@ def help_of(root: Path, layers: Mapping[str, Path]) -> str:
 
 
 def first_comment(file: Path) -> str:
-    """First line of a configuration file, which says what it is about."""
-    with file.open(encoding="utf-8") as stream:
-        line = stream.readline().strip()
-    return line.lstrip("# ") if line.startswith("#") else ""
+    """First sentence of the comment that a configuration file begins with."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    block = [line.lstrip("# ") for line in itertools.takewhile(lambda line: line.startswith("#"), lines)]
+    return re.split(r"(?<=[a-z)\d]\.) ", " ".join(block), maxsplit=1)[0]
 
 
 def sections(file: Path) -> Iterator[tuple[str, str]]:

@@ -12,15 +12,14 @@ from types import ModuleType
 
 from ..errors import InputError
 from .containers import Either, Named, Optional, Sequence
-from .types import Boolean, Choice, Device, Integer, Number, Option, Path, Pattern, Precision, Text
+from .types import FAR, Boolean, Choice, Device, Integer, Number, Option, Path, Pattern, Precision, Text
 
 WIDEST = 2048  # voxels of a patch along an axis
 SIZE = Integer(1, WIDEST)
 MILLIMETERS = Number(0.01, 100)
 SHARE = Number(0, 1)
 DECAY = Number(0, 1, below=True)
-FOREVER = 10**9
-COUNT = Integer(0, FOREVER)
+COUNT = Integer(0, FAR)
 RANGE = Sequence(Number(), 2, order="<")
 EXTENTS = Sequence(SIZE, 2, 3, one_for_all=True)
 LAYOUTS = (
@@ -36,7 +35,7 @@ SHARED = (
     Option("output_dir", Path("folder"), "of the run: weights, settings, record, history, resume state", base="train"),
     Option("output_dir", Path("folder"), "of the segmentations", base="inference"),
     Option("ckpt_dir", Path("folder"), "of the weights, their settings and record"),
-    Option("studies", Either(Choice(""), Text()), "MONAI Label's folder: what has no label in it is unlabeled"),
+    Option("studies", Text(empty=True), "MONAI Label's folder: what has no label in it is unlabeled"),
     Option("device", Device(), "the GPU where there is one"),
     Option("cache_device", Device(), "where decoded images live; a CUDA device if they fit"),
     Option(
@@ -49,12 +48,12 @@ SHARED = (
     # data
     Option(
         "labeled",
-        Optional(Integer(1, 10**6)),
+        Optional(Integer(1, FAR)),
         "label so many cases, the first of the list; null takes the list 'labeled' of splits.json",
     ),
     Option(
         "validation",
-        Optional(Integer(0, 10**6)),
+        Optional(Integer(0, FAR)),
         "hold out the last N training cases; null takes the list of splits.json",
     ),
     Option(
@@ -69,7 +68,7 @@ SHARED = (
     Option("layout", Choice(*LAYOUTS), "where files and splits are, see common.data.LAYOUTS"),
     Option(
         "encoding",
-        Either(Choice(*ENCODINGS), Named(Integer(0, 254), key=Integer(-(2**31), 2**31))),
+        Either(Choice(*ENCODINGS), Named(Integer(0, 254), key=Integer())),
         "how masks are stored, see common.data.ENCODINGS",
     ),
     Option(
@@ -107,7 +106,7 @@ SHARED = (
     Option("unlabeled_batch", Integer(0, 4096), "unlabeled samples per step"),
     # methods
     Option("ramp_up", COUNT, "iterations until then"),
-    Option("ramp_quantum", Integer(1, FOREVER), "hold that weight for so many iterations (150 in the published code)"),
+    Option("ramp_quantum", Integer(1, FAR), "hold that weight for so many iterations (150 in the published code)"),
     Option("ema_decay", DECAY, "of the teacher"),
     Option(
         "ema_buffers",
@@ -117,27 +116,23 @@ SHARED = (
     Option("teacher_train_mode", Boolean(), "dropout and batch statistics in the teacher"),
     # training
     Option("seed", Integer(0, 2**32 - 1), "of everything random"),
-    Option("iterations", Integer(1, FOREVER), "the only clock"),
-    Option(
-        "epoch_length", Integer(1, FOREVER), "iterations between two log rows and resume points; divides iterations"
-    ),
-    Option("val_interval", Integer(1, FOREVER), "epochs between two validations"),
+    Option("iterations", Integer(1, FAR), "the only clock"),
+    Option("epoch_length", Integer(1, FAR), "iterations between two log rows and resume points; divides iterations"),
+    Option("val_interval", Integer(1, FAR), "epochs between two validations"),
     Option("learning_rate", Number(0, 10, above=True), "at the start"),
     Option(
         "schedule",
         Choice("poly", "step", "constant"),
         "of the rate: poly, to 0 at the end; step, divided by 10 every lr_step; constant",
     ),
-    Option("lr_step", Integer(1, FOREVER), "iterations between two divisions"),
+    Option("lr_step", Integer(1, FAR), "iterations between two divisions"),
     Option("base_channels", Integer(1, 1024), "of the network's first level"),
     Option(
         "amp",
         Precision(),
         "bfloat16 where this machine is faster with it, float16 on older GPUs, else float32",
     ),
-    Option(
-        "check_every", Integer(1, FOREVER), "iterations between two checks for NaN; more hides less of a GPU's speed"
-    ),
+    Option("check_every", Integer(1, FAR), "iterations between two checks for NaN; more hides less of a GPU's speed"),
     Option("max_grad_norm", Optional(Number(0, above=True)), "clip gradients to this norm"),
     Option("resume", Boolean(), "continue the run in output_dir"),
     Option("overwrite", Boolean(), "replace the run in output_dir"),

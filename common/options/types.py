@@ -1,8 +1,8 @@
 """Types of options: what a value must be, in words, and the one form it is used in.
 
 A value comes as a word of a command line (text, whatever it looks like), from a YAML file (typed as YAML sees it), or
-from Python. All three are read alike: ``--labeled 4``, ``labeled: 4`` and ``labeled: "4"`` are the same setting. Nothing
-here imports more than the standard library: ``--help`` must not wait for torch.
+from Python. All three are read alike: ``--labeled 4``, ``labeled: 4`` and ``labeled: "4"`` are the same setting.
+Nothing here imports more than the standard library: ``--help`` must not wait for torch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..errors import InputError
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
-FAR = 1e12  # a bound that nobody needs to be told
+FAR = 10**9  # a bound that nobody needs to be told
 LONGEST_NAME, LONGEST_TEXT = 255, 4096  # of a file's name and of a path, as file systems have them
 
 
@@ -35,8 +35,8 @@ class WrongValueError(ValueError):
 class Type:
     """What the values of an option are.
 
-    ``words`` says so after "expected"; ``parse`` returns the canonical value or raises ``WrongValueError``. ``code`` marks
-    the types whose values MONAI is to resolve, references and components.
+    ``words`` says so after "expected"; ``parse`` returns the canonical value or raises ``WrongValueError``. ``code``
+    marks the types whose values MONAI is to resolve, references and components.
     """
 
     words = "a value"
@@ -64,9 +64,10 @@ class Number(Type):
 
     def __init__(self, low: float = -FAR, high: float = FAR, above: bool = False, below: bool = False) -> None:
         self.low, self.high, self.above, self.below = low, high, above, below
-        ends = [f"{'above' if above else 'of at least'} {low:.10g}"] if low > -FAR else []
-        ends += [f"{'below' if below else 'at most'} {high:.10g}"] if high < FAR else []
-        self.words = " ".join([self.kind, " and ".join(ends)]).strip()
+        least = f"{'above' if above else 'of at least'} {low:.10g}" if low > -FAR else ""
+        most = f"{'below' if below else 'at most'} {high:.10g}" if high != FAR else ""
+        between = f"from {low:.10g} to {high:.10g}" if not above and not below and least and most else ""
+        self.words = f"{self.kind} {between or ' and '.join(filter(None, (least, most)))}".strip()
 
     def parse(self, value: object) -> int | float:
         if isinstance(value, str):
@@ -77,6 +78,8 @@ class Number(Type):
             value = float(value)
         low = value > self.low if self.above else value >= self.low
         high = value < self.high if self.below else value <= self.high
+        if low and not high and self.high == FAR:
+            raise WrongValueError(f"{self.words} and at most {FAR}")
         if not (low and high and math.isfinite(value)):
             raise self.fail()
         return self.canonical(value)
@@ -146,15 +149,21 @@ class Precision(Type):
 
 
 class Text(Type):
-    """Any text of one line, whatever it looks like, or text of a pattern that ``words`` tell."""
+    """Any text of one line, whatever it looks like.
 
-    def __init__(self, pattern: str = ".*", words: str = "text") -> None:
-        self.pattern, self.words = re.compile(pattern), words
+    Args:
+        pattern: that the text must match.
+        words: that say so.
+        empty: there may be none.
+    """
+
+    def __init__(self, pattern: str = ".*", words: str = "text", empty: bool = False) -> None:
+        self.pattern, self.words, self.empty = re.compile(pattern), words, empty
 
     def parse(self, value: object) -> str:
         if not isinstance(value, str):
             raise WrongValueError(f"{self.words}, in quotes")
-        if not value.strip() or len(value) > LONGEST_TEXT or not value.isprintable():
+        if not (value.strip() or self.empty) or len(value) > LONGEST_TEXT or not value.isprintable():
             raise self.fail()
         if not self.pattern.fullmatch(value):
             raise self.fail()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common.options.containers import Mapping, Optional, Sequence
 from common.options.table import COUNT, DECAY, EXTENTS, RANGE, SHARE, SIZE
-from common.options.types import Boolean, Choice, Integer, Number, Option, Path, Pattern, Text
+from common.options.types import FAR, Boolean, Choice, Integer, Number, Option, Path, Pattern, Text
 
 ENABLED = Option("enabled", Boolean(), "switch of the term")
 WEIGHT = Option("weight", Number(0, 1000), "of the term")
@@ -24,8 +24,8 @@ OPTIONS = (
         ),
         "of source patients, validation of the rest; null: lists",
     ),
-    Option("labeled", Optional(Integer(1, 10**6)), "label so many of the source's patients instead"),
-    Option("validation", Optional(Integer(0, 10**6)), "hold out so many of its training patients instead"),
+    Option("labeled", Optional(Integer(1, FAR)), "label so many of the source's patients instead"),
+    Option("validation", Optional(Integer(0, FAR)), "hold out so many of its training patients instead"),
     Option("group", Optional(Pattern()), "regular expression on a case's path whose first group is the patient"),
     Option("in_channels", Integer(1, 64), "3 for color"),
     Option(
@@ -60,7 +60,7 @@ OPTIONS = (
         Integer(0, 4096),
         "unlabeled images per step: as many, or 0 for supervised training",
     ),
-    Option("iterations", Integer(1, 10**9), "the only clock; pretraining is part of it"),
+    Option("iterations", Integer(1, FAR), "the only clock; pretraining is part of it"),
     Option("learning_rate", Number(0, 10, above=True), "of the student stage"),
     Option("backbone", Choice("resnet50", "resnet34", "resnet18"), "of the encoder; resnet34, resnet18"),
     Option("base_channels", Integer(4, 1024), "of the encoder's first level"),
@@ -89,7 +89,7 @@ OPTIONS = (
     ),
     Option(
         "restart_period",
-        Integer(1, 10**9),
+        Integer(1, FAR),
         "iterations of the first cosine of the student stage; each next takes twice as many",
     ),
     Option(

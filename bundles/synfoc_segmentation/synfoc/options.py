@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common.options.containers import Either, Mapping, Named, Optional, Sequence
 from common.options.table import COUNT, DECAY, EXTENTS, RANGE, SHARE
-from common.options.types import Boolean, Choice, Integer, Number, Option, Path, Pattern, Text
+from common.options.types import FAR, Boolean, Choice, Integer, Number, Option, Path, Pattern, Text
 
 FACTORS = Sequence(Number(0, 100), 2, order="<=")
 OPTIMIZER = Choice("sgd", "adamw")
@@ -14,12 +14,12 @@ OPTIONS = (
     Option("labeled_domain", Optional(Text()), "the domain of the labeled images"),
     Option(
         "labeled",
-        Optional(Integer(1, 10**6)),
+        Optional(Integer(1, FAR)),
         "label so many of its images (patients, where known), the first by name; null: all",
     ),
     Option(
         "validation",
-        Optional(Integer(0, 10**6)),
+        Optional(Integer(0, FAR)),
         "hold out the last N training images of each domain; null takes the layout's list",
     ),
     Option("group", Optional(Pattern()), "regular expression on a case's path whose first group is the patient"),
