@@ -24,13 +24,18 @@ def check_rules(values: Mapping[str, object], base: Mapping[str, object], multip
         return
     patch = values["patch_size"]
     _check_patch(patch, multiple)
+    for name in ("labeled_batch", "unlabeled_batch"):
+        if multiple > 1 and values.get(name) == 1 and all(side == multiple for side in patch):
+            raise InputError(
+                f"--{name} 1: batch norm needs two values, and a patch of {patch} leaves one; take 2 or more"
+            )
     if "slices" in values and values["slices"] != (len(patch) == 2):
         given = "slices are cut: give two extents" if values["slices"] else "two extents are of slices: give three"
         raise InputError(f"--patch_size {patch}: {given}, or set slices to {str(not values['slices']).lower()}")
     if values.get("symmetries", "none") != "none" and patch[0] != patch[1]:
         raise InputError(f"--patch_size {patch}: quarter turns need two equal first extents, or symmetries none")
     for name in ("stride", "test_stride"):
-        if len(patch) == 3 and name in values and (name == "stride" or values[name] != base.get(name)):
+        if len(patch) == 3 and name in values and (name == "stride" or values[name] != base.get(name, values[name])):
             _check_stride(name, values[name], patch)
 
 
