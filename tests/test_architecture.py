@@ -24,7 +24,7 @@ ALLOWED = {
     "sam": {"sam", "losses", "transforms"},
     "engines": {"engines", "handlers", "losses", "transforms", "data", "networks"},
 }
-ROOT_MODULES = {"errors", "files", "options"}
+ROOT_MODULES = {"errors", "files", "options", "tensors"}
 
 
 def imported(path):

@@ -153,43 +153,18 @@ def layer_names(root: Path) -> list[str]:
     return sorted({path.stem for folder in (root / "configs", SHARED) for path in folder.glob("*.yaml")})
 
 
-def layer_files(root: Path, layer: str, above: Sequence[Path] = ()) -> list[str]:
-    """Files of a layer of the bundle in ``root``: one of its own, a shared one, or a file anywhere.
-
-    A file elsewhere may name layers to put below it: ``layers: [acdc]``, or ``layers: {ssnet_segmentation: [acdc]}``;
-    one alone needs no brackets. A path there starts at the folder of the file.
-
-    Args:
-        root: folder of the bundle.
-        layer: name or path.
-        above: files that lead here.
+def layer_files(root: Path, layer: str) -> list[str]:
+    """Files of a layer of the bundle in ``root``: one of its own, a shared one, or a file anywhere, none if it is empty.
 
     Raises:
-        InputError: for a layer that does not exist, cannot be read, or has itself below it.
+        InputError: for a layer that does not exist or cannot be read.
     """
     known = layer_names(root)
     if layer in known:
         return [str(config_file(root, layer))]
     if not str(layer).endswith(ENDINGS):
-        named = f"{above[-1]}: layers: " if above else ""
-        raise InputError(f"{named}{layer}: no such configuration of {root.name}; there are {known}{hint(layer, known)}")
-    path = above[-1].parent / layer if above else Path(layer)
-    if path.resolve() in [file.resolve() for file in above]:
-        raise InputError(f"{above[-1]}: layers: {layer} is above this file already")
-    content = read_layer(path).content
-    below = [file for name in _named(content, root, path) for file in layer_files(root, name, (*above, path))]
-    return [*below, *([str(path)] if content else [])]
-
-
-def _named(content: Mapping[str, object], root: Path, path: Path) -> list[str]:
-    """Names of the layers that a file wants below it."""
-    named = content.get("layers", ())
-    if isinstance(named, Mapping):
-        named = named.get(root.name, ())
-    names = [named] if isinstance(named, str) else named
-    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{path}: layers: expected names of layers, or a mapping from bundles to such names")
-    return list(names)
+        raise InputError(f"{layer}: no such configuration of {root.name}; there are {known}{hint(layer, known)}")
+    return [str(layer)] if read_layer(layer).content else []
 
 
 def quiet() -> None:

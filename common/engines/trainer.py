@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -61,7 +61,7 @@ class SemiSupervisedTrainer(Trainer):
         train_data_loader: sized iterable of ``Batch``.
         objective: the method; where there are several processes, gradients are averaged over them.
         optimizers: one or several; all are stepped in every iteration.
-        settings: precision, layout, clipping.
+        settings: precision, layout, clipping; or the arguments of ``StepSettings``.
         train_handlers: MONAI or Ignite handlers with ``attach``.
 
     Raises:
@@ -75,13 +75,13 @@ class SemiSupervisedTrainer(Trainer):
         train_data_loader: object,
         objective: Objective,
         optimizers: Optimizer | Sequence[Optimizer],
-        settings: StepSettings | None = None,
+        settings: StepSettings | Mapping[str, object] | None = None,
         train_handlers: Sequence | None = None,
     ) -> None:
         super().__init__(device=device, max_epochs=max_epochs, data_loader=train_data_loader, decollate=False)
         if self.state.device.type == "cpu":
             keep_freed_memory()
-        self.settings = settings or StepSettings()
+        self.settings = settings if isinstance(settings, StepSettings) else StepSettings(**(settings or {}))
         self.terms_of = objective.to(self.state.device)
         self.objective = _distributed(self.terms_of, self.state.device)
         self.optimizers = [optimizers] if isinstance(optimizers, Optimizer) else list(optimizers)
@@ -91,8 +91,13 @@ class SemiSupervisedTrainer(Trainer):
         self.loss_scaler = torch.amp.GradScaler(self.state.device.type, enabled=half)
         self._failed: dict[str, Tensor] = {}
         for event in (Events.EPOCH_COMPLETED, Events.COMPLETED):  # before any handler can save weights
-            self.add_event_handler(event, self._raise_if_failed)
+            self.add_event_handler(event, self.raise_if_failed)
         self._register_handlers(train_handlers or ())
+
+    def run(self) -> None:
+        """Train; what handlers enter into ``while_running`` is left when that ends, however it does."""
+        with ExitStack() as self.while_running:
+            super().run()
 
     def _iteration(self, engine: Engine, batchdata: Batch) -> dict[str, Tensor]:
         settings, device, step = self.settings, self.state.device, engine.state.iteration
@@ -112,7 +117,7 @@ class SemiSupervisedTrainer(Trainer):
         engine.fire_event(IterationEvents.LOSS_COMPLETED)
         self._note_failures(terms)
         if step % settings.check_every == 0:
-            self._raise_if_failed()
+            self.raise_if_failed()
         self.loss_scaler.scale(total).backward()
         engine.fire_event(IterationEvents.BACKWARD_COMPLETED)
         self._step_optimizers()
@@ -135,7 +140,8 @@ class SemiSupervisedTrainer(Trainer):
             now = (~torch.isfinite(value.detach())).any() * self.state.iteration
             self._failed[name] = torch.where(before > 0, before, now)
 
-    def _raise_if_failed(self) -> None:
+    def raise_if_failed(self) -> None:
+        """Raise ``DivergedError`` if a term was not finite so far; waits for the device."""
         steps = torch.stack(list(self._failed.values())).tolist() if self._failed else []
         failed = {name: step for name, step in zip(self._failed, steps) if step}
         if failed:

@@ -12,7 +12,7 @@ BUNDLE_OPTIONS = {  # of MONAI's command, not of the configuration
     *("run_id", "init_id", "final_id", "meta_file", "config_file", "logging_file", "tracking", "args_file"),
     *("workflow_name", "workflow_type", "properties_path"),
 }
-STRUCTURE = {"imports", "initialize", "preflight", "run", "finalize", "layers", "_meta_"}
+STRUCTURE = {"imports", "initialize", "preflight", "run", "finalize", "_meta_"}
 
 
 def check_names(names: Iterable[str], content: Mapping[str, object], known: Collection[str] = ()) -> None:
@@ -45,8 +45,9 @@ def check_keys(
         elsewhere: ids that are no mistake, but not worth proposing either.
     """
     for key in keys:
-        name = key.lstrip("+")
-        top, *rest = split_id(name)
+        top, *rest = split_id(key.lstrip("+"))
+        if top == "layers":
+            raise InputError(f"{file}: {key}: a file names no layers; give them before it, where it is given")
         if "#".join([top, *rest]) in known:
             continue
         if rest:

@@ -210,8 +210,8 @@ def test_a_failure_between_two_checks_does_not_reach_the_resume_file(tmp_path):
     with pytest.raises(FloatingPointError, match="iteration 7"):
         make(objective, optimizer, batches(5), epochs=3, handlers=[resume], check_every=100).run()
     state = torch.load(tmp_path / "resume.pt", weights_only=True)
-    assert state["counters"] == {"epoch": 1, "iteration": 5}
-    assert torch.isfinite(state["objective"][0]["w"])
+    assert state["iteration"] == 5
+    assert torch.isfinite(state["objective"]["w"])
 
 
 def test_a_failure_that_is_seen_at_once_leaves_the_weights_alone():
