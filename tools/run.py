@@ -154,7 +154,9 @@ def layer_names(root: Path) -> list[str]:
 
 
 def layer_files(root: Path, layer: str) -> list[str]:
-    """Files of a layer of the bundle in ``root``: one of its own, a shared one, or a file anywhere, none if it is empty.
+    """Files of a layer of the bundle in ``root``: one of its own, a shared one, or a file anywhere.
+
+    A file that is empty is left out: MONAI takes none.
 
     Raises:
         InputError: for a layer that does not exist or cannot be read.

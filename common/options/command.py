@@ -42,7 +42,7 @@ class Command:
 
 
 def _underscored(name: str) -> str:
-    return name.replace("-", "_").replace("::", "#")
+    return name.replace("-", "_")
 
 
 def canonical(name: str, value: object, table: Table, quote: bool = True) -> object:

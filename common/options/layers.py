@@ -41,10 +41,10 @@ def read_layer(path: str | Path) -> Layer:
     """
     file = require_file(path, "it is given as a layer")
     text = _text(Path(path))
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
-        if node is None:
+        if node is None or isinstance(node, yaml.ScalarNode) and not node.value:
             return Layer(file, {})
         if not isinstance(node, yaml.MappingNode):
             raise InputError(f"{file}: expected options as 'name: value', found {_kind(node)}")
@@ -60,8 +60,6 @@ def read_layer(path: str | Path) -> Layer:
             raise
         reason = "nested too deeply" if isinstance(error, RecursionError) else error
         raise InputError(f"{file}: not valid YAML ({reason})") from None
-    finally:
-        loader.dispose()
     for key in content:
         if not isinstance(key, str) or not key.strip("+"):
             raise InputError(f"{file}: {key!r}: the name of an option must be text")

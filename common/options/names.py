@@ -51,7 +51,7 @@ def check_keys(
         if "#".join([top, *rest]) in known:
             continue
         if rest:
-            _check_id(name, content, f"{file}: {key}", known)
+            _check_id(key.lstrip("+"), content, f"{file}: {key}", known)
         elif top not in content and top not in STRUCTURE and top not in elsewhere:
             raise InputError(f"{file}: {key}: no such option in the configuration{hint(top, [*content, *known])}")
 
