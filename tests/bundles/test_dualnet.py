@@ -341,3 +341,15 @@ def test_each_network_is_evaluated_alone(phantoms_3d, run_tiny, tmp_path):
     with pytest.raises(Exception) as caught:
         run_tiny("dualnet_segmentation", "evaluate", **data, split="test", member=2)
     assert "member must be one of (None, 0, 1), got 2" in str(find_explained(caught.value))
+
+
+def test_prototypes_attract_and_are_not_attracted():
+    """Reliable voxels get no gradient from the attraction, uncertain ones do; from the third term it is reversed."""
+    z = logits_of([0.99, 0.98, 0.01, 0.02, 0.6, 0.4])
+    gradients = {}
+    for proto_term in ("none", "plus"):
+        f = torch.randn(1, 3, 6, requires_grad=True)
+        PrototypeGuidedLearning(alpha=60, proto_term=proto_term)((z, z), (f, f), (torch.zeros(()),) * 2)[0].backward()
+        gradients[proto_term] = f.grad.abs().sum(1)[0] > 0
+    assert gradients["none"].tolist() == [False] * 4 + [True] * 2
+    assert gradients["plus"].tolist() == [True] * 6

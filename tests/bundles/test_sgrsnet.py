@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from common.errors import InputError
 from common.losses import SupervisedLoss, one_hot, region_dice
 from common.networks import UNet2D, VNet, make_teacher
-from common.transforms import Batch, MixUp
+from common.transforms import Batch, MixUp, clamped_noise
 
 
 def logits_of(foreground):
@@ -225,3 +225,33 @@ def test_parameters_are_those_of_the_v_net():
 def test_without_unlabeled_samples_only_the_supervised_term_is_left():
     batch = Batch(torch.randn(2, 1, 32, 32), torch.zeros(2, 1, 32, 32, dtype=torch.uint8))
     assert set(objective_2d()(batch, 1)) == {"supervised"}
+
+
+class Recorder(nn.Module):
+    """A pointwise network that keeps its inputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.inputs = nn.Conv2d(1, 2, 1), []
+
+    def forward(self, x):
+        self.inputs.append(x.detach())
+        return self.layer(x)
+
+
+def test_the_teacher_and_the_mixture_see_noise_and_the_student_else_does_not():
+    parts = (SupervisedLoss("squared_multiclass"), SynergyRegions(), RegionalLoss())
+    objective = SGRSNetObjective(Recorder(), Recorder().requires_grad_(False), *parts, noise_std=0.5)
+    batch = Batch(torch.randn(3, 1, 32, 32), torch.zeros(1, 1, 32, 32, dtype=torch.uint8))
+    torch.manual_seed(7)
+    objective(batch, 1)
+    torch.manual_seed(7)
+    noisy = clamped_noise(batch.image, 0.5, 1.0)
+    assert (noisy - batch.image).abs().max() == pytest.approx(1.0)
+    assert torch.equal(objective.teacher.inputs[0], noisy[1:])
+    seen = objective.network.inputs[0]
+    assert torch.equal(seen[:3], batch.image)
+    for mixture, u in zip(seen[3:], noisy[1:]):
+        weight = (((mixture - noisy[0]) * (u - noisy[0])).sum() / (u - noisy[0]).square().sum()).item()
+        assert 0.5 <= weight <= 1
+        torch.testing.assert_close(mixture, weight * u + (1 - weight) * noisy[0])
