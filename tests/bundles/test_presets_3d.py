@@ -80,3 +80,28 @@ def test_pages_tell_what_the_presets_set(method):
         if isinstance(entry, str) and entry.startswith(("@", "$")):
             entry = config.get_parsed_content(option)
         assert entry == (pytest.approx(value) if isinstance(value, float) else value), (option, layer)
+
+
+@pytest.mark.parametrize(
+    ("method", "layers"),
+    [
+        ("ssnet", ("official",)),
+        ("ssnet", ("la_quick", "paper")),
+        ("ssnet", ("ablation_supervised",)),
+        ("dualnet", ("official",)),
+        ("dualnet", ("official", "official_repaired")),
+        ("dualnet", ("la_quick", "paper")),
+        ("sgrsnet", ("official",)),
+        ("sgrsnet", ("la_quick", "paper")),
+    ],
+)
+def test_presets_run(method, layers, phantoms_3d, run_tiny):
+    data = {"dataset_dir": str(phantoms_3d), "labeled": None, "validation": None, "base_channels": 4}
+    alone = {"unlabeled_batch": 0} if "ablation_supervised" in layers else {}
+    folder = run_tiny(f"{method}_segmentation", *layers, **data, **alone)
+    rows = (folder / "history.csv").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == 3 and (folder / "model.pt").is_file()
+    if "ablation_supervised" in layers:
+        assert rows[0].split(",").count("supervised") == 1 and "pseudo_foreground" not in rows[0]
+    if "official_repaired" in layers:
+        assert {"cosine", "efs", "pgl"} <= set(rows[0].split(","))
