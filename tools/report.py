@@ -23,7 +23,9 @@ from matplotlib import pyplot as plt  # noqa: E402  (the backend must be chosen 
 COLUMNS = (("dice", "Dice %", 100), ("jaccard", "Jaccard %", 100), ("hd95", "95HD", 1), ("asd", "ASD", 1))
 
 
-def report(runs: Mapping[str, str], dataset_dir: str | None = None, output: str = "report", split: str = "validation") -> str:
+def report(
+    runs: Mapping[str, str], dataset_dir: str | None = None, output: str = "report", split: str = "validation"
+) -> str:
     """Write ``index.html`` with pictures, and ``table.md``, into the folder ``output``.
 
     Args:
