@@ -7,7 +7,8 @@ from .intensity import RandomIntensity
 from .mixup import MixUp
 from .noise import clamped_noise
 from .one_of import OneOf
-from .patch import RandomPatch, ResizedSlice, resize_image, resize_nearest
+from .patch import RandomPatch, ResizedSlice
+from .resize import resize_image, resize_nearest
 from .resized_crop import RandomResizedCrop2D, warp_affine, warp_boxes
 from .rotate import RandomRotate2D
 from .rotflip import RandomRotFlip

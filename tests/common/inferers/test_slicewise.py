@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from common.inferers import SliceWiseInferer
-from common.transforms.patch import resize_nearest
+from common.transforms import resize_nearest
 
 
 def pointwise(classes=3):
