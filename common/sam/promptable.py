@@ -113,12 +113,13 @@ class BoxRefiner(nn.Module):
         """Refine label maps ``B, H, W`` of images ``B, 1 or 3, H, W``."""
         return self.refine(*self.embed(images), labels)
 
-    def refine(self, embeddings: Tensor, frame: Frame, labels: Tensor) -> Refined:
+    def refine(self, embeddings: Tensor, frame: Frame, labels: Tensor, labels_frame: Frame | None = None) -> Refined:
         """Refine label maps ``B, H, W`` with embeddings of their images.
 
         Every prompt is decoded, counted or not: with a fixed number of them the host need not wait for the device.
+        Label maps of another size than the result have a frame of their own, ``labels_frame``.
         """
-        boxes, valid = self.prompts(labels, frame)
+        boxes, valid = self.prompts(labels, labels_frame or frame)
         b, g, n = valid.shape
         index = torch.arange(b, device=boxes.device).repeat_interleave(g * n)
         logits = self.masks(embeddings, boxes.flatten(0, 2), index).float()

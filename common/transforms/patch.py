@@ -82,4 +82,3 @@ class ResizedSlice:
     def image(self, images: Tensor) -> Tensor:
         """Images ``B, C, H, W`` at the size."""
         return resize_image(images, self.size, self.resample)
-

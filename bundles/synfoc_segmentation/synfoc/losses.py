@@ -66,9 +66,7 @@ class ConsensusDivergence(nn.Module):
         require_choice(mode=(mode, self.MODES))
         self.mode, self.factor = mode, 0.5 if half else 1.0
 
-    def forward(
-        self, sam_logits: Tensor, unet_logits: Tensor, resize: Callable = resize_nearest
-    ) -> dict[str, Tensor]:
+    def forward(self, sam_logits: Tensor, unet_logits: Tensor, resize: Callable = resize_nearest) -> dict[str, Tensor]:
         """Terms of logits ``B, K, s, s`` and ``B, K, P, P``; ``agreement`` is the share of consensus pixels.
 
         ``resize`` brings maps up and down.

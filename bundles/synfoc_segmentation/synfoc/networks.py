@@ -15,9 +15,7 @@ KINDS = ("sam", "none")
 NETWORKS = ("both", "unet_only", "sam_only")
 
 
-def make_unet(
-    in_channels: int = 1, num_classes: int = 2, base_channels: int = 64, wide_end: bool = True
-) -> BasicUNet:
+def make_unet(in_channels: int = 1, num_classes: int = 2, base_channels: int = 64, wide_end: bool = True) -> BasicUNet:
     """The plain batch-norm U-Net, MONAI's; 31,106,242 parameters for one channel and two classes.
 
     ``wide_end``: its last upsampling keeps all channels. The published network halves them there too (31,036,546).
