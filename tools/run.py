@@ -4,56 +4,124 @@ from __future__ import annotations
 
 import logging
 import logging.config
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 
 from common.errors import InputError, require_file
 from common.options import check_ids
 
-BUNDLES = Path(__file__).resolve().parent.parent / "bundles"
+REPOSITORY = Path(__file__).resolve().parent.parent
+BUNDLES = REPOSITORY / "bundles"
+SHARED = REPOSITORY / "common" / "configs"  # layers that suit every bundle
+BASES = ("train", "inference")
+ON_INFERENCE = ("evaluate",)  # layers that are about trained weights
+AS_TRAINED = "$@trained"
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What a command asks for.
+
+    Attributes:
+        root: folder of the bundle.
+        files: configuration files in order.
+        options: values on top of them, by id.
+        kind: ``train`` or ``infer``.
+    """
+
+    root: Path
+    files: Sequence[str]
+    options: Mapping[str, object]
+    kind: str
+
+    def workflow(self) -> ConfigWorkflow:
+        """The workflow, ready to be initialized."""
+        return ConfigWorkflow(
+            config_file=list(self.files),
+            meta_file=str(self.root / "configs" / "metadata.json"),
+            logging_file=str(self.root / "configs" / "logging.conf"),
+            workflow_type=self.kind,
+            **{"bundle_root": str(self.root), **self.options},
+        )
 
 
 def run(bundle: str, *layers: str, **options: object) -> None:
-    """Train, evaluate or infer with a bundle: ``run ssnet_segmentation la_quick evaluate --labeled 4``.
+    """Train, evaluate or infer with a bundle: ``run ssnet_segmentation la_quick --labeled 4``.
 
     Args:
-        bundle: folder name under ``bundles/``.
+        bundle: folder name under ``bundles/``, or a folder.
         layers: configuration files by name, or by path where they end in ``.yaml`` (as ``plan`` writes them), in order,
-            on top of ``train`` (which is implied) or ``inference``.
+            on top of ``train`` (which is implied), of ``inference``, or of ``evaluate``, which is about trained weights.
         options: values that override the configuration, by id.
     """
-    root = BUNDLES / bundle
-    base = "inference" if "inference" in layers else "train"
-    files = [
-        file for layer in (base, *(layer for layer in layers if layer != base)) for file in layer_files(root, layer)
-    ]
-    check_ids(options, files)
-    workflow = ConfigWorkflow(
-        config_file=files,
-        meta_file=str(root / "configs" / "metadata.json"),
-        logging_file=str(root / "configs" / "logging.conf"),
-        workflow_type="infer" if base == "inference" else "train",
-        **{"bundle_root": str(root), **options},
-    )
+    workflow = configuration(bundle, layers, options).workflow()
     workflow.initialize()
     workflow.run()
     workflow.finalize()
 
 
+def configuration(bundle: str, layers: Sequence[str], options: Mapping[str, object]) -> Configuration:
+    """Files and options of a command; ``InputError`` for a bundle, layer or option that does not exist.
+
+    Inference and evaluation take their settings from the weights. Layers of training that are named with them say how
+    weights without settings were trained; what they say of inference itself counts as if it were given as an option.
+    """
+    root = bundle_folder(bundle)
+    on_weights = [layer for layer in layers if layer in ON_INFERENCE]
+    base = "inference" if on_weights or "inference" in layers else "train"
+    others = [layer for layer in layers if layer not in (*BASES, *on_weights)]
+    named = [file for layer in others for file in layer_files(root, layer)]
+    if base == "train":
+        files = [str(config_file(root, "train")), *named]
+        check_ids(options, files)
+        return Configuration(root, files, options, "train")
+    files = [str(config_file(root, layer)) for layer in (base, *on_weights)]
+    check_ids(options, files)
+    trained = named or ([str(config_file(root, "train"))] if "train" in layers else [])
+    extra = {"layers": trained} if trained else {}
+    return Configuration(root, files, {**of_inference(files, named), **extra, **options}, "infer")
+
+
+def of_inference(files: Sequence[str], layers: Sequence[str]) -> dict[str, object]:
+    """Entries of training layers that an inference configuration has too and does not take from the weights."""
+    config = ConfigParser.load_config_files(list(files))
+    own = {id for id, value in config.items() if AS_TRAINED not in str(value)}
+    given = ConfigParser.load_config_files(list(layers)) if layers else {}
+    return {id: value for id, value in given.items() if id.split("#")[0] in own}
+
+
+def bundle_folder(bundle: str) -> Path:
+    """The folder of a bundle of the repository, given by name or as a path."""
+    for path in (BUNDLES / bundle, Path(bundle)):
+        if (path / "configs" / "train.yaml").is_file():
+            return path.resolve()
+    known = sorted(path.parents[1].name for path in BUNDLES.glob("*/configs/train.yaml"))
+    raise InputError(f"{bundle}: no such bundle; there are {known}")
+
+
+def config_file(root: Path, layer: str) -> Path:
+    """The file of a layer: the bundle's own, else the one that all bundles share."""
+    own = root / "configs" / f"{layer}.yaml"
+    return own if own.is_file() else SHARED / f"{layer}.yaml"
+
+
+def layer_names(root: Path) -> list[str]:
+    """Names of all layers that suit a bundle."""
+    return sorted({path.stem for folder in (root / "configs", SHARED) for path in folder.glob("*.yaml")})
+
+
 def layer_files(root: Path, layer: str) -> list[str]:
-    """Files of a layer of the bundle in ``root``: one of its own, or a file anywhere.
+    """Files of a layer of the bundle in ``root``: one of its own, a shared one, or a file anywhere.
 
     A file elsewhere may name layers to put below it: ``layers: [acdc]``, or ``layers: {ssnet_segmentation: [acdc]}``.
     """
-    known = sorted(path.stem for path in (root / "configs").glob("*.yaml"))
-    if not known:
-        bundles = sorted(path.name for path in BUNDLES.iterdir() if path.is_dir())
-        raise InputError(f"{root.name}: no such bundle; there are {bundles}")
+    known = layer_names(root)
     if layer in known:
-        return [str(root / "configs" / f"{layer}.yaml")]
+        return [str(config_file(root, layer))]
     if not str(layer).endswith(".yaml"):
         raise InputError(f"{layer}: no such configuration of {root.name}; there are {known}")
     content = yaml.safe_load(Path(require_file(layer, "it is given as a layer")).read_text(encoding="utf-8")) or {}

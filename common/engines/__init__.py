@@ -1,12 +1,14 @@
 from .objective import Objective
-from .stages import CosineRestarts, StagedOptimizer, WarmUpCosine
+from .process import end_process, start_process, this_device
+from .schedules import make_schedule
 from .trainer import SemiSupervisedTrainer, StepSettings
 
 __all__ = [
-    "CosineRestarts",
     "Objective",
     "SemiSupervisedTrainer",
-    "StagedOptimizer",
     "StepSettings",
-    "WarmUpCosine",
+    "end_process",
+    "make_schedule",
+    "start_process",
+    "this_device",
 ]

@@ -59,7 +59,7 @@ class SemiSupervisedTrainer(Trainer):
         device: where to train.
         max_epochs: epochs to run, of ``len(train_data_loader)`` iterations each.
         train_data_loader: sized iterable of ``Batch``.
-        objective: the method, bare or wrapped in ``DistributedDataParallel``.
+        objective: the method; where there are several processes, gradients are averaged over them.
         optimizers: one or several; all are stepped in every iteration.
         settings: precision, layout, clipping.
         train_handlers: MONAI or Ignite handlers with ``attach``.
@@ -73,7 +73,7 @@ class SemiSupervisedTrainer(Trainer):
         device: torch.device | str,
         max_epochs: int,
         train_data_loader: object,
-        objective: Objective | nn.Module,
+        objective: Objective,
         optimizers: Optimizer | Sequence[Optimizer],
         settings: StepSettings | None = None,
         train_handlers: Sequence | None = None,
@@ -82,8 +82,8 @@ class SemiSupervisedTrainer(Trainer):
         if self.state.device.type == "cpu":
             keep_freed_memory()
         self.settings = settings or StepSettings()
-        self.objective = objective.to(self.state.device)
-        self.terms_of: Objective = getattr(objective, "module", objective)
+        self.terms_of = objective.to(self.state.device)
+        self.objective = _distributed(self.terms_of, self.state.device)
         self.optimizers = [optimizers] if isinstance(optimizers, Optimizer) else list(optimizers)
         if self.settings.channels_last:
             to_channels_last(self.objective)
@@ -142,3 +142,11 @@ class SemiSupervisedTrainer(Trainer):
             first = min(failed.values())
             names = ", ".join(name for name, step in failed.items() if step == first)
             raise DivergedError(f"iteration {first}: loss term {names} is NaN or infinite; training stopped")
+
+
+def _distributed(objective: Objective, device: torch.device) -> nn.Module:
+    """The objective itself, or among several processes one that averages gradients over them."""
+    if not torch.distributed.is_initialized():
+        return objective
+    devices = [device] if device.type == "cuda" else None
+    return nn.parallel.DistributedDataParallel(objective, device_ids=devices, find_unused_parameters=True)

@@ -1,19 +1,21 @@
 """Segment Anything for few labels: any input size, LoRA, class tokens without prompts, boxes from pseudo-labels."""
 
-from .build import ARCHITECTURES, Sam, build_sam
+from .architectures import ARCHITECTURES
+from .build import Sam, build_sam
 from .checkpoint import LoadReport, load_checkpoint, read_checkpoint
 from .decode import decode, embed_boxes, no_mask
-from .embeddings import EmbeddingCache, case_name, file_hash
-from .io import load_segmenter, save_segmenter
-from .lora import LoraLinear, add_set, inject_lora, lora_state_dict, merge_lora, set_active
+from .embeddings import EmbeddingCache
+from .lora import LoraLinear, inject_lora, merge_lora
 from .preprocess import CONVENTIONS, Frame, prepare
 from .promptable import BoxRefiner, Refined
 from .prompts import Group, adjust_boxes, boxes_from_masks, class_groups, compose, group_masks
 from .segmenter import SamSegmenter
+from .weights import WHEELS, file_hash, installed, locate
 
 __all__ = [
     "ARCHITECTURES",
     "CONVENTIONS",
+    "WHEELS",
     "BoxRefiner",
     "EmbeddingCache",
     "Frame",
@@ -23,11 +25,9 @@ __all__ = [
     "Refined",
     "Sam",
     "SamSegmenter",
-    "add_set",
     "adjust_boxes",
     "boxes_from_masks",
     "build_sam",
-    "case_name",
     "class_groups",
     "compose",
     "decode",
@@ -35,13 +35,11 @@ __all__ = [
     "file_hash",
     "group_masks",
     "inject_lora",
+    "installed",
     "load_checkpoint",
-    "load_segmenter",
-    "lora_state_dict",
+    "locate",
     "merge_lora",
     "no_mask",
     "prepare",
     "read_checkpoint",
-    "save_segmenter",
-    "set_active",
 ]

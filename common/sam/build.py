@@ -1,74 +1,41 @@
-"""SAM of any size: the three published architectures and two small ones."""
+"""SAM of any size: image encoder, prompt encoder and mask decoder."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint as recompute
+from torch.utils.checkpoint import checkpoint as run_again
 
-from ..errors import InputError, require_choice
+from ..errors import require_choice
 from ._load import modeling
+from .architectures import ARCHITECTURES, Plain, extents
 from .attention import fuse_attention
 from .checkpoint import load_checkpoint
+from .tiny_vit import TinyViT
 
-PATCH = 16  # pixels per token side
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """Sizes of a SAM.
-
-    Attributes:
-        width: channels of a token in the encoder.
-        depth: blocks of the encoder.
-        heads: attention heads of the encoder.
-        global_blocks: blocks whose attention spans the image; the others see windows.
-        window: side of a window in tokens.
-        prompt: channels of the embedding, the prompts and the decoder.
-        mask_channels: hidden channels of the mask prompt.
-        decoder_heads: attention heads of the decoder.
-        decoder_mlp: hidden channels of the decoder's perceptrons.
-    """
-
-    width: int
-    depth: int
-    heads: int
-    global_blocks: tuple[int, ...]
-    window: int = 14
-    prompt: int = 256
-    mask_channels: int = 16
-    decoder_heads: int = 8
-    decoder_mlp: int = 2048
-
-
-ARCHITECTURES = {
-    "vit_b": Architecture(768, 12, 12, (2, 5, 8, 11)),
-    "vit_l": Architecture(1024, 24, 16, (5, 11, 17, 23)),
-    "vit_h": Architecture(1280, 32, 16, (7, 15, 23, 31)),
-    "tiny": Architecture(32, 2, 2, (1,), window=3, prompt=32, mask_channels=4, decoder_heads=2, decoder_mlp=64),
-    "small": Architecture(96, 4, 4, (1, 3), window=4, prompt=64, mask_channels=8, decoder_heads=4, decoder_mlp=256),
-}
 
 
 class Sam(nn.Module):
     """Image encoder, prompt encoder and mask decoder of SAM, under the parameter names of its checkpoints.
 
     Args:
-        arch: one of ``ARCHITECTURES``: ``vit_b``, ``vit_l``, ``vit_h``, or ``tiny`` and ``small`` for tests and CPUs.
-        img_size: side of the square input, or its height and width, in pixels; multiples of 16.
+        arch: one of ``ARCHITECTURES``: ``vit_b``, ``vit_l``, ``vit_h``; ``vit_t`` (MobileSAM), ``litemedsam``; or
+            ``tiny``, ``small`` and ``tiny_t`` for tests and CPUs.
+        img_size: side of the square input, or its height and width, in pixels; multiples of the stride, 16, or 4 of
+            ``litemedsam`` and ``tiny_t``.
         num_multimask_outputs: mask tokens beside the single-mask token.
-        use_checkpoint: recompute the blocks in the backward pass, which trades a forward pass for their activations.
+        recompute: compute the blocks of the encoder again in the backward pass instead of keeping what is inside them:
+            a forward pass more for the largest part of the memory of training.
 
     Raises:
-        InputError: for a size that is not a multiple of 16.
+        InputError: for a size that is no multiple of the stride.
         ValueError: for an unknown architecture.
 
     Source: Kirillov et al., Segment Anything, ICCV 2023.
@@ -79,14 +46,14 @@ class Sam(nn.Module):
         arch: str = "vit_b",
         img_size: int | Sequence[int] = 1024,
         num_multimask_outputs: int = 3,
-        use_checkpoint: bool = False,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
         require_choice(arch=(arch, ARCHITECTURES))
-        self.arch, self.img_size, self.use_checkpoint = arch, _extents(img_size), use_checkpoint
-        self.grid = (self.img_size[0] // PATCH, self.img_size[1] // PATCH)
         sizes, parts = ARCHITECTURES[arch], modeling()
-        self.image_encoder = _encoder(sizes, self.grid)
+        self.arch, self.img_size, self.recompute = arch, extents(img_size, arch), recompute
+        self.grid = (self.img_size[0] // sizes.stride, self.img_size[1] // sizes.stride)
+        self.image_encoder = _plain_encoder(sizes, self.grid) if isinstance(sizes, Plain) else TinyViT(sizes)
         self.prompt_encoder = parts.PromptEncoder(
             embed_dim=sizes.prompt,
             image_embedding_size=self.grid,
@@ -114,13 +81,21 @@ class Sam(nn.Module):
             self.image_pe = self.prompt_encoder.get_dense_pe()
 
     def encode(self, images: Tensor) -> Tensor:
-        """Embeddings ``B, C, H / 16, W / 16`` of prepared images ``B, 3, H, W``."""
+        """Embeddings ``B, C, H / stride, W / stride`` of prepared images ``B, 3, H, W``."""
         encoder = self.image_encoder
+        if isinstance(encoder, TinyViT):
+            return encoder(images, self._run)
         x = encoder.patch_embed(images) + encoder.pos_embed
         for block in encoder.blocks:
-            again = self.use_checkpoint and torch.is_grad_enabled()
-            x = recompute(block, x, use_reentrant=False) if again else block(x)
+            x = self._run(block, x)
         return encoder.neck(x.permute(0, 3, 1, 2))
+
+    def _run(self, block: nn.Module, x: Tensor) -> Tensor:
+        """What a block makes of ``x``; computed again in the backward pass, if that is wanted and there will be one."""
+        again = self.recompute and torch.is_grad_enabled()
+        if again and (x.requires_grad or any(parameter.requires_grad for parameter in block.parameters())):
+            return run_again(block, x, use_reentrant=False)
+        return block(x)
 
 
 def build_sam(
@@ -129,29 +104,22 @@ def build_sam(
     num_multimask_outputs: int = 3,
     checkpoint: str | Path | None = None,
     decoder_init: str = "match_shapes",
-    use_checkpoint: bool = False,
+    recompute: bool = False,
 ) -> Sam:
     """A ``Sam`` with the weights of ``checkpoint`` fitted to its size; without one, from a random start.
 
     See ``Sam`` for the sizes and ``load_checkpoint`` for the rest.
     """
-    sam = Sam(arch, img_size, num_multimask_outputs, use_checkpoint)
+    sam = Sam(arch, img_size, num_multimask_outputs, recompute)
     if checkpoint is not None:
         _LOG.info(f"{checkpoint}: {load_checkpoint(sam, checkpoint, decoder_init)}")
     return sam
 
 
-def _extents(size: int | Sequence[int]) -> tuple[int, int]:
-    sides = tuple(size) if isinstance(size, Sequence) else (size, size)
-    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 and side % PATCH == 0 for side in sides):
-        raise InputError(f"img_size={size}: SAM needs a positive multiple of {PATCH} per side")
-    return sides
-
-
-def _encoder(sizes: Architecture, grid: tuple[int, int]) -> nn.Module:
+def _plain_encoder(sizes: Plain, grid: tuple[int, int]) -> nn.Module:
     encoder = modeling().ImageEncoderViT(
-        img_size=max(grid) * PATCH,
-        patch_size=PATCH,
+        img_size=max(grid) * sizes.stride,
+        patch_size=sizes.stride,
         embed_dim=sizes.width,
         depth=sizes.depth,
         num_heads=sizes.heads,

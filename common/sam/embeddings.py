@@ -19,8 +19,8 @@ MODES = ("off", "ram", "disk")
 class EmbeddingCache:
     """Half-precision embeddings by image, in memory or as one file each.
 
-    0.5 MB per image for an input of 512 pixels, 2 MB for 1024. The settings (checkpoint, input size, preprocessing)
-    are part of every key, so that a changed one never meets stale embeddings.
+    0.5 MB per image for an input of 512 pixels, 2 MB for 1024, or 256 of LiteMedSAM. The settings (checkpoint, input
+    size, preprocessing) are part of every key, so that a changed one never meets stale embeddings.
 
     Args:
         mode: ``ram`` (on the device that computed them), ``disk`` (for later runs too) or ``off`` (made every time).
@@ -76,19 +76,3 @@ class EmbeddingCache:
             return torch.load(self._path(name), map_location="cpu", weights_only=True)
         except Exception as error:  # whatever a damaged file makes torch say
             raise InputError(f"{self._path(name)}: damaged embedding; delete the file to have it made again") from error
-
-
-def case_name(case: Mapping) -> str:
-    """Name of a decoded case; a hash of its image where it has none, as the cases that MONAI Label brings."""
-    return case.get("case") or hashlib.sha256(case["image"].cpu().numpy().tobytes()).hexdigest()
-
-
-def file_hash(path: str | Path | None) -> str | None:
-    """SHA-256 of a file (``None`` of none), for the settings and keys of a cache and the record of a checkpoint."""
-    if path is None:
-        return None
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

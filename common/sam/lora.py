@@ -1,4 +1,4 @@
-"""Low-rank adaptation of SAM's linear layers, in one or several named sets."""
+"""Low-rank adaptation of SAM's linear layers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import require_choice
+from .tiny_vit import WindowAttention
 
 TARGETS = ("q", "k", "v", "proj", "mlp", "decoder")
 _THIRDS = ("q", "k", "v")  # of the fused projection
 _WHOLE = ("all",)
-_DEFAULT = "default"
 
 
 class LoraLinear(nn.Module):
@@ -23,8 +23,7 @@ class LoraLinear(nn.Module):
     .. math:: t \leftarrow W_t x + b_t + \frac{\alpha}{r} B_t A_t x,
               \qquad A_t \in R^{r \times D},\; B_t \in R^{D_t \times r}
 
-    B starts at zero, so that the module starts as the layer it wraps. There may be several sets of A and B, of which
-    one, ``active``, is added; A and B are float32 whatever the layer is.
+    B starts at zero, so that the module starts as the layer it wraps; A and B are float32 whatever the layer is.
 
     Args:
         base: the layer from D channels; it is frozen.
@@ -32,6 +31,8 @@ class LoraLinear(nn.Module):
         targets: parts that are adapted.
         alpha: scale; ``None`` takes the rank, that is a factor of 1.
         parts: names of all parts of the output, in order.
+        runs: how many times the parts follow each other in the output, each time with an equal share of their
+            channels: 1, or the number of heads where a fused projection gives q, k and v head by head.
 
     Source: Hu et al., LoRA, ICLR 2022; on q and v as in Zhang and Liu, SAMed, 2023.
     """
@@ -43,6 +44,7 @@ class LoraLinear(nn.Module):
         targets: Sequence[str] = ("q", "v"),
         alpha: float | None = None,
         parts: Sequence[str] = _THIRDS,
+        runs: int = 1,
     ) -> None:
         super().__init__()
         if rank < 1:
@@ -51,7 +53,7 @@ class LoraLinear(nn.Module):
             require_choice(targets=(target, parts))
         self.base, self.parts, self.targets = base.requires_grad_(False), tuple(parts), tuple(targets)
         self.scale, self.width = (rank if alpha is None else alpha) / rank, base.out_features // len(parts)
-        self.active, self.sets = _DEFAULT, [_DEFAULT]
+        self.runs = runs
         where = {"device": base.weight.device, "dtype": torch.float32}
         self.lora_a = nn.ParameterDict({t: torch.empty(rank, base.in_features, **where) for t in targets})
         self.lora_b = nn.ParameterDict({t: torch.zeros(self.width, rank, **where) for t in targets})
@@ -61,34 +63,23 @@ class LoraLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output ``..., parts * D_t`` for ``..., D``."""
         out = self.base(x)
-        return out + torch.cat([self._addition(x, part).to(out.dtype) for part in self.parts], dim=-1)
+        additions = [self._addition(x, part).to(out.dtype).unflatten(-1, (self.runs, -1)) for part in self.parts]
+        return out + torch.stack(additions, dim=-2).flatten(-3)
 
     def _addition(self, x: Tensor, part: str) -> Tensor:
         if part not in self.targets:
             return x.new_zeros(*x.shape[:-1], self.width)
-        a, b = self.factors(part, self.active)
-        return self.scale * nn.functional.linear(nn.functional.linear(x, a), b)
-
-    def factors(self, target: str, name: str) -> tuple[nn.Parameter, nn.Parameter]:
-        """A and B of a target in the set ``name``."""
-        return self.lora_a[_key(target, name)], self.lora_b[_key(target, name)]
-
-    def add_set(self, name: str) -> None:
-        """Another set, equal to the active one, without gradients."""
-        for table in (self.lora_a, self.lora_b):
-            for target in self.targets:
-                value = table[_key(target, self.active)].detach().clone()
-                table[_key(target, name)] = nn.Parameter(value, requires_grad=False)
-        self.sets.append(name)
+        return self.scale * nn.functional.linear(nn.functional.linear(x, self.lora_a[part]), self.lora_b[part])
 
     def merged(self) -> nn.Linear:
-        """A plain layer with the active set's additions in its weights."""
+        """A plain layer with the additions in its weights."""
         plain = copy.deepcopy(self.base)
         with torch.no_grad():
+            by_part = plain.weight.view(self.runs, len(self.parts), -1, plain.in_features)
             for number, part in enumerate(self.parts):
                 if part in self.targets:
-                    a, b = self.factors(part, self.active)
-                    plain.weight[number * self.width : (number + 1) * self.width] += self.scale * b @ a
+                    addition = self.scale * self.lora_b[part] @ self.lora_a[part]
+                    by_part[:, number] += addition.unflatten(0, (self.runs, -1))
         return plain
 
 
@@ -109,7 +100,7 @@ def inject_lora(
         rank: see ``LoraLinear``.
         targets: of the encoder's attention ``q``, ``k``, ``v`` and ``proj``, its output; ``mlp``, both layers of the
             encoder's perceptrons; ``decoder``, q and v of every attention in the decoder (SAMed_s).
-        blocks: numbers of the adapted blocks of the encoder; ``None`` for all.
+        blocks: numbers of the adapted blocks of the encoder, of a TinyViT those with attention; ``None`` for all.
         alpha: see ``LoraLinear``.
 
     Raises:
@@ -122,13 +113,15 @@ def inject_lora(
         require_choice(blocks=(number, range(depth)))
     layers = list(_layers(sam, targets, range(depth) if blocks is None else blocks))
     if not layers or next(_adapted(sam), None):
-        raise ValueError("lora_targets: nothing to adapt" if not layers else "this SAM is adapted already, see add_set")
+        raise ValueError("lora_targets: nothing to adapt" if not layers else "this SAM is adapted already")
     sam.image_encoder.requires_grad_(False)
     if "decoder" in targets:
         sam.mask_decoder.transformer.requires_grad_(False)
     trained: list[nn.Parameter] = []
     for parent, name, thirds in layers:
-        lora = LoraLinear(getattr(parent, name), rank, thirds or _WHOLE, alpha, _THIRDS if thirds else _WHOLE)
+        by_head = thirds and isinstance(parent, WindowAttention)
+        parts, runs = _THIRDS if thirds else _WHOLE, parent.heads if by_head else 1
+        lora = LoraLinear(getattr(parent, name), rank, thirds or _WHOLE, alpha, parts, runs)
         setattr(parent, name, lora)
         trained += [*lora.lora_a.parameters(), *lora.lora_b.parameters()]
     return trained
@@ -142,37 +135,12 @@ def merge_lora(sam: nn.Module) -> nn.Module:
     return sam
 
 
-def add_set(sam: nn.Module, name: str) -> None:
-    """Add a set of adaptations, such as a teacher's, that starts as the active one and that no gradient moves."""
-    for _, module in _adapted(sam):
-        if name in module.sets:
-            raise ValueError(f"the set {name!r} exists already")
-        module.add_set(name)
-
-
-def set_active(sam: nn.Module, name: str) -> None:
-    """Let the set ``name`` (the first is called ``default``) adapt the SAM from now on."""
-    for _, module in _adapted(sam):
-        require_choice(set=(name, module.sets))
-        module.active = name
-
-
-def lora_state_dict(sam: nn.Module, name: str = _DEFAULT) -> dict[str, Tensor]:
-    """The tensors of one set, not copies, under names that are the same for every set: a teacher's can be moved."""
-    tensors = {}
-    for path, module in _adapted(sam):
-        for target in module.targets:
-            a, b = module.factors(target, name)
-            tensors |= {f"{path}.lora_a.{target}": a.detach(), f"{path}.lora_b.{target}": b.detach()}
-    return tensors
-
-
-def _key(target: str, name: str) -> str:
-    return target if name == _DEFAULT else f"{name}_{target}"
-
-
 def _adapted(sam: nn.Module) -> Iterator[tuple[str, LoraLinear]]:
     return ((path, module) for path, module in sam.named_modules() if isinstance(module, LoraLinear))
+
+
+def _is_linear(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear | LoraLinear)
 
 
 def _layers(
@@ -184,7 +152,8 @@ def _layers(
         block = sam.image_encoder.blocks[number]
         places = [(block.attn, "qkv", thirds)] * bool(thirds)
         places += [(block.attn, "proj", ())] * ("proj" in targets)
-        places += [(block.mlp, name, ()) for name in ("lin1", "lin2") if "mlp" in targets]
+        if "mlp" in targets:
+            places += [(block.mlp, name, ()) for name, layer in block.mlp.named_children() if _is_linear(layer)]
         yield from places
     if "decoder" in targets:
         attentions = [module for module in sam.mask_decoder.transformer.modules() if hasattr(module, "q_proj")]

@@ -1,7 +1,8 @@
-"""Images as SAM expects them: three conventions of size and range, and the way back."""
+"""Images as SAM expects them: conventions of size and range, and the way back."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,9 @@ from torch.nn import functional as F
 from ..errors import InputError, require_choice
 from ..transforms.resize import resampling_weights
 
-CONVENTIONS = ("sam", "medsam", "unit")
+CONVENTIONS = ("sam", "medsam", "litemedsam", "unit")
+_PADDED = ("sam", "litemedsam")  # the longest side is resized, the rest of the square is zero
+_SCALED = ("medsam", "litemedsam")  # each image by its minimum and maximum
 _MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of SAM's training images, RGB, 0 to 255
 
 
@@ -34,7 +37,7 @@ class Frame:
     def of(cls, image: Sequence[int], size: int | Sequence[int], convention: str) -> Frame:
         """The frame of images of extents ``image`` in an input of ``size`` under a convention of ``prepare``."""
         image, size = tuple(image), (size, size) if isinstance(size, int) else tuple(size)
-        if convention != "sam":
+        if convention not in _PADDED:
             return cls(image, size, size)
         height, width = (int(extent) for extent in image)
         scale = min(size[0] / height, size[1] / width)
@@ -49,7 +52,7 @@ class Frame:
         return _rescale(boxes, self.content, self.image)
 
     def masks_to_image(self, logits: Tensor) -> Tensor:
-        """Mask logits ``N, M, size / 4`` of the decoder, bilinearly on the pixels of the image."""
+        """Mask logits ``N, M, h, w`` of the decoder, whatever its resolution, bilinearly on the image's pixels."""
         if self.content == self.size:
             return F.interpolate(logits, size=self.image, mode="bilinear")
         full = F.interpolate(logits, size=self.size, mode="bilinear")
@@ -61,25 +64,26 @@ def prepare(
 ) -> tuple[Tensor, Frame]:
     """Resize, scale and replicate images for a SAM, and say where they lie in its input.
 
-    ========== ================================= ==================================== ===================
-    convention size                              values                               expected range
-    ========== ================================= ==================================== ===================
-    ``sam``    longest side, zeros bottom, right less SAM's mean, by its deviation    0 to 255
-    ``medsam`` stretched, cubic                  minimum 0 and maximum 1 per image    any
-    ``unit``   stretched                         as they are (SAMed, SynFoC)          0 to 1
-    ========== ================================= ==================================== ===================
+    ============== ================================= ==================================== ================
+    convention     size                              values                               expected range
+    ============== ================================= ==================================== ================
+    ``sam``        longest side, zeros bottom, right less SAM's mean, by its deviation    0 to 255
+    ``medsam``     stretched, cubic                  minimum 0 and maximum 1 per image    any finite
+    ``litemedsam`` longest side, zeros bottom, right minimum 0 and maximum 1 per image    any finite
+    ``unit``       stretched                         as they are (SAMed, SynFoC)          0 to 1
+    ============== ================================= ==================================== ================
 
     Images are resized linearly but for ``medsam``, all without aliasing: MedSAM was trained on images resized by cubic
     splines, with their range kept and scaled to 0 to 1 afterwards, as it is here. Upstream, a volume is also clipped
     before it is cut into slices, which is left to the loading of data: MR to the percentiles 0.5 and 99.5 of its
     voxels that are not zero, CT to the window of level 40 and width 400.
 
-    A traced network takes images of any size; under ``sam``, of the traced size alone.
+    A traced network takes images of any size; under the conventions that pad, of the traced size alone.
 
     Args:
         images: ``B, 1, H, W`` (grey, replicated) or ``B, 3, H, W``, float.
         size: side, or height and width, of SAM's input.
-        convention: one of the three.
+        convention: one of ``CONVENTIONS``.
         check: look at the range of values, for which the host waits for the device.
 
     Returns:
@@ -88,7 +92,8 @@ def prepare(
     Raises:
         InputError: for another number of channels, or values outside the range of the convention.
 
-    Source: Kirillov et al., Segment Anything, ICCV 2023; Ma et al., MedSAM, Nature Communications 2024.
+    Source: Kirillov et al., Segment Anything, ICCV 2023; Ma et al., MedSAM, Nature Communications 2024, and
+    LiteMedSAM, 2024.
     """
     require_choice(convention=(convention, CONVENTIONS))
     if images.dim() != 4 or images.shape[1] not in (1, 3):
@@ -99,13 +104,14 @@ def prepare(
     x = images.float()
     if torch.jit.is_tracing() or frame.image != frame.content:
         x = _resize(x, frame.content, cubic=convention == "medsam")
-    if convention == "medsam":
+    if convention in _SCALED:
         x = x.clamp(*_limits(images.float()))
         low, high = _limits(x)
         x = (x - low) / (high - low).clamp_min(1e-8)
     x = x.expand(-1, 3, -1, -1)
     if convention == "sam":
         x = torch.stack([(x[:, i] - mean) / std for i, (mean, std) in enumerate(zip(_MEAN, _STD))], dim=1)
+    if convention in _PADDED:
         x = F.pad(x, (0, frame.size[1] - frame.content[1], 0, frame.size[0] - frame.content[0]))
     return x, frame
 
@@ -131,10 +137,14 @@ def _resize(images: Tensor, size: Sequence[int], cubic: bool) -> Tensor:
 
 
 def _require_range(images: Tensor, convention: str, slack: float = 1e-3) -> None:
-    if convention == "medsam" or torch.jit.is_tracing():
+    if torch.jit.is_tracing():
+        return
+    low, high = (float(value) for value in images.detach().aminmax())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise InputError(f"image values from {low} to {high}: the convention '{convention}' expects finite ones")
+    if convention in _SCALED:
         return
     top = 255.0 if convention == "sam" else 1.0
-    low, high = (float(value) for value in images.detach().aminmax())
     if low < -slack * top or high > top * (1 + slack):
         raise InputError(
             f"image values from {low:.4g} to {high:.4g}: the convention '{convention}' expects 0 to {top:g}"

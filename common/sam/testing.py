@@ -12,20 +12,25 @@ from .build import Sam, build_sam
 
 
 def randomise_positions(sam: nn.Module, std: float = 0.02) -> nn.Module:
-    """Fill the position tables, which start at zero, so that a test of their interpolation says something."""
+    """Fill what starts at zero or one, tables of positions and statistics, so that tests of them say something."""
     for name, parameter in sam.image_encoder.named_parameters():
-        if name.endswith("pos_embed") or ".rel_pos_" in name:
+        if name.endswith(("pos_embed", "attention_biases")) or ".rel_pos_" in name:
             nn.init.normal_(parameter, std=std)
+    for name, buffer in sam.image_encoder.named_buffers():
+        if name.endswith("running_mean"):
+            nn.init.normal_(buffer, std=std)
+        elif name.endswith("running_var"):
+            nn.init.uniform_(buffer, 0.5, 1.5)
     return sam
 
 
-def tiny_sam(img_size: int = 64, num_multimask_outputs: int = 3) -> Sam:
-    """A random SAM of 102,275 parameters (64 pixels, three multimask outputs), in eval mode."""
-    return randomise_positions(build_sam("tiny", img_size, num_multimask_outputs)).eval()
+def tiny_sam(img_size: int = 64, num_multimask_outputs: int = 3, arch: str = "tiny") -> Sam:
+    """A random SAM of 102,275 parameters (64 pixels, three multimask outputs), in eval mode; ``tiny_t``: a TinyViT."""
+    return randomise_positions(build_sam(arch, img_size, num_multimask_outputs)).eval()
 
 
-def write_tiny_checkpoint(path: str | Path, img_size: int = 128) -> Path:
+def write_tiny_checkpoint(path: str | Path, img_size: int = 128, arch: str = "tiny") -> Path:
     """The state dict of a random tiny SAM as a checkpoint file."""
     with atomic_path(path) as temporary:
-        torch.save(tiny_sam(img_size).state_dict(), temporary)
+        torch.save(tiny_sam(img_size, arch=arch).state_dict(), temporary)
     return Path(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from scipy.special import betaincinv
 from torch import Tensor
 
 
@@ -25,11 +26,11 @@ class MixUp:
             raise ValueError(f"alpha must be positive, got {alpha}")
         self.alpha = alpha
 
-    def draw(self, count: int, partners: int) -> tuple[Tensor, Tensor]:
+    def draw(self, count: int, partners: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """``count`` weights in [0.5, 1] and as many partner indices below ``partners``, all equally often."""
-        concentration = torch.full((count,), self.alpha)
-        b = torch.distributions.Beta(concentration, concentration).sample()
-        shuffled = torch.cat([torch.randperm(partners) for _ in range(-(-count // partners))])
+        uniform = torch.rand(count, dtype=torch.float64, generator=generator)
+        b = torch.from_numpy(betaincinv(self.alpha, self.alpha, uniform.numpy())).float()  # torch's Beta takes none
+        shuffled = torch.cat([torch.randperm(partners, generator=generator) for _ in range(-(-count // partners))])
         return torch.maximum(b, 1 - b), shuffled[:count]
 
     def apply(self, image: Tensor, partner: Tensor, weight: Tensor, index: Tensor) -> Tensor:
@@ -37,5 +38,5 @@ class MixUp:
         weight = weight.to(image).view(-1, *[1] * (image.dim() - 1))
         return weight * image + (1 - weight) * partner[index.to(partner.device)]
 
-    def __call__(self, image: Tensor, partner: Tensor) -> Tensor:
-        return self.apply(image, partner, *self.draw(image.shape[0], partner.shape[0]))
+    def __call__(self, image: Tensor, partner: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self.apply(image, partner, *self.draw(image.shape[0], partner.shape[0], generator))

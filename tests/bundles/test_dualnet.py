@@ -12,6 +12,7 @@ from dualnet import (
     DualNetObjective,
     EntropyFilteredSupervision,
     PrototypeGuidedLearning,
+    ResNetVNet,
     UncertaintyEnhancement,
 )
 from dualnet.prototypes import distance
@@ -21,7 +22,7 @@ from torch.nn import functional as F
 
 from common.errors import find_explained
 from common.losses import SupervisedLoss, entropy
-from common.networks import ResNetVNet, UNet2D, VNet
+from common.networks import UNet2D, VNet
 from common.transforms import Batch
 
 from .conftest import BUNDLES

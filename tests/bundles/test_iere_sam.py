@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from iere import Views
-from iere.sam import SamOptions, SamTeacher, reject
+from iere import RandomResizedCrop2D, Views
+from iere.sam import SamOptions, SamTeacher, case_name, reject
 from torch.nn import functional as F
 
-from common.sam import BoxRefiner, case_name
+from common.sam import BoxRefiner
 from common.sam.testing import tiny_sam
-from common.transforms import Batch, RandomResizedCrop2D, warp_affine
+from common.transforms import Batch, warp_affine
 
 
 def sam_of(size=64, **options):

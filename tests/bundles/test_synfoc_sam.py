@@ -3,11 +3,11 @@
 import pytest
 import torch
 from synfoc import make_deployed, make_students
+from synfoc.adaptation import load_segmenter
 from torch.nn import functional as F
 
 from common.errors import find_explained
 from common.networks import make_teacher
-from common.sam import load_segmenter
 from common.sam.testing import write_tiny_checkpoint
 
 from .test_synfoc_objective import batch, objective

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from iere import ResNetUNet
 from torch import nn
 from torch.nn import functional as F
 
 from common.losses import jaccard_multiclass, mixed_loss
 from common.metrics import case_metrics
-from common.networks import ResNetUNet
 from common.sam.prompts import boxes_from_masks
 
 from .records import GRADIENT, TERM, near, preset, read, same

@@ -6,10 +6,11 @@ reads x0, y0, x1, y1: a mistake, which four lines here make of the boxes that th
 
 import pytest
 import torch
-from iere.sam import SamTeacher
+from iere import ResNetUNet
+from iere.sam import SamOptions, SamTeacher
+from iere.setup import OPTIONS
 from torch import nn
 
-from common.networks import ResNetUNet
 from common.sam import BoxRefiner
 from common.sam.testing import tiny_sam
 from common.transforms import Batch
@@ -59,16 +60,15 @@ class WatchedTeacher(SamTeacher):
 def step(request):
     """A record, the objective after its step, and the terms."""
     record = read("iere", request.param)
-    whole = {"_target_": "common.transforms.RandomResizedCrop2D", "size": [224, 224], "area": [1.0, 1.0],
+    whole = {"_target_": "iere.RandomResizedCrop2D", "size": [224, 224], "area": [1.0, 1.0],
              "ratio": [1.0, 1.0], "flip": 0.0, "contrast_probability": 0.0}  # fmt: skip
     options = {"bcp#alpha": float(record["alpha"]), "pretrain#steps": 0, "backbone": "resnet18", "base_channels": 4}
     parser = preset("iere_segmentation", "official", augment=whole, sam_teacher=None, **options)
     method = parser.get_parsed_content("objective")
-    tuned = preset("iere_segmentation", "official", without_sam=False)
-    arguments = {name: tuned["sam"][name] for name in ("convention", "box_pad")}
-    refiner = RecordedRefiner(tiny_sam(256), **arguments)
+    sam = parser["sam"]
+    refiner = RecordedRefiner(tiny_sam(256), convention=sam["convention"], box_pad=sam["box_pad"])
     refiner.recorded = record["in_sam_low_res_logits"]
-    method.sam = WatchedTeacher(refiner, options=tuned.get_parsed_content("sam_teacher#options"))
+    method.sam = WatchedTeacher(refiner, options=SamOptions(**{name: sam[name] for name in OPTIONS}))
     method.network, method.teacher.head = RecordedNetwork(record), nn.Identity()
     box, corners = method.box, record["in_box"].view(1, 2, 2).expand(2, -1, -1)
     method.box = lambda image: box.apply(corners, image.shape[2:])

@@ -18,11 +18,11 @@ def turned(record, *names):
     return [record[name].mT for name in names]
 
 
-def official(record, layout, **options):
+def official(record, data, **options):
     large, side, classes = (int(record[name]) for name in ("S", "P", "classes"))
     sizes = {"unet": [side, side], "sam": [large, large]}
-    options = {"num_classes": classes, "patch_size": [side, side], "sizes": sizes, "layout": layout, **options}
-    return preset("synfoc_segmentation", "official", **options)
+    options = {"num_classes": classes, "patch_size": [side, side], "sizes": sizes, "amp": False, **options}
+    return preset("synfoc_segmentation", data, "official", **options)
 
 
 @pytest.mark.parametrize("name", DATA)
@@ -68,7 +68,7 @@ def test_training_takes_images_the_same_way(name):
 def test_metrics_of_a_data_set(name):
     record = read("synfoc", name)
     classes, side = int(record["classes"]), int(record["P"])
-    parser = preset("synfoc_segmentation", "official", "evaluate", "official_evaluate", num_classes=classes)
+    parser = preset("synfoc_segmentation", "official", num_classes=classes, amp=False)
     policy, labels = parser.get_parsed_content("empty_policy"), record["in_label_P"]
     rule = parser.get_parsed_content("inferer").resample
     large = resize_nearest(record["in_prediction_S"][:, None], (side, side), rule)[:, 0]

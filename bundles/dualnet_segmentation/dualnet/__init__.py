@@ -1,13 +1,20 @@
 from .correction import ConsistencyCorrection
+from .ensemble import MeanSoftmax
+from .networks import make_networks, member_of
 from .objective import DualNetObjective
 from .prototypes import PrototypeGuidedLearning
 from .pseudo_labels import CrossPseudoSupervision, EntropyFilteredSupervision, UncertaintyEnhancement
+from .resnet_vnet import ResNetVNet
 
 __all__ = [
     "ConsistencyCorrection",
     "CrossPseudoSupervision",
     "DualNetObjective",
     "EntropyFilteredSupervision",
+    "MeanSoftmax",
     "PrototypeGuidedLearning",
+    "ResNetVNet",
     "UncertaintyEnhancement",
+    "make_networks",
+    "member_of",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.errors import InputError, require_choice
-from common.sam import BoxRefiner, EmbeddingCache, Frame, case_name, file_hash
+from common.sam import BoxRefiner, EmbeddingCache, Frame, file_hash
 from common.sam.crops import CropFrame
 from common.sam.tuning import box_loss, choose_trained, keep_frozen_out_of_state
 
@@ -157,3 +158,8 @@ def reject(label: Tensor, pseudo: Tensor) -> Tensor:
     both, either, size, other = (x.sum(dim=1) for x in (a & b, a | b, a, b))
     wrong = (10 * both < either) | (4 * size < other) | (size > 4 * other)
     return torch.where(wrong[:, None, None], pseudo, label)
+
+
+def case_name(case: Mapping) -> str:
+    """Name of a decoded case; a hash of its image where it has none, as the cases that MONAI Label brings."""
+    return case.get("case") or hashlib.sha256(case["image"].cpu().numpy().tobytes()).hexdigest()

@@ -40,13 +40,13 @@ class SquareMask(RandomBoxMask):
     """
 
     def __init__(self, ratio: float = 0.66, shared: bool = True, last_place: bool = True) -> None:
-        super().__init__((ratio**2, ratio**2), (1.0, 1.0), shared)
-        self.ratio, self.last_place = ratio, last_place
+        super().__init__((ratio**2, ratio**2), (1.0, 1.0))
+        self.ratio, self.shared, self.last_place = ratio, shared, last_place
 
-    def draw(self, count: int, shape: Sequence[int]) -> Tensor:
+    def draw(self, count: int, shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         extents = torch.tensor(shape)
         sides = torch.tensor([max(int(extent * self.ratio), 1) for extent in shape])
         places = (extents - sides + int(self.last_place)).clamp(min=1)
         boxes = 1 if self.shared else count
-        first = (torch.rand(boxes, len(shape), dtype=torch.float64) * places).long()
+        first = (torch.rand(boxes, len(shape), dtype=torch.float64, generator=generator) * places).long()
         return torch.stack([first, first + sides], dim=1).expand(count, -1, -1)

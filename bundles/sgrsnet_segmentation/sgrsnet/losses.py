@@ -9,26 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.errors import require_choice
-from common.losses import one_hot
-
-
-def region_dice(p: Tensor, y: Tensor, mask: Tensor, smooth: float) -> Tensor:
-    r"""Soft Dice loss inside a mask, per sample and class with background, then averaged.
-
-    .. math:: 1 - \mathrm{mean}_{b,c} \frac{2 \sum m p y + s}{\sum m p + \sum m y + s + 10^{-8}}
-
-    An empty mask gives 0.
-
-    Args:
-        p: probabilities ``B, C, ...``.
-        y: one-hot targets ``B, C, ...``.
-        mask: boolean, ``B, ...``.
-        smooth: s; a large one damps small regions.
-    """
-    m = mask.unsqueeze(1).to(p.dtype)
-    dims = list(range(2, p.dim()))
-    overlap, size = (m * p * y).sum(dims), (m * p).sum(dims) + (m * y).sum(dims)
-    return 1 - ((2 * overlap + smooth) / (size + smooth + 1e-8)).mean()
+from common.losses import one_hot, region_dice
 
 
 class RegionalLoss(nn.Module):
@@ -79,7 +60,7 @@ class RegionalLoss(nn.Module):
             for logits in map(Tensor.float, views):
                 ce = F.cross_entropy(logits, pseudo_label, reduction="none", label_smoothing=smoothing)
                 cross_entropies.append((ce * mask).mean())
-                dices.append(region_dice(logits.softmax(dim=1), target, mask, smooth))
+                dices.append(region_dice(logits.softmax(dim=1), target, mask.unsqueeze(1), smooth).mean())
         if not dices:
             return 0 * views[0].sum()
         if self.reduction == "sum":

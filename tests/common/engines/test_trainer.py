@@ -5,8 +5,8 @@ from monai.engines.utils import IterationEvents
 from torch import nn
 
 from common.engines import SemiSupervisedTrainer, StepSettings
-from common.handlers import Resume, SaveModel
 from common.losses import Ramp
+from common.runs import Resume, SaveModel
 from tests.toys import FailingObjective, LinearObjective, TwoWeights, batches
 
 

@@ -66,7 +66,7 @@ def test_relative_positions_are_query_minus_key():
 
 
 def test_recomputed_blocks_give_the_same_gradient():
-    plain, recomputed = tiny_sam(), build_sam("tiny", 64, use_checkpoint=True)
+    plain, recomputed = tiny_sam(), build_sam("tiny", 64, recompute=True)
     recomputed.load_state_dict(plain.state_dict())
     x, gradients = torch.randn(1, 3, 64, 64), []
     for sam in (plain, recomputed):

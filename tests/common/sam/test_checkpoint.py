@@ -109,8 +109,10 @@ def test_wrong_files_are_named(checkpoint, tmp_path):
     torch.save({**tensors, "image_encoder.blocks.0.Adapter.weight": torch.ones(1)}, tmp_path / "adapter.pth")
     fails("adapter.pth", "adapter layers")
     torch.save({"conv.weight": torch.ones(1)}, tmp_path / "other.pth")
-    fails("other.pth", "has no key 'image_encoder.pos_embed'")
+    fails("other.pth", "has no key image_encoder.pos_embed or ")
     write_tiny_checkpoint(tmp_path / "tiny.pth", 64)
-    fails("tiny.pth", "does not fit the architecture small", build_sam("small", 64))
+    fails(
+        "tiny.pth", "does not fit the architecture small: .*; these are weights of arch=tiny$", build_sam("small", 64)
+    )
     torch.save([1, 2], tmp_path / "list.pth")
     fails("list.pth", "dictionary of tensors")

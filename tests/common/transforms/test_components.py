@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from common.transforms import largest_component, largest_per_class
+from common.transforms import largest_component
 
 
 def check(mask):
@@ -40,10 +40,3 @@ def test_winding_masks():
 def test_an_empty_mask_stays_empty_and_a_full_one_full():
     mask = torch.tensor([False, True]).view(2, 1, 1).expand(2, 5, 6)
     assert torch.equal(largest_component(mask), mask)
-
-
-def test_each_class_keeps_its_largest_component():
-    label = torch.tensor([[[1, 0, 1, 1], [0, 0, 0, 1], [2, 2, 0, 0], [0, 0, 0, 2]]])
-    expected = torch.tensor([[[0, 0, 1, 1], [0, 0, 0, 1], [2, 2, 0, 0], [0, 0, 0, 0]]])
-    assert torch.equal(largest_per_class(label, 3), expected)
-    assert torch.equal(largest_per_class(label, 2), expected * (label == 1))

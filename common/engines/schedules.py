@@ -1,0 +1,32 @@
+"""Learning rates over a run, whatever its length."""
+
+from __future__ import annotations
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ConstantLR, LRScheduler, PolynomialLR, StepLR
+
+from ..errors import InputError
+
+SCHEDULES = ("poly", "step", "constant")
+
+
+def make_schedule(
+    optimizer: Optimizer, kind: str, iterations: float, step: float | None = None, power: float = 0.9
+) -> LRScheduler:
+    """A schedule of the learning rate, stepped every iteration.
+
+    Args:
+        optimizer: whose rate changes.
+        kind: ``poly``, to 0 at the end of the run as (1 - t/T)^power; ``step``, divided by 10 every ``step``
+            iterations; ``constant``.
+        iterations: T of the run.
+        step: iterations between two divisions.
+        power: of ``poly``.
+    """
+    if kind == "poly":
+        return PolynomialLR(optimizer, total_iters=round(iterations), power=power)
+    if kind == "step" and step:
+        return StepLR(optimizer, step_size=round(step), gamma=0.1)
+    if kind == "constant":
+        return ConstantLR(optimizer, factor=1.0, total_iters=0)
+    raise InputError(f"schedule={kind!r}: expected one of {', '.join(SCHEDULES)}, 'step' with lr_step")
