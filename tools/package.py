@@ -13,11 +13,13 @@ from monai.utils import ensure_tuple
 
 from common.errors import InputError, require_file
 from common.files import atomic_path
+from common.runs import Settings, weights_file
+from common.runs.settings import FILE as SETTINGS
 
 from .release import archive, figures, metadata, readme, render, vendor
 from .release.isolated import REPOSITORY, run_isolated
 from .results import RECORD, read_record
-from .run import BUNDLES
+from .run import bundle_folder
 
 COPIED = ("LICENSE", "configs/logging.conf", "docs/data_license.txt")
 TOLERANCE = 1e-5
@@ -39,7 +41,8 @@ def package(
     Args:
         bundle: folder name under ``bundles/``, or the folder.
         dataset: configuration file of the data set, or several in order: ``acdc,acdc_quick``.
-        weights: trained weights; ``models/model.pt`` of the bundle by default.
+        weights: folder of a run, or weights in one; ``models`` of the bundle by default. Their settings count; without,
+            those of the data set's files.
         name: of the released bundle; the bundle's own by default.
         output: folder of the archive.
         results: ``summary.json`` that evaluate wrote for these weights.
@@ -53,11 +56,13 @@ def package(
     version = metadata.check_version(origin, f"{source.name}/configs/metadata.json")
     name = check_name(name or source.name)
     description = metadata.dataset_of(layers)[1]
-    weights_path = Path(weights) if weights else source / "models" / "model.pt"
+    weights_path = weights_file(weights or source / "models")
     require_file(weights_path, "train first, or give --weights")
+    beside = weights_path.with_name(SETTINGS)
+    trained = Settings.read(beside) if beside.is_file() else None
     summary = figures.read_summary(results, layers[-1]) if results else None
     extra = {"provenance": provenance(source, layers, dirty), "eval_metrics": figures.eval_metrics(summary)}
-    configs = render.render(source, vendor.own_package(source), layers, options)
+    configs = render.render(source, vendor.own_package(source), layers, options, trained)
     if "class_names" in configs["inference"]:
         configs["inference"]["class_names"] = configs["inference"]["class_names"] or description["classes"][1:]
     with TemporaryDirectory() as folder:
@@ -75,15 +80,6 @@ def package(
     link = f"{url.rstrip('/')}/{path.name}" if url else path.name
     archive.write_model_info(path.with_name("model_info.json"), path.stem, digest, link)
     return str(path)
-
-
-def bundle_folder(bundle: str) -> Path:
-    """The folder of a bundle of the repository, given by name or as a path."""
-    for path in (BUNDLES / bundle, Path(bundle)):
-        if (path / "configs" / "train.yaml").is_file():
-            return path.resolve()
-    known = sorted(path.parents[1].name for path in BUNDLES.glob("*/configs/train.yaml"))
-    raise InputError(f"{bundle}: no such bundle; there are {known}")
 
 
 def check_name(name: str) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import require_choice
+from ..precision import AUTO, CHOICES, choose_precision
 from ..transforms.patch import ResizedSlice
 from ..transforms.resize import NEAREST, RESAMPLES, resize_image, resize_nearest
 
@@ -26,7 +27,7 @@ class SliceWiseInferer(Inferer):
     Args:
         size: extents the network works at (256, 256 for ACDC).
         batch_size: slices per forward.
-        amp: bfloat16 autocast of the network.
+        amp: number type of the network, see ``choose_precision``; the result is float32.
         softmax: apply softmax to the output of the network.
         resample: of images, see ``resize_image``; where it is a rule of the nearest pixel, of the result too.
         first: how images are resized before that, as in training; ``None``: not at all.
@@ -37,13 +38,13 @@ class SliceWiseInferer(Inferer):
         self,
         size: Sequence[int],
         batch_size: int = 16,
-        amp: bool = False,
+        amp: bool | str = AUTO,
         softmax: bool = True,
         resample: str = "nearest",
         first: ResizedSlice | None = None,
         output_size: Sequence[int] | None = None,
     ) -> None:
-        require_choice(resample=(resample, RESAMPLES))
+        require_choice(resample=(resample, RESAMPLES), amp=(amp, CHOICES))
         self.resample, self.first, self.output_size = resample, first, output_size
         self.size, self.batch_size, self.amp, self.softmax = tuple(size), batch_size, amp, softmax
 
@@ -58,8 +59,9 @@ class SliceWiseInferer(Inferer):
         size = tuple(self.output_size or (height, width))
         at = size if self.resample == "antialias" else self.size
         maps = []
+        precision = choose_precision(self.amp, inputs.device)
         for part in slices.split(self.batch_size):
-            with torch.autocast(part.device.type, dtype=torch.bfloat16, enabled=self.amp):
+            with precision.autocast(part.device.type):
                 output = network(part, *args, **kwargs).float()
             if tuple(output.shape[2:]) != at:
                 output = F.interpolate(output, size=at, mode="bilinear", align_corners=False)

@@ -41,10 +41,7 @@ def fingerprint(cases: Iterable[Mapping]) -> dict[str, dict[str, str]]:
     Cases without a name are called by the file of their image.
     """
     wanted = {
-        (str(case.get("case", Path(str(ensure_tuple(case["image"])[0])).name)), key): ensure_tuple(case[key])
-        for case in cases
-        for key in ("image", "label")
-        if key in case
+        (case_name(case), key): ensure_tuple(case[key]) for case in cases for key in ("image", "label") if key in case
     }
     with ThreadPoolExecutor() as pool:
         sums = dict(zip(wanted, pool.map(_sum_of_paths, wanted.values())))
@@ -52,6 +49,11 @@ def fingerprint(cases: Iterable[Mapping]) -> dict[str, dict[str, str]]:
     for (case, key), digest in sums.items():
         found.setdefault(case, {})[key] = digest
     return found
+
+
+def case_name(case: Mapping) -> str:
+    """Name of a case; of one without, the name of its image's file."""
+    return str(case.get("case") or Path(str(ensure_tuple(case["image"])[0])).name)
 
 
 def _sum_of_paths(paths: tuple) -> str:
@@ -116,6 +118,7 @@ def write_record(folder: str | Path, weights: Iterable[str], **facts: object) ->
 def read_record(folder: str | Path) -> dict:
     """The record of a run's folder, empty where there is none that can be read."""
     try:
-        return json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
+        record = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+    return record if isinstance(record, dict) else {}

@@ -6,25 +6,28 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from ..files import atomic_path
+from ..errors import DivergedError
+from ..tensors import not_finite, plain, write_file
 
 
 class SaveModel:
     """Save the state of a network as plain tensors, atomically.
 
     On a trainer: the last weights, when training ends well. An exception (a NaN loss, an interrupt) saves nothing and
-    leaves an earlier file alone, where MONAI's ``CheckpointSaver`` would replace it. On an evaluator with
-    ``best: true``: the weights of the best key metric so far.
+    leaves an earlier file alone, where MONAI's ``CheckpointSaver`` would replace it; so do weights that are not finite.
+    On an evaluator with ``best: true``: the weights of the best key metric so far.
 
     Args:
         network: what to save.
         path: the file.
         best: save after evaluations that improved the key metric, instead of at the end.
         export: makes the deployed network of the trained one, e.g. with LoRA merged; ``None``: they are the same.
+
+    Raises:
+        DivergedError: at run time, naming the first tensor with a NaN or infinite value.
     """
 
     def __init__(
@@ -44,7 +47,8 @@ class SaveModel:
         if self.best and engine.state.best_metric_epoch != engine.state.epoch:
             return
         network = self.export(self.network) if self.export else self.network
-        state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-        with atomic_path(self.path) as temporary:
-            torch.save(state, temporary)
+        state = plain(network.state_dict())
+        if key := not_finite(state):
+            raise DivergedError(f"{self.path}: not saved, as {key!r} has NaN or infinite values")
+        write_file(state, self.path)
         self.logger.info(f"saved {self.path}")

@@ -5,6 +5,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
+from common.data import ClassesForDice
 from common.metrics import case_metrics, summarise_domains
 from common.transforms import resize_nearest
 
@@ -44,7 +45,7 @@ def test_predicted_classes_and_the_label_that_they_meet(name):
     parser = official(record, DATA[name])
     maps = parser.get_parsed_content("inferer")(image[:, None] / 255, Recorded(logits))
     same(maps.argmax(1), record["classes_P"].mT)
-    finish = parser.get_parsed_content("validate#postprocessing")
+    finish = ClassesForDice(int(record["classes"]), size=parser.get_parsed_content("metric_size"))
     for n, pred in enumerate(maps):
         done = finish({"pred": MetaTensor(pred), "label": MetaTensor(label[n : n + 1])})
         same(done["label"].argmax(0), record["label_P"][n].mT)
@@ -91,7 +92,7 @@ def test_score_that_picks_the_best_weights(name):
     record = read("synfoc", name)
     classes = int(record["classes"])
     score = preset("synfoc_segmentation", "official", num_classes=classes).get_parsed_content(
-        "validate#key_metric#val_mean_dice"
+        "validate#evaluator#score"
     )
     every = score.parts
     cases = [

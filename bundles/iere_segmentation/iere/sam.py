@@ -133,13 +133,12 @@ class SamTeacher(nn.Module):
             Label maps ``B, h, w`` and weights ``B``, 0 or 1.
         """
         embeddings, frame = self.embedded(views)
-        prompt, at = pseudo, frame
-        if self.options.box_from == "raw":
-            prompt = logits.argmax(dim=1)
-        elif self.options.box_from == "upsampled":
-            prompt = F.interpolate(logits.float(), size=frame.content, mode="bilinear").argmax(dim=1)
-            at = replace(frame, image=frame.content)
-        refined = self.refiner.refine(embeddings, frame, prompt, at)
+        labels = pseudo if self.options.box_from == "filtered" else logits.argmax(dim=1)
+        prompt = None
+        if self.options.box_from == "upsampled":
+            large = F.interpolate(logits.float(), size=frame.content, mode="bilinear")
+            prompt = large.argmax(dim=1), replace(frame, image=frame.content)
+        refined = self.refiner.refine(embeddings, frame, labels, prompt)
         trust = (refined.prompted.any(dim=1) | (self.options.empty != "ignore")).float()
         return (reject(refined.label, pseudo) if self.options.reject else refined.label), trust
 

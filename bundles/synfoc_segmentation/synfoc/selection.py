@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 import torch
 from ignite.engine import Engine
 from ignite.metrics import Metric
-from monai.handlers import MeanDice, from_engine
 from torch import Tensor
 
 from common.errors import require_choice
@@ -17,12 +16,10 @@ from .smc import overlap
 SCORES = ("dice", "smoothed_dice")
 
 
-def make_score(selection: str, parts: Sequence[Collection[int]]) -> Metric:
-    """Score of validation: MONAI's mean Dice of the classes that a label holds, or ``SmoothedDice`` of ``parts``."""
+def make_score(selection: str, parts: Sequence[Collection[int]]) -> Metric | None:
+    """``SmoothedDice`` of ``parts``, or ``None`` for the evaluator's own mean ``dice``, of classes in a label."""
     require_choice(selection=(selection, SCORES))
-    if selection == "smoothed_dice":
-        return SmoothedDice(parts)
-    return MeanDice(include_background=False, output_transform=from_engine(["pred", "label"]))
+    return SmoothedDice(parts) if selection == "smoothed_dice" else None
 
 
 class SmoothedDice(Metric):

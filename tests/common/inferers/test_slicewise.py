@@ -79,3 +79,10 @@ def test_linear_resampling_takes_logits_of_any_size():
     small = torch.nn.functional.interpolate(image, size=(16, 16), mode="bilinear", antialias=True)
     logits = torch.nn.functional.interpolate(network(small), size=(24, 20), mode="bilinear")
     torch.testing.assert_close(result, logits.softmax(dim=1))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4])
+def test_slices_come_back_in_their_places_from_several_batches(batch_size):
+    volume = torch.arange(10.0).view(2, 1, 1, 1, 5).expand(-1, -1, 4, 6, -1).clone()
+    result = SliceWiseInferer([4, 6], batch_size=batch_size, softmax=False)(volume, lambda slices: 2 * slices)
+    assert torch.equal(result, 2 * volume)
