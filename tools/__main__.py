@@ -19,6 +19,7 @@ from .pretrain_sam import pretrain_sam
 from .report import report
 from .results import record, tables
 from .run import run
+from .sam_boxes import sam_boxes
 from .verify import verify
 
 if __name__ == "__main__":
@@ -37,6 +38,7 @@ if __name__ == "__main__":
         "record": record,
         "report": report,
         "run": run,
+        "sam_boxes": sam_boxes,
         "tables": tables,
         "verify": verify,
     }
