@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 
 
 class InputError(ValueError):
@@ -33,21 +34,49 @@ def require_folder(path: str | os.PathLike, purpose: str) -> str:
 
 
 class DivergedError(FloatingPointError):
-    """A loss became NaN or infinite; the message names the term and the iteration."""
+    """A loss or a weight became NaN or infinite; the message names it."""
+
+
+class StoppedError(SystemExit):
+    """A signal ended the program in good order: the message says what was kept, ``code`` is 128 plus the signal."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.code = 128 + signal_number
 
 
 EXPLAINED = (InputError, DivergedError)
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG, errno.ENOTDIR}
 
 
 def find_explained(error: BaseException | None) -> BaseException | None:
     """The first error in the chain of causes of ``error`` whose message says all a user needs, if any."""
+    return next((cause for cause in _causes(error) if isinstance(cause, EXPLAINED)), None)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
-        if isinstance(error, EXPLAINED):
-            return error
+        yield error
         seen.add(id(error))
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return None
+
+
+def _from_outside(error: BaseException) -> bool:
+    """Whether an error is an interrupt, or what a file system says about a full or unwritable place."""
+    return isinstance(error, KeyboardInterrupt) or (isinstance(error, OSError) and error.errno in FULL | REFUSED)
+
+
+def one_line(error: BaseException) -> str:
+    """What a user is told about an error that explains itself, or that comes from outside the program."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, OSError):
+        hint = "; files that were there before are as they were" if error.errno in FULL else ""
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{os.strerror(error.errno).lower()}{hint}"
+    return " ".join(str(error).split())
 
 
 def one_line_errors() -> None:
@@ -57,11 +86,11 @@ def one_line_errors() -> None:
         return
 
     def hook(kind, error, trace) -> None:
-        mistake = find_explained(error)
+        mistake = find_explained(error) or next(filter(_from_outside, _causes(error)), None)
         if mistake is None:
             previous(kind, error, trace)
         else:
-            sys.stderr.write(f"error: {' '.join(str(mistake).split())}\n")
+            sys.stderr.write(f"error: {one_line(mistake)}\n")
 
     hook.one_line = True  # type: ignore[attr-defined]
     sys.excepthook = hook

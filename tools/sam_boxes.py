@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from monai.transforms import Compose, EnsureTyped
@@ -93,7 +92,7 @@ def sam_boxes(
     for domain, image, label in samples(dataset_dir, encoding, images):
         measure(refiner, domain, image, label, moved, generator, figures)
     if not figures.dice:
-        raise InputError(f"{dataset_dir}: no labeled image with one of the classes (dataset_dir, num_classes, encoding)")
+        raise InputError(f"{dataset_dir}: no labeled image with a class that is prompted (num_classes, encoding)")
     about = {"checkpoint": checkpoint, "arch": arch, "img_size": img_size, "convention": convention, "moved": moved}
     about |= summary(figures) | {"lora_rank_4": sum(p.numel() for p in inject_lora(copy.deepcopy(sam), 4))}
     show(about)

@@ -1,5 +1,5 @@
-from .cache import CachedDataset, CheckedDataset
-from .datalist import load_datalist, require_cases, without
+from .cache import CachedDataset, CheckedDataset, unlabeled_of
+from .datalist import load_datalist, require_cases
 from .domains import load_domains
 from .h5 import H5Reader
 from .inputs import ReadableCases, find_images
@@ -7,8 +7,10 @@ from .layouts import LAYOUTS
 from .masks import ENCODINGS, DecodeMaskd
 from .outputs import SaveDicomSegd, SaveImageOfCased
 from .phantom import Phantom, write_phantom_domains, write_phantoms
+from .preprocessing import PicturePreprocessing, VolumePreprocessing
 from .ratios import ratio_counts
 from .readers import LoadImageOrSeriesd
+from .segmentations import ClassesForDice, WriteSegmentation
 from .two_stream import TwoStreamLoader
 
 __all__ = [
@@ -16,20 +18,24 @@ __all__ = [
     "LAYOUTS",
     "CachedDataset",
     "CheckedDataset",
+    "ClassesForDice",
     "DecodeMaskd",
     "H5Reader",
     "LoadImageOrSeriesd",
     "Phantom",
+    "PicturePreprocessing",
     "ReadableCases",
     "SaveDicomSegd",
     "SaveImageOfCased",
     "TwoStreamLoader",
+    "VolumePreprocessing",
+    "WriteSegmentation",
     "find_images",
     "load_datalist",
     "load_domains",
     "ratio_counts",
     "require_cases",
-    "without",
+    "unlabeled_of",
     "write_phantom_domains",
     "write_phantoms",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -61,6 +62,13 @@ class CachedDataset(CheckedDataset):
     ) -> None:
         super().__init__(data=list(data), transform=transform)
         self.classes, self.device = classes, torch.device(device)
+        self.settings = {
+            "classes": classes,
+            "device": device,
+            "slices": slices,
+            "workers": workers,
+            "progress": progress,
+        }
         with ThreadPoolExecutor(max_workers=max(workers, 1)) as pool:
             decoded = pool.map(self._decode, range(len(self.data)))
             self.cases = list(
@@ -134,3 +142,13 @@ def _last_words(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+
+
+def unlabeled_of(dataset: CachedDataset, cases: Sequence[Mapping], known: Sequence[Mapping] = ()) -> CachedDataset:
+    """A data set of unlabeled cases, decoded as those of ``dataset``; none of those in it or in ``known``.
+
+    Cases are told apart by their images, whichever way the paths are written.
+    """
+    taken = {Path(str(case["image"])).resolve() for case in [*dataset.data, *known]}
+    rest = [case for case in cases if Path(str(case["image"])).resolve() not in taken]
+    return CachedDataset(rest, dataset.transform, **dataset.settings)

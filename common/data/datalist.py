@@ -168,12 +168,6 @@ def _locate(root: Path, case: str, with_label: bool, elsewhere: Mapping[str, Map
     return found
 
 
-def without(cases: Sequence[Mapping], known: Sequence[Mapping]) -> list[Mapping]:
-    """``cases`` whose image is none of those in ``known``, whichever way the paths are written."""
-    taken = {Path(case["image"]).resolve() for case in known}
-    return [case for case in cases if Path(case["image"]).resolve() not in taken]
-
-
 def require_cases(cases: Sequence, name: str) -> None:
     """Raise ``InputError`` when the list ``name`` of a data set is empty."""
     if not cases:

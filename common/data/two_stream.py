@@ -73,7 +73,8 @@ class TwoStreamLoader:
         if unlabeled_batch and len(unlabeled) == 0:
             raise InputError("the unlabeled list is empty: give unlabeled cases or set unlabeled_batch to 0")
         rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
-        self.generator = torch.Generator().manual_seed(seed + rank)
+        self.seed = seed + rank
+        self.generator = torch.Generator().manual_seed(self.seed)
         self.streams = [
             (labeled, labeled_batch, IndexStream(len(labeled), self.generator)),
             (unlabeled, unlabeled_batch, IndexStream(len(unlabeled), self.generator)),
@@ -108,3 +109,9 @@ class TwoStreamLoader:
         self.generator.set_state(state["generator"])
         for (*_, stream), queue in zip(self.streams, state["queues"]):
             stream.queue = list(queue)
+
+    def restart(self, position: int) -> None:
+        """Begin both streams anew, in an order that follows from the seed, the process and a number of batches."""
+        self.generator.manual_seed((self.seed + 1_000_003 * position) % 2**63)
+        for *_, stream in self.streams:
+            stream.queue = []

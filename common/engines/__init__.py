@@ -1,12 +1,16 @@
 from .objective import Objective
-from .stages import CosineRestarts, StagedOptimizer, WarmUpCosine
+from .process import end_process, start_process, this_device
+from .schedules import make_schedule
 from .trainer import SemiSupervisedTrainer, StepSettings
+from .validation import make_evaluator
 
 __all__ = [
-    "CosineRestarts",
     "Objective",
     "SemiSupervisedTrainer",
-    "StagedOptimizer",
     "StepSettings",
-    "WarmUpCosine",
+    "end_process",
+    "make_evaluator",
+    "make_schedule",
+    "start_process",
+    "this_device",
 ]

@@ -3,7 +3,5 @@ from .collapse import CollapseWarning
 from .ema import EMAHandler
 from .history import History
 from .progress import Progress
-from .resume import Resume
-from .save_model import SaveModel
 
-__all__ = ["CaseMetrics", "CollapseWarning", "EMAHandler", "History", "Progress", "Resume", "SaveModel"]
+__all__ = ["CaseMetrics", "CollapseWarning", "EMAHandler", "History", "Progress"]

@@ -27,7 +27,7 @@ class CaseMetrics:
         empty_policy: see ``case_metrics``.
         notes: what a reader must know of these figures (data, labels, checkpoint); goes into the summary.
         parts: what to measure instead of single classes, see ``case_metrics``.
-        labeled_domain: the domain that counts as in-domain.
+        labeled: the labeled cases of the training; their number is noted, and their domain counts as in-domain.
         stacked: measure the volumes that the 2D cases of a ``patient`` make up, in the order they come; a case of more
             dimensions or without a patient counts by itself.
 
@@ -45,12 +45,12 @@ class CaseMetrics:
         empty_policy: str = "official",
         notes: Mapping[str, object] | None = None,
         parts: Mapping[str, Collection[int]] | None = None,
-        labeled_domain: str | None = None,
+        labeled: Sequence[Mapping] = (),
         stacked: bool = False,
     ) -> None:
         self.folder, self.classes, self.spacing = Path(folder), classes, spacing
-        self.empty_policy, self.notes = empty_policy, dict(notes or {})
-        self.parts, self.labeled_domain, self.stacked = parts, labeled_domain, stacked
+        self.empty_policy, self.notes = empty_policy, {**(notes or {}), **_about(labeled)}
+        self.parts, self.stacked = parts, stacked
         self.rows: list[dict] = []
         self.slices: dict[tuple, list[tuple[np.ndarray, np.ndarray]]] = {}
         self.logger = logging.getLogger(type(self).__name__)
@@ -85,7 +85,7 @@ class CaseMetrics:
         by_domain = bool(self.rows) and all("domain" in row for row in self.rows)
         summary = {
             **summarise(self.rows),
-            **(summarise_domains(self.rows, self.labeled_domain) if by_domain else {}),
+            **(summarise_domains(self.rows, self.notes.get("labeled_domain")) if by_domain else {}),
             "unit": "mm" if self.spacing else "voxel",
             "empty_policy": self.empty_policy,
             **self.notes,
@@ -113,3 +113,9 @@ class CaseMetrics:
 def _label_map(tensor: Tensor) -> np.ndarray:
     """Label map of ``1, spatial...`` indices or ``C, spatial...`` one-hot channels."""
     return (tensor[0] if tensor.shape[0] == 1 else tensor.argmax(dim=0)).cpu().numpy().astype(np.uint8)
+
+
+def _about(labeled: Sequence[Mapping]) -> dict[str, object]:
+    """Number and domain of the labeled cases, as far as there are any."""
+    domain = next((case["domain"] for case in labeled if "domain" in case), None)
+    return {**({"labeled": len(labeled)} if labeled else {}), **({"labeled_domain": domain} if domain else {})}

@@ -5,10 +5,8 @@ from __future__ import annotations
 import csv
 import logging
 import time
-from collections import Counter
 from pathlib import Path
 
-import torch
 from ignite.engine import Engine, Events
 
 from ..files import atomic_path
@@ -17,7 +15,8 @@ from ..files import atomic_path
 class History:
     """Average every scalar of ``engine.state.output`` over the epoch, log the averages and keep them in a CSV file.
 
-    Sums stay on the device until the epoch ends. A resumed run keeps the rows of the epochs before it.
+    Sums stay on the device until the epoch ends. A resumed run keeps the rows of the epochs before it, and the sums of
+    the epoch in which it was stopped: they are ``engine.state.history``.
 
     Args:
         path: the CSV file: columns iteration, seconds_per_step, then the scalars.
@@ -26,12 +25,12 @@ class History:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.rows: list[dict[str, str]] = []
-        self.sums: dict[str, torch.Tensor] = {}
-        self.counts: Counter[str] = Counter()
-        self.started = 0.0
+        self.started, self.steps = 0.0, 0
         self.logger = logging.getLogger(type(self).__name__)
 
     def attach(self, engine: Engine) -> None:
+        engine.state_dict_user_keys.append("history")
+        engine.state.history = _nothing()
         engine.add_event_handler(Events.STARTED, lambda _: self.rows.clear())
         engine.add_event_handler(Events.EPOCH_STARTED, self.reset)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.add)
@@ -45,21 +44,36 @@ class History:
 
     def reset(self, engine: Engine) -> None:
         self.recall(engine)
-        self.sums, self.counts, self.started = {}, Counter(), time.perf_counter()
+        if engine.state.iteration % engine.state.epoch_length == 0:
+            engine.state.history = _nothing()
+        self.started = self.ended = time.perf_counter()
+        self.steps = 0
 
     def add(self, engine: Engine) -> None:
+        sums, counts = engine.state.history["sums"], engine.state.history["counts"]
+        self.steps, self.ended = self.steps + 1, time.perf_counter()  # what validation takes is not counted
         for name, value in engine.state.output.items():
-            self.sums[name] = self.sums.get(name, 0) + value
-            self.counts[name] += 1
+            sums[name] = sums.get(name, 0) + value
+            counts[name] = counts.get(name, 0) + 1
 
     def write(self, engine: Engine) -> None:
-        seconds = (time.perf_counter() - self.started) / engine.state.epoch_length
-        means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
+        if not self.steps:  # the end of an epoch that an earlier process was stopped in
+            self.recall(engine)
+            if self.rows and self.rows[-1]["iteration"] == str(engine.state.iteration):
+                return
+        sums, counts = engine.state.history["sums"], engine.state.history["counts"]
+        seconds = (self.ended - self.started) / self.steps if self.steps else 0.0
+        means = {name: float(total) / counts[name] for name, total in sums.items()}
         scalars = {name: f"{value:.6g}" for name, value in {"seconds_per_step": seconds, **means}.items()}
         self.rows.append({"iteration": str(engine.state.iteration), **scalars})
+        engine.state.history = _nothing()
         self.logger.info(", ".join(f"{name} {value}" for name, value in self.rows[-1].items()))
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
         with atomic_path(self.path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(self.rows)
+
+
+def _nothing() -> dict[str, dict]:
+    return {"sums": {}, "counts": {}}

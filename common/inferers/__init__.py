@@ -1,4 +1,5 @@
+from .make import make_inferer
 from .slicewise import SliceWiseInferer
 from .sliding_window import SlidingWindowInferer
 
-__all__ = ["SliceWiseInferer", "SlidingWindowInferer"]
+__all__ = ["SliceWiseInferer", "SlidingWindowInferer", "make_inferer"]

@@ -1,5 +1,5 @@
 from .consistency import softmax_mse
-from .dice import SupervisedLoss, dice_linear, dice_squared, dice_squared_multiclass, one_hot
+from .dice import SupervisedLoss, dice_linear, dice_squared, dice_squared_multiclass, one_hot, region_dice
 from .entropy import entropy, kl_divergence
 from .jaccard import jaccard_binary, jaccard_multiclass
 from .mixed import mixed_loss
@@ -23,6 +23,7 @@ __all__ = [
     "masked_mean",
     "mixed_loss",
     "one_hot",
+    "region_dice",
     "softmax_mse",
     "weighted_prototype_distance",
 ]

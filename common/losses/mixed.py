@@ -6,27 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .dice import one_hot
+from .dice import one_hot, region_dice
 
 Weight = float | Tensor
-
-
-def region_dice(p: Tensor, g: Tensor, mask: Tensor, eps: float = 1e-5) -> Tensor:
-    r"""Dice loss inside a mask per sample, averaged over all classes; no squares.
-
-    .. math:: 1 - \frac{1}{K} \sum_k \frac{2 \sum m p_k g_k + \epsilon}{\sum m p_k + \sum m g_k + \epsilon}
-
-    Args:
-        p: probabilities ``B, K, ...``.
-        g: one-hot targets ``B, K, ...``.
-        mask: m in {0, 1}, ``B, 1, ...``.
-        eps: smoothing; an empty mask gives 0.
-
-    Returns:
-        ``B``.
-    """
-    overlap, size = ((mask * x).flatten(2).sum(dim=2) for x in (p * g, p + g))
-    return 1 - ((2 * overlap + eps) / (size + eps)).mean(dim=1)
 
 
 def mixed_loss(

@@ -1,19 +1,17 @@
-from .ensemble import MeanSoftmax
-from .modes import frozen_batchnorm_statistics, inactive_dropout, set_dropout, to_channels_last
-from .resnet_unet import ResNetUNet
-from .resnet_vnet import ResNetVNet
+from .make import dimensions, make_network
+from .modes import frozen_batchnorm_statistics, inactive_dropout, keep_default_layout, set_dropout, to_channels_last
 from .teacher import make_teacher
 from .unet2d import UNet2D
 from .vnet import VNet
 
 __all__ = [
-    "MeanSoftmax",
-    "ResNetUNet",
-    "ResNetVNet",
     "UNet2D",
     "VNet",
+    "dimensions",
     "frozen_batchnorm_statistics",
     "inactive_dropout",
+    "keep_default_layout",
+    "make_network",
     "make_teacher",
     "set_dropout",
     "to_channels_last",

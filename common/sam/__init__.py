@@ -4,9 +4,8 @@ from .architectures import ARCHITECTURES
 from .build import Sam, build_sam
 from .checkpoint import LoadReport, load_checkpoint, read_checkpoint
 from .decode import decode, embed_boxes, no_mask
-from .embeddings import EmbeddingCache, case_name
-from .io import load_segmenter, save_segmenter
-from .lora import LoraLinear, add_set, inject_lora, lora_state_dict, merge_lora, set_active
+from .embeddings import EmbeddingCache
+from .lora import LoraLinear, inject_lora, merge_lora
 from .preprocess import CONVENTIONS, Frame, prepare
 from .promptable import BoxRefiner, Refined
 from .prompts import Group, adjust_boxes, boxes_from_masks, class_groups, compose, group_masks, move_boxes
@@ -17,9 +16,8 @@ from .weights import WHEELS, file_hash, installed, locate
 
 __all__ = [
     "ARCHITECTURES",
-    "CONVENTIONS",
-    "WHEELS",
     "BoxRefiner",
+    "CONVENTIONS",
     "EmbeddingCache",
     "Frame",
     "Group",
@@ -29,11 +27,10 @@ __all__ = [
     "Refined",
     "Sam",
     "SamSegmenter",
-    "add_set",
+    "WHEELS",
     "adjust_boxes",
     "boxes_from_masks",
     "build_sam",
-    "case_name",
     "class_groups",
     "compose",
     "decode",
@@ -43,16 +40,12 @@ __all__ = [
     "inject_lora",
     "installed",
     "load_checkpoint",
-    "load_segmenter",
     "locate",
-    "lora_state_dict",
     "merge_lora",
     "move_boxes",
     "no_mask",
     "prepare",
     "read_checkpoint",
     "refine_volume",
-    "save_segmenter",
-    "set_active",
     "take_trusted",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import InputError, require_choice, require_file
+from ..errors import InputError, require_choice
+from ..tensors import mark_from_file, read_tensors
 from .architectures import recognise
 from .weights import locate
 
@@ -52,25 +52,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         path: of the file, or a name of ``WHEELS``.
 
     Raises:
-        InputError: naming the file, if it is missing, truncated, no plain tensors (SAM-Med2D's files pickle an
+        InputError: naming the file, if it is missing, damaged, no plain tensors (as SAM-Med2D's files, which pickle an
             optimizer) or not of a SAM.
     """
     path = locate(path)
-    require_file(path, "SAM starts from these weights (checkpoint)")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise InputError(
-            f"{path}: no PyTorch file, or one that holds more than tensors, as those of SAM-Med2D, which are not "
-            "supported; expected the state dict of SAM or MedSAM"
-        ) from None
-    except Exception as error:  # whatever a damaged archive makes torch say
-        raise InputError(f"{path}: truncated, or no PyTorch file ({str(error).splitlines()[0][:120]})") from None
-    if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
-        content = content["model"]
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise InputError(f"{path}: expected a dictionary of tensors, the state dict of SAM or MedSAM")
-    plain = {key.removeprefix("module."): value for key, value in content.items()}
+    plain = read_tensors(path, "SAM starts from these weights (checkpoint)")
     tensors = {key: value for key, value in plain.items() if not key.endswith("num_batches_tracked")}
     if any("adapter" in key.lower() for key in tensors):
         raise InputError(f"{path}: holds adapter layers, as SAM-Med2D does; expected plain SAM or MedSAM weights")
@@ -122,6 +108,7 @@ def load_checkpoint(sam: nn.Module, path: str | Path, decoder_init: str = "match
         )
     report.skipped = [name for name in source if name not in filled]
     sam.load_state_dict({**target, **filled})
+    mark_from_file(sam, {*report.matched, *report.resized}, path)
     return report
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..transforms.resized_crop import warp_affine, warp_boxes
+from ..transforms.affine import warp_affine, warp_boxes
 from .preprocess import Frame
 
 

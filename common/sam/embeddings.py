@@ -76,8 +76,3 @@ class EmbeddingCache:
             return torch.load(self._path(name), map_location="cpu", weights_only=True)
         except Exception as error:  # whatever a damaged file makes torch say
             raise InputError(f"{self._path(name)}: damaged embedding; delete the file to have it made again") from error
-
-
-def case_name(case: Mapping) -> str:
-    """Name of a decoded case; a hash of its image where it has none, as the cases that MONAI Label brings."""
-    return case.get("case") or hashlib.sha256(case["image"].cpu().numpy().tobytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""Low-rank adaptation of SAM's linear layers, in one or several named sets."""
+"""Low-rank adaptation of SAM's linear layers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from .tiny_vit import WindowAttention
 TARGETS = ("q", "k", "v", "proj", "mlp", "decoder")
 _THIRDS = ("q", "k", "v")  # of the fused projection
 _WHOLE = ("all",)
-_DEFAULT = "default"
 
 
 class LoraLinear(nn.Module):
@@ -24,8 +23,7 @@ class LoraLinear(nn.Module):
     .. math:: t \leftarrow W_t x + b_t + \frac{\alpha}{r} B_t A_t x,
               \qquad A_t \in R^{r \times D},\; B_t \in R^{D_t \times r}
 
-    B starts at zero, so that the module starts as the layer it wraps. There may be several sets of A and B, of which
-    one, ``active``, is added; A and B are float32 whatever the layer is.
+    B starts at zero, so that the module starts as the layer it wraps; A and B are float32 whatever the layer is.
 
     Args:
         base: the layer from D channels; it is frozen.
@@ -56,7 +54,6 @@ class LoraLinear(nn.Module):
         self.base, self.parts, self.targets = base.requires_grad_(False), tuple(parts), tuple(targets)
         self.scale, self.width = (rank if alpha is None else alpha) / rank, base.out_features // len(parts)
         self.runs = runs
-        self.active, self.sets = _DEFAULT, [_DEFAULT]
         where = {"device": base.weight.device, "dtype": torch.float32}
         self.lora_a = nn.ParameterDict({t: torch.empty(rank, base.in_features, **where) for t in targets})
         self.lora_b = nn.ParameterDict({t: torch.zeros(self.width, rank, **where) for t in targets})
@@ -72,30 +69,17 @@ class LoraLinear(nn.Module):
     def _addition(self, x: Tensor, part: str) -> Tensor:
         if part not in self.targets:
             return x.new_zeros(*x.shape[:-1], self.width)
-        a, b = self.factors(part, self.active)
-        return self.scale * nn.functional.linear(nn.functional.linear(x, a), b)
-
-    def factors(self, target: str, name: str) -> tuple[nn.Parameter, nn.Parameter]:
-        """A and B of a target in the set ``name``."""
-        return self.lora_a[_key(target, name)], self.lora_b[_key(target, name)]
-
-    def add_set(self, name: str) -> None:
-        """Another set, equal to the active one, without gradients."""
-        for table in (self.lora_a, self.lora_b):
-            for target in self.targets:
-                value = table[_key(target, self.active)].detach().clone()
-                table[_key(target, name)] = nn.Parameter(value, requires_grad=False)
-        self.sets.append(name)
+        return self.scale * nn.functional.linear(nn.functional.linear(x, self.lora_a[part]), self.lora_b[part])
 
     def merged(self) -> nn.Linear:
-        """A plain layer with the active set's additions in its weights."""
+        """A plain layer with the additions in its weights."""
         plain = copy.deepcopy(self.base)
         with torch.no_grad():
             by_part = plain.weight.view(self.runs, len(self.parts), -1, plain.in_features)
             for number, part in enumerate(self.parts):
                 if part in self.targets:
-                    a, b = self.factors(part, self.active)
-                    by_part[:, number] += (self.scale * b @ a).unflatten(0, (self.runs, -1))
+                    addition = self.scale * self.lora_b[part] @ self.lora_a[part]
+                    by_part[:, number] += addition.unflatten(0, (self.runs, -1))
         return plain
 
 
@@ -129,7 +113,7 @@ def inject_lora(
         require_choice(blocks=(number, range(depth)))
     layers = list(_layers(sam, targets, range(depth) if blocks is None else blocks))
     if not layers or next(_adapted(sam), None):
-        raise ValueError("lora_targets: nothing to adapt" if not layers else "this SAM is adapted already, see add_set")
+        raise ValueError("lora_targets: nothing to adapt" if not layers else "this SAM is adapted already")
     sam.image_encoder.requires_grad_(False)
     if "decoder" in targets:
         sam.mask_decoder.transformer.requires_grad_(False)
@@ -149,35 +133,6 @@ def merge_lora(sam: nn.Module) -> nn.Module:
         parent, _, name = path.rpartition(".")
         setattr(sam.get_submodule(parent), name, module.merged())
     return sam
-
-
-def add_set(sam: nn.Module, name: str) -> None:
-    """Add a set of adaptations, such as a teacher's, that starts as the active one and that no gradient moves."""
-    for _, module in _adapted(sam):
-        if name in module.sets:
-            raise ValueError(f"the set {name!r} exists already")
-        module.add_set(name)
-
-
-def set_active(sam: nn.Module, name: str) -> None:
-    """Let the set ``name`` (the first is called ``default``) adapt the SAM from now on."""
-    for _, module in _adapted(sam):
-        require_choice(set=(name, module.sets))
-        module.active = name
-
-
-def lora_state_dict(sam: nn.Module, name: str = _DEFAULT) -> dict[str, Tensor]:
-    """The tensors of one set, not copies, under names that are the same for every set: a teacher's can be moved."""
-    tensors = {}
-    for path, module in _adapted(sam):
-        for target in module.targets:
-            a, b = module.factors(target, name)
-            tensors |= {f"{path}.lora_a.{target}": a.detach(), f"{path}.lora_b.{target}": b.detach()}
-    return tensors
-
-
-def _key(target: str, name: str) -> str:
-    return target if name == _DEFAULT else f"{name}_{target}"
 
 
 def _adapted(sam: nn.Module) -> Iterator[tuple[str, LoraLinear]]:

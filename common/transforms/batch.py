@@ -1,4 +1,8 @@
-"""The batch that travels from the loader to the objective, and what changes one on the device."""
+"""The batch that travels from the loader to the objective, and what changes one on the device.
+
+Everything random here and in the mixers takes a ``generator`` as the last argument of ``draw`` and of the call, and
+draws on the host from it alone; without one it draws from torch's global generator, which a resumed run restores.
+"""
 
 from __future__ import annotations
 
@@ -36,17 +40,17 @@ class Batch:
 class BatchTransform(ABC):
     """A random augmentation of a whole batch: ``draw`` the parameters on the host, then ``apply`` them on the device.
 
-    Image and label of a sample get the same parameters, and all randomness comes from the generator given, so a
-    restored generator reproduces the batch.
+    Image and label of a sample get the same parameters, and all randomness comes from the generator given (torch's
+    global one by default), so a restored generator reproduces the batch.
     """
 
     @abstractmethod
-    def draw(self, batch: Batch, generator: torch.Generator) -> object:
+    def draw(self, batch: Batch, generator: torch.Generator | None = None) -> object:
         """Random parameters of every sample of ``batch``."""
 
     @abstractmethod
     def apply(self, batch: Batch, parameters: object) -> Batch:
         """The augmented batch."""
 
-    def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
+    def __call__(self, batch: Batch, generator: torch.Generator | None = None) -> Batch:
         return self.apply(batch, self.draw(batch, generator))

@@ -28,15 +28,16 @@ class RandomBoxMask:
             raise ValueError(f"need 0 < share <= 1 and 0 < aspect, in order, got {share} and {aspect}")
         self.share, self.aspect, self.shared = share, aspect, shared
 
-    def draw(self, count: int, shape: Sequence[int]) -> Tensor:
+    def draw(self, count: int, shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         """First and last-plus-one voxel of each box along each axis, ``count, 2, dims``."""
         boxes, dims = 1 if self.shared else count, len(shape)
         extents = torch.tensor(shape, dtype=torch.float32)
-        share = torch.empty(boxes, 1).uniform_(*self.share)
-        bend = torch.empty(boxes, dims).uniform_(math.log(self.aspect[0]), math.log(self.aspect[1])).exp()
+        share = torch.empty(boxes, 1).uniform_(*self.share, generator=generator)
+        low, high = map(math.log, self.aspect)
+        bend = torch.empty(boxes, dims).uniform_(low, high, generator=generator).exp()
         bend = bend / bend.log().mean(dim=1, keepdim=True).exp()  # the volume stays that of the share
         sides = (extents * share ** (1 / dims) * bend).round().clamp(min=torch.ones(dims), max=extents)
-        first = (torch.rand(boxes, dims) * (extents - sides + 1)).floor()
+        first = (torch.rand(boxes, dims, generator=generator) * (extents - sides + 1)).floor()
         return torch.stack([first, first + sides], dim=1).long().expand(count, -1, -1)
 
     def apply(self, boxes: Tensor, shape: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
@@ -49,41 +50,7 @@ class RandomBoxMask:
             mask &= inside.view(len(boxes), *[extent if a == axis else 1 for a in range(len(shape))])
         return mask.unsqueeze(1)
 
-    def __call__(self, image: Tensor) -> Tensor:
+    def __call__(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Masks for a batch ``B, C, spatial``."""
         shape = image.shape[2:]
-        return self.apply(self.draw(image.shape[0], shape), shape, image.device)
-
-
-class RandomRectangle(RandomBoxMask):
-    r"""Random rectangles by SynFoC's rule, wholly inside 2D images.
-
-    Of area :math:`a H W` and aspect ratio r = height / width, the sides are :math:`\lfloor\sqrt{a H W r}\rfloor` and
-    :math:`\lfloor\sqrt{a H W / r}\rfloor`; the first corner is uniform in the image, and r and the corner are drawn
-    again until the rectangle fits.
-
-    Args:
-        share: range of a, inside (0, 1].
-        aspect: range of r, uniform.
-
-    Source: SynFoC (CVPR 2025), published code; the rule of CutMix-Seg.
-    """
-
-    def __init__(self, share: tuple[float, float] = (0.02, 0.4), aspect: tuple[float, float] = (0.3, 3.33)) -> None:
-        super().__init__(share, aspect)
-        if share[1] > 0.9 or not aspect[0] <= 1 <= aspect[1]:
-            raise ValueError(f"need share <= 0.9 and an aspect range around 1, got {share} and {aspect}")
-
-    def draw(self, count: int, shape: Sequence[int]) -> Tensor:
-        extents = torch.tensor(shape, dtype=torch.float32)
-        area = torch.empty(count, 1).uniform_(*self.share) * extents.prod()
-        boxes = torch.zeros(count, 2, 2)
-        pending = torch.arange(count)
-        while len(pending):
-            ratio = torch.empty(len(pending), 1).uniform_(*self.aspect)
-            sides = torch.cat([area[pending] * ratio, area[pending] / ratio], dim=1).sqrt().floor().clamp(min=1)
-            first = (torch.rand(len(pending), 2) * extents).floor()
-            fits = (first + sides <= extents).all(dim=1)
-            boxes[pending[fits]] = torch.stack([first, first + sides], dim=1)[fits]
-            pending = pending[~fits]
-        return boxes.long()
+        return self.apply(self.draw(image.shape[0], shape, generator), shape, image.device)

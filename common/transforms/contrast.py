@@ -23,7 +23,7 @@ class RandomContrast(BatchTransform):
             raise ValueError(f"strength must be in (0, 1), got {strength}")
         self.strength = strength
 
-    def draw(self, batch: Batch, generator: torch.Generator) -> torch.Tensor:
+    def draw(self, batch: Batch, generator: torch.Generator | None = None) -> torch.Tensor:
         """u and v of each sample, ``2, B``."""
         return 2 * torch.rand(2, batch.image.shape[0], generator=generator) - 1
 

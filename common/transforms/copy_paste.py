@@ -34,7 +34,11 @@ class CopyPaste:
         self.box = box
 
     def __call__(
-        self, first: Sequence[Tensor], second: Sequence[Tensor], mask: Tensor | None = None
+        self,
+        first: Sequence[Tensor],
+        second: Sequence[Tensor],
+        mask: Tensor | None = None,
+        generator: torch.Generator | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Mix the tensors of two batches pairwise.
 
@@ -42,13 +46,14 @@ class CopyPaste:
             first: image ``B, C, spatial``, then any maps ``B, ...`` that belong to it (target, weights).
             second: the same of the other batch, of the same size.
             mask: ``B, 1, spatial``; drawn where not given.
+            generator: of the mask.
 
         Raises:
             ValueError: when the batches differ in size.
         """
         if first[0].shape != second[0].shape:
             raise ValueError(f"batches of {tuple(first[0].shape)} and {tuple(second[0].shape)} cannot be mixed")
-        mask = self.box(first[0]) if mask is None else mask
+        mask = self.box(first[0], generator) if mask is None else mask
         pairs = list(zip(first, second, strict=True))
         return [paste(mask, b, a) for a, b in pairs], [paste(mask, a, b) for a, b in pairs]
 
@@ -63,8 +68,8 @@ class CutMix:
     def __init__(self, box: RandomBoxMask) -> None:
         self.box = box
 
-    def __call__(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+    def __call__(self, tensors: Sequence[Tensor], generator: torch.Generator | None = None) -> list[Tensor]:
         """Mix image ``B, C, spatial`` and the maps that belong to it."""
-        partner = torch.randperm(tensors[0].shape[0], device=tensors[0].device)
-        mask = self.box(tensors[0])
-        return [paste(mask, tensor[partner], tensor) for tensor in tensors]
+        partner = torch.randperm(tensors[0].shape[0], generator=generator)
+        mask = self.box(tensors[0], generator)
+        return [paste(mask, tensor[partner.to(tensor.device)], tensor) for tensor in tensors]

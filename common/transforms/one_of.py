@@ -24,7 +24,7 @@ class OneOf(BatchTransform):
             raise ValueError(f"need one probability per transform, at most 1 in all, got {list(probabilities)}")
         self.transforms, self.probabilities = tuple(transforms), tuple(probabilities)
 
-    def draw(self, batch: Batch, generator: torch.Generator) -> list[tuple[Tensor, object]]:
+    def draw(self, batch: Batch, generator: torch.Generator | None = None) -> list[tuple[Tensor, object]]:
         """Per transform the indices of its samples and its parameters for them."""
         edges = torch.tensor(self.probabilities).cumsum(0)
         choice = torch.bucketize(torch.rand(batch.image.shape[0], generator=generator), edges, right=True)

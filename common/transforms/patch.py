@@ -36,7 +36,7 @@ class RandomPatch:
         missing = [max(p - s, 0) for s, p in zip(shape, self.size)]
         return [(m // 2, m - m // 2) for m in missing]
 
-    def draw(self, shape: Sequence[int], generator: torch.Generator) -> list[int]:
+    def draw(self, shape: Sequence[int], generator: torch.Generator | None = None) -> list[int]:
         """Start of the patch along each axis of the padded case, uniform over the valid positions."""
         starts = []
         for extent, patch, (before, after) in zip(shape, self.size, self.padding(shape)):
@@ -54,7 +54,7 @@ class RandomPatch:
             fill = [max(-first, 0), max(last - extent, 0), *fill]
         return F.pad(tensor[tuple(index)], fill, value=value) if any(fill) else tensor[tuple(index)]
 
-    def __call__(self, case: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    def __call__(self, case: dict[str, Tensor], generator: torch.Generator | None = None) -> dict[str, Tensor]:
         starts = self.draw(case["image"].shape[1:], generator)
         values = {"image": self.pad_value}
         return {k: self.apply(v, starts, values.get(k, 0.0)) for k, v in case.items() if isinstance(v, Tensor)}
@@ -72,7 +72,7 @@ class ResizedSlice:
         require_choice(resample=(resample, RESAMPLES))
         self.size, self.resample = tuple(size), resample
 
-    def __call__(self, case: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    def __call__(self, case: dict[str, Tensor], generator: torch.Generator | None = None) -> dict[str, Tensor]:
         resamples = {"image": self.resample}
         return {
             k: resize_image(v[None], self.size, resamples.get(k, "nearest"))[0]

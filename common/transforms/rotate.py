@@ -24,7 +24,7 @@ class RandomRotate2D(BatchTransform):
     def __init__(self, degrees: int = 20) -> None:
         self.degrees = degrees
 
-    def draw(self, batch: Batch, generator: torch.Generator) -> Tensor:
+    def draw(self, batch: Batch, generator: torch.Generator | None = None) -> Tensor:
         """Angle of every sample in radians."""
         degrees = torch.randint(-self.degrees, self.degrees, batch.image.shape[:1], generator=generator)
         return degrees * (math.pi / 180)

@@ -23,7 +23,7 @@ class RandomRotFlip(BatchTransform):
         require_choice(mode=(mode, MODES))
         self.mode = mode
 
-    def draw(self, batch: Batch, generator: torch.Generator) -> list[tuple[int, int]]:
+    def draw(self, batch: Batch, generator: torch.Generator | None = None) -> list[tuple[int, int]]:
         """Per sample the quarter turns and the axis to flip (-1: none)."""
         chosen = []
         for _ in range(batch.image.shape[0]):

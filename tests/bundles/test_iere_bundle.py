@@ -8,11 +8,11 @@ import sys
 
 import pytest
 import torch
+from iere import ResNetUNet
 from monai.bundle import ConfigParser
 
 from common.data import Phantom, write_phantoms
 from common.errors import find_explained
-from common.networks import ResNetUNet
 from common.sam.testing import write_tiny_checkpoint
 
 from .conftest import BUNDLES
@@ -100,13 +100,15 @@ def test_a_mistake_names_itself(options, message, phantoms_2d, run_tiny, tmp_pat
 def test_inference_loads_trunk_and_student_head_and_no_sam(phantoms_2d, tmp_path):
     network = ResNetUNet(1, 2, "resnet18", base_channels=4)
     torch.save(network.state_dict(), tmp_path / "model.pt")
-    config = BUNDLES / "iere_segmentation" / "configs" / "inference.yaml"
+    root = BUNDLES / "iere_segmentation"
     code = (
         "import sys; from monai.bundle import run; run(config_file=sys.argv[1], inputs=sys.argv[2], checkpoint="
-        "sys.argv[3], output_dir=sys.argv[4], backbone='resnet18', base_channels=4, patch_size=[32, 32], device='cpu')"
-        "; assert not [m for m in sys.modules if m.startswith(('common.sam', 'iere'))]"
+        "sys.argv[3], output_dir=sys.argv[4], bundle_root=sys.argv[5], backbone='resnet18', base_channels=4, "
+        "patch_size=[32, 32], device='cpu')"
+        "; assert not [m for m in sys.modules if m.startswith(('common.sam', 'iere.sam'))]"
     )
-    paths = [config, phantoms_2d / "site_0" / "images", tmp_path / "model.pt", tmp_path / "out"]
+    config, images = root / "configs" / "inference.yaml", phantoms_2d / "site_0" / "images"
+    paths = [config, images, tmp_path / "model.pt", tmp_path / "out", root]
     environment = {**os.environ, "PYTHONPATH": str(BUNDLES.parent), "OMP_NUM_THREADS": "1"}
     result = subprocess.run(
         [sys.executable, "-c", code, *map(str, paths)], env=environment, capture_output=True, text=True

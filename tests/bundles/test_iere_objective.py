@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from iere import IEREObjective, IERESettings, InternalRegularizer, Teacher
+from iere import IEREObjective, IERESettings, InternalRegularizer, RandomResizedCrop2D, ResNetUNet, Teacher
 from iere.losses import weight_norm
+from iere.teacher import largest_per_class
 from torch import nn
 
 from common.errors import InputError
 from common.losses import jaccard_multiclass
-from common.networks import ResNetUNet
-from common.transforms import Batch, RandomBoxMask, RandomResizedCrop2D
+from common.transforms import Batch, RandomBoxMask
 
 SIZE = 64
 
@@ -166,3 +166,10 @@ def test_two_slices_can_be_learned_by_heart():
     with torch.no_grad():
         assert jaccard_multiclass(objective.network(image), label) < 0.3
         assert ((objective.network(image).argmax(1) == label.squeeze(1)).float().mean()) > 0.97
+
+
+def test_each_class_keeps_its_largest_component():
+    label = torch.tensor([[[1, 0, 1, 1], [0, 0, 0, 1], [2, 2, 0, 0], [0, 0, 0, 2]]])
+    expected = torch.tensor([[[0, 0, 1, 1], [0, 0, 0, 1], [2, 2, 0, 0], [0, 0, 0, 0]]])
+    assert torch.equal(largest_per_class(label, 3), expected)
+    assert torch.equal(largest_per_class(label, 2), expected * (label == 1))

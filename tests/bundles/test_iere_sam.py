@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from iere.sam import SamOptions, SamTeacher, reject
+from iere import RandomResizedCrop2D
+from iere.sam import SamOptions, SamTeacher, case_name, reject
 
-from common.sam import BoxRefiner, case_name
+from common.sam import BoxRefiner
 from common.sam.testing import tiny_sam
-from common.transforms import Batch, RandomResizedCrop2D, warp_affine
+from common.transforms import Batch, warp_affine
 
 
 def sam_of(size=64, **options):

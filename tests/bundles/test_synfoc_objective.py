@@ -6,6 +6,8 @@ import pytest
 import torch
 from synfoc import (
     ConsensusDivergence,
+    RandomIntensity,
+    RandomRectangle,
     SelfMutualConfidence,
     SynFoCObjective,
     SynFoCSettings,
@@ -18,7 +20,7 @@ from torch.nn import functional as F
 
 from common.errors import InputError
 from common.networks import make_teacher
-from common.transforms import Batch, RandomIntensity, RandomRectangle
+from common.transforms import Batch
 
 ONE = [[1]]
 

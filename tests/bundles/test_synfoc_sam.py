@@ -3,11 +3,11 @@
 import pytest
 import torch
 from synfoc import make_deployed, make_students
+from synfoc.adaptation import load_segmenter
 from torch.nn import functional as F
 
 from common.errors import find_explained
 from common.networks import make_teacher
-from common.sam import load_segmenter
 from common.sam.testing import write_tiny_checkpoint
 
 from .test_synfoc_objective import batch, objective
@@ -55,10 +55,12 @@ def test_weights_with_merged_lora_need_no_checkpoint(checkpoint, phantoms_2d, ru
     run_tiny("synfoc_segmentation", **data, **{"sam#checkpoint": str(checkpoint), "learning_rate_sam": 0.1})
     state = torch.load(tmp_path / "model.pt", weights_only=True)
     assert not any("lora" in name for name in state)
-    trained = torch.load(tmp_path / "resume.pt", weights_only=True)["objective"][0]
+    resumed = torch.load(tmp_path / "resume.pt", weights_only=True)
     prefix = "students.sam."
     network = pair(checkpoint)["sam"]
-    network.load_state_dict({k[len(prefix) :]: v for k, v in trained.items() if k.startswith(prefix)})
+    trained = {k[len(prefix) :]: v for k, v in resumed["objective"].items() if k.startswith(prefix)}
+    frozen = network.load_state_dict(trained, strict=False).missing_keys  # they are in the checkpoint
+    assert {f"{prefix}{name}" for name in frozen} == {k for k in resumed["frozen"] if k.startswith(prefix)} != set()
     deployed = make_deployed({"in_channels": 1, "num_classes": 2}, {"kind": "sam", "arch": "tiny", "img_size": 64})
     deployed.load_state_dict(state)
     image = torch.rand(1, 1, 64, 64)
@@ -80,7 +82,7 @@ def test_the_teacher_is_deployed_where_it_sees_images(unlabeled_batch, saved, ph
     options = {"labeled": 2, "deploy": "unet", "deploy_teacher": True, "ema_decay": 0.5, "iterations": 2}
     options |= {"sam#kind": "none", "base_channels": 4, "unlabeled_batch": unlabeled_batch, "val_interval": 1}
     run_tiny("synfoc_segmentation", dataset_dir=str(phantoms_2d), **options)
-    state = torch.load(tmp_path / "resume.pt", weights_only=True)["objective"][0]
+    state = torch.load(tmp_path / "resume.pt", weights_only=True)["objective"]
     for name, value in torch.load(tmp_path / "model.pt", weights_only=True).items():
         assert torch.equal(value, state[f"{saved}.unet.{name}"]), name
     first = "unet.conv_0.conv_0.conv.weight"

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from common.engines import Objective
 from common.errors import InputError, require_choice
 from common.losses import jaccard_multiclass, mixed_loss
-from common.networks import ResNetUNet
-from common.transforms import Batch, RandomBoxMask, RandomResizedCrop2D, largest_per_class, paste
+from common.transforms import Batch, RandomBoxMask, paste
 
+from .crop import RandomResizedCrop2D
 from .losses import InternalRegularizer, weight_norm
-from .teacher import Teacher
+from .network import ResNetUNet
+from .teacher import Teacher, largest_per_class
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class IEREObjective(Objective):
                 f"labeled_batch={n}, unlabeled_batch={unlabeled}: mixing halves needs an even number of labeled "
                 "images and as many unlabeled ones, or none"
             )
-        drawn = self.augment.draw(batch, torch.default_generator)
+        drawn = self.augment.draw(batch)
         view = self.augment.apply(batch, drawn)
         labels, start = view.label.squeeze(1).long(), self.settings.pretrain_steps + 1
         if step == start:

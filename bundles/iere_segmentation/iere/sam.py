@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from common.errors import InputError, require_choice
-from common.sam import BoxRefiner, EmbeddingCache, case_name, file_hash
+from common.sam import BoxRefiner, EmbeddingCache, file_hash
 from common.sam.crops import CropFrame
 from common.sam.tuning import box_loss, choose_trained, keep_frozen_out_of_state
 
@@ -142,3 +143,8 @@ def reject(label: Tensor, pseudo: Tensor) -> Tensor:
     both, either, size, other = (x.sum(dim=1) for x in (a & b, a | b, a, b))
     wrong = (10 * both < either) | (4 * size < other) | (size > 4 * other)
     return torch.where(wrong[:, None, None], pseudo, label)
+
+
+def case_name(case: Mapping) -> str:
+    """Name of a decoded case; a hash of its image where it has none, as the cases that MONAI Label brings."""
+    return case.get("case") or hashlib.sha256(case["image"].cpu().numpy().tobytes()).hexdigest()

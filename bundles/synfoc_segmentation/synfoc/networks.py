@@ -11,6 +11,8 @@ from common.errors import require_choice
 from common.networks import set_dropout
 from common.sam import SamSegmenter
 
+from .setup import deployed_name
+
 KINDS = ("sam", "none")
 NETWORKS = ("both", "unet_only", "sam_only")
 
@@ -50,14 +52,16 @@ def make_students(unet: Mapping, sam: Mapping, networks: str = "both") -> nn.Mod
     return students
 
 
-def make_deployed(unet: Mapping, sam: Mapping, deploy: str = "sam", dropout: float | None = None) -> nn.Module:
+def make_deployed(
+    unet: Mapping, sam: Mapping, deploy: str = "auto", networks: str = "both", dropout: float | None = None
+) -> nn.Module:
     """The empty network that the saved weights of ``deploy`` fit: LoRA is merged there, no checkpoint is needed.
 
     A SAM's logits are of the size of its images here, as a U-Net's are: an exported one needs nothing around it.
     ``dropout``, if not ``None``, is the probability of the U-Net's dropout layers, which training does without; a SAM
     has no such layers.
     """
-    require_choice(deploy=(deploy, ("sam", "unet")))
+    deploy = deployed_name(deploy, networks, sam)
     empty = {"full_size": True, **sam, "checkpoint": None, "lora_rank": 0}
     return set_dropout(make_unet(**unet) if deploy == "unet" else _foundation(unet, **empty), dropout)
 

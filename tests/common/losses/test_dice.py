@@ -3,7 +3,7 @@ import torch
 from monai.losses import DiceLoss
 from torch.nn import functional as F
 
-from common.losses import SupervisedLoss, dice_linear, dice_squared, dice_squared_multiclass, one_hot
+from common.losses import SupervisedLoss, dice_linear, dice_squared, dice_squared_multiclass, one_hot, region_dice
 
 
 def maps(batch=2, classes=3, shape=(4, 5)):
@@ -133,3 +133,12 @@ def test_labels_of_another_shape_are_refused(shape):
 def test_unknown_dice_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="squared_multiclass.*'cubic'"):
         SupervisedLoss("cubic")
+
+
+def test_dice_of_a_region_counts_nothing_outside_and_is_0_for_none():
+    p, y = maps(batch=2)[0].softmax(dim=1), one_hot(torch.randint(3, (2, 4, 5)), 3)
+    mask = torch.zeros(2, 1, 4, 5, dtype=torch.bool)
+    mask[0, :, :2] = True
+    inside, truth = p[0, :, :2], y[0, :, :2]
+    scores = [(2 * (a * b).sum() + 20) / (a.sum() + b.sum() + 20) for a, b in zip(inside, truth)]
+    torch.testing.assert_close(region_dice(p, y, mask, 20.0), torch.stack([1 - sum(scores) / 3, torch.tensor(0.0)]))

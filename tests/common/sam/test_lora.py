@@ -3,7 +3,12 @@ import copy
 import pytest
 import torch
 
-from common.sam import LoraLinear, add_set, decode, embed_boxes, inject_lora, lora_state_dict, merge_lora, set_active
+from common.sam import LoraLinear, decode, embed_boxes, inject_lora, merge_lora
+
+
+def additions(sam):
+    """The tensors of the adaptation by name."""
+    return {name: value for name, value in sam.state_dict().items() if ".lora_" in name}
 
 
 def shaken(sam):
@@ -40,7 +45,7 @@ def test_merging_keeps_the_output(sam):
     x, adapted = torch.randn(2, 3, 64, 64), shaken(sam)
     plain = merge_lora(copy.deepcopy(adapted))
     torch.testing.assert_close(plain.encode(x), adapted.encode(x), atol=1e-5, rtol=1e-5)
-    assert not lora_state_dict(plain)
+    assert not additions(plain)
     assert isinstance(plain.image_encoder.blocks[0].attn.qkv, torch.nn.Linear)
 
 
@@ -52,7 +57,7 @@ def test_only_the_adaptation_learns(sam):
     assert [n for n, p in sam.image_encoder.named_parameters() if p.grad is not None] == [
         f"blocks.1.attn.qkv.lora_{part}.{target}" for part in "ab" for target in "qv"
     ]
-    assert sum(v.numel() for v in lora_state_dict(sam).values()) == 2 * 2 * 3 * 32
+    assert sum(v.numel() for v in additions(sam).values()) == 2 * 2 * 3 * 32
 
 
 def answer(sam, x):
@@ -74,7 +79,7 @@ def test_other_layers_are_adapted_merged_and_the_only_ones_to_learn(sam, target,
     sam.requires_grad_(False)
     before = answer(sam, x)
     trained = inject_lora(sam, 3, [target], alpha=1.5)
-    names = [name.removesuffix(".lora_a.all") for name in lora_state_dict(sam) if name.endswith("lora_a.all")]
+    names = [name.removesuffix(".lora_a.all") for name in additions(sam) if name.endswith("lora_a.all")]
     assert len(names) == len(layers) and all(name.endswith(layer) for name, layer in zip(names, layers))
     assert sum(p.numel() for p in trained) == size
     with torch.no_grad():
@@ -87,36 +92,7 @@ def test_other_layers_are_adapted_merged_and_the_only_ones_to_learn(sam, target,
     torch.testing.assert_close(answer(plain, x), answer(sam, x), atol=1e-4, rtol=1e-4)
 
 
-def test_two_sets_share_one_encoder(sam):
-    """A student learns in one set; its teacher, a moving average, is the other."""
-    x = torch.randn(2, 3, 64, 64)
-    trained, size = inject_lora(sam, 4, ("q", "v", "mlp")), sum(p.numel() for p in sam.parameters())
-    with pytest.raises(ValueError, match="exists already"):
-        add_set(sam, "default")
-    add_set(shaken(sam), "teacher")
-    assert sum(p.numel() for p in sam.parameters()) == size + sum(p.numel() for p in trained)
-    with torch.no_grad():
-        start = sam.encode(x)
-        for parameter in trained:
-            parameter += 0.1
-        student, teacher = lora_state_dict(sam), lora_state_dict(sam, "teacher")
-        assert student.keys() == teacher.keys() and len(student) == len(trained)
-        assert not torch.allclose(sam.encode(x), start)
-        set_active(sam, "teacher")
-        assert torch.equal(sam.encode(x), start)
-        for name, value in teacher.items():
-            value.lerp_(student[name], 1.0)
-        moved = sam.encode(x)
-        set_active(sam, "default")
-        assert torch.equal(sam.encode(x), moved)
-    moved = sam.encode(x)
-    moved.sum().backward()
-    assert {id(p) for p in sam.parameters() if p.grad is not None} == {id(p) for p in trained}
-    set_active(sam, "teacher")
-    torch.testing.assert_close(merge_lora(sam).encode(x), moved, atol=1e-4, rtol=1e-4)
-
-
-def test_the_first_set_has_plain_names(sam):
+def test_names_tell_the_layer_and_the_third(sam):
     inject_lora(sam, 2)
     names = [name for name in sam.state_dict() if "blocks.0.attn.qkv" in name]
     assert [name.split("qkv.")[1] for name in names] == [
@@ -129,7 +105,7 @@ def test_autocast_computes_in_half_precision_from_whole_parameters(sam):
     x = torch.randn(1, 3, 64, 64)
     with torch.autocast("cpu", torch.bfloat16):
         half = shaken(sam).encode(x)
-    assert all(v.dtype == torch.float32 for v in lora_state_dict(sam).values())
+    assert all(v.dtype == torch.float32 for v in additions(sam).values())
     torch.testing.assert_close(half.float(), sam.encode(x), atol=0.3, rtol=0.1)
 
 
@@ -155,5 +131,3 @@ def test_unknown_layers_are_errors(sam, options, message):
     inject_lora(sam, 2)
     with pytest.raises(ValueError, match="adapted already"):
         inject_lora(sam, 2)
-    with pytest.raises(ValueError, match="set must be one of"):
-        set_active(sam, "teacher")

@@ -1,0 +1,104 @@
+"""From files to the image that a network sees: one chain for volumes, one for pictures and slices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from monai.transforms import (
+    Compose,
+    EnsureTyped,
+    NormalizeIntensityd,
+    Orientationd,
+    ScaleIntensityd,
+    ScaleIntensityRanged,
+    ScaleIntensityRangePercentilesd,
+)
+
+from ..errors import require_choice
+from ..transforms.spacing import SpacingOfKeysd
+from .masks import DecodeMaskd
+from .readers import LoadImageOrSeriesd
+
+KEYS = ("image", "label")
+ANATOMY = (("L", "R"), ("P", "A"), ("I", "S"))  # letters of the axes; stated, as MONAI would ask the file
+INTENSITIES = ("unit", "byte", "zscore", "none")
+ENDS = ("minmax", "percentiles")
+
+
+class VolumePreprocessing(Compose):
+    """Decode a volume and its label, if there is one: turned to RAS, resampled, scaled.
+
+    Images become ``1, x, y, z`` float32, interpolated linearly; labels keep their values. Invertible.
+
+    Args:
+        spacing: voxel size in mm; ``None`` keeps the file's.
+        window: range of intensities that becomes 0 to 1, values outside clipped; ``None`` leaves them.
+        normalize: then give each channel zero mean and unit variance.
+    """
+
+    def __init__(
+        self,
+        spacing: Sequence[float] | None = None,
+        window: Sequence[float] | None = None,
+        normalize: bool = False,
+    ) -> None:
+        chain = [
+            LoadImageOrSeriesd(KEYS, allow_missing_keys=True),
+            Orientationd(KEYS, axcodes="RAS", labels=ANATOMY, allow_missing_keys=True),
+        ]
+        if spacing is not None:
+            chain.append(SpacingOfKeysd(KEYS, spacing, mode=("bilinear", "nearest"), allow_missing_keys=True))
+        if window is not None:
+            chain.append(ScaleIntensityRanged("image", *window, b_min=0.0, b_max=1.0, clip=True))
+        if normalize:
+            chain.append(NormalizeIntensityd("image", channel_wise=True))
+        super().__init__([*chain, EnsureTyped("image")])
+
+
+class PicturePreprocessing(Compose):
+    """Decode a picture, or a volume of slices, and its masks, if there are any.
+
+    Images become ``C, x, y[, z]`` float32, labels one map of class numbers. Invertible.
+
+    Args:
+        in_channels: of the image; pictures become grey (1) or color (3), however they are stored.
+        encoding: how masks are stored, see ``common.data.ENCODINGS``.
+        from_viewer: labels come from MONAI Label, which stores class numbers whatever the data set does.
+        orientation: turn volumes to these axes, e.g. ``RAS``; ``None`` leaves them as stored.
+        intensity: images in [0, 1] (``unit``), in [0, 255] (``byte``), z-scored, or as stored (``none``).
+        intensity_range: stored values that become the ends of that range, values outside clipped; ``None`` takes each
+            image's own ``ends``.
+        ends: least and greatest value (``minmax``), or the percentiles 0.5 and 99.5.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        encoding: str | Mapping = "index",
+        from_viewer: bool = False,
+        orientation: str | None = None,
+        intensity: str = "unit",
+        intensity_range: Sequence[float] | None = None,
+        ends: str = "minmax",
+    ) -> None:
+        require_choice(intensity=(intensity, INTENSITIES), ends=(ends, ENDS))
+        chain = [
+            LoadImageOrSeriesd("image", picture_channels=in_channels),
+            DecodeMaskd("label", "index" if from_viewer else encoding, allow_missing_keys=True),
+        ]
+        if orientation is not None:
+            chain.append(Orientationd(KEYS, axcodes=orientation, labels=ANATOMY, allow_missing_keys=True))
+        if intensity == "zscore":
+            chain.append(NormalizeIntensityd("image"))
+        elif intensity != "none":
+            chain.append(_scaling(1.0 if intensity == "unit" else 255.0, intensity_range, ends))
+        super().__init__([*chain, EnsureTyped("image")])
+
+
+def _scaling(most: float, stored: Sequence[float] | None, ends: str) -> object:
+    """To the range 0 to ``most``."""
+    if stored is not None:
+        return ScaleIntensityRanged("image", *stored, b_min=0.0, b_max=most, clip=True)
+    if ends == "minmax":
+        return ScaleIntensityd("image", minv=0.0, maxv=most)
+    return ScaleIntensityRangePercentilesd("image", 0.5, 99.5, b_min=0.0, b_max=most, clip=True)

@@ -1,0 +1,87 @@
+"""From a network's probabilities to the files a user gets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from monai.transforms import (
+    AsDiscreted,
+    CastToTyped,
+    Compose,
+    Invertd,
+    Orientationd,
+    Resized,
+    Spacingd,
+)
+
+from ..transforms.components import KeepLargestComponentd
+from ..transforms.uncertainty import AnswerInPercentd, UncertaintyMapd
+from .outputs import SaveDicomSegd, SaveImageOfCased
+
+
+class WriteSegmentation(Compose):
+    """Bring the probabilities of a case back to the geometry of its file, take classes of them and write those.
+
+    MONAI Label takes the chain without the transforms that write.
+
+    Args:
+        preprocessing: of the image, which is inverted.
+        output_dir: folder of what is written, see ``SaveImageOfCased``.
+        num_classes: background included.
+        largest_component: keep only the largest component of each class.
+        uncertainty: write a second map, 0 certain to 1; see ``UncertaintyMapd``; ``None``: none.
+        offered: the kinds of uncertainty that the network has.
+        answer_uncertainty: return that map, in percent, instead of the classes.
+        dicom_seg: also write a DICOM segmentation of DICOM series.
+        class_names: of the foreground, in the DICOM segmentation; ``None`` numbers them.
+    """
+
+    def __init__(
+        self,
+        preprocessing: Compose,
+        output_dir: str,
+        num_classes: int = 2,
+        largest_component: bool = False,
+        uncertainty: str | None = None,
+        offered: Sequence[str] = ("entropy",),
+        answer_uncertainty: bool = False,
+        dicom_seg: bool = False,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        chain: list = []
+        if any(isinstance(transform, (Orientationd, Spacingd)) for transform in preprocessing.transforms):
+            chain.append(Invertd("pred", preprocessing, orig_keys="image", nearest_interp=False, to_tensor=True))
+        if uncertainty or answer_uncertainty:
+            chain.append(UncertaintyMapd("pred", kind=uncertainty or "entropy", offered=offered))
+        chain.append(AsDiscreted("pred", argmax=True))
+        if largest_component:
+            chain.append(KeepLargestComponentd("pred"))
+        chain += [CastToTyped("pred", dtype=torch.uint8), SaveImageOfCased("pred", output_dir)]
+        if uncertainty:
+            chain.append(SaveImageOfCased("uncertainty", output_dir, postfix="uncertainty", dtype="float32"))
+        if dicom_seg:
+            chain.append(SaveDicomSegd("pred", output_dir, names=class_names, classes=num_classes))
+        if answer_uncertainty:
+            chain.append(AnswerInPercentd("uncertainty"))
+        super().__init__(chain)
+
+
+class ClassesForDice(Compose):
+    """Prediction and label as one-hot maps of classes, as MONAI's metrics take them.
+
+    Args:
+        num_classes: background included.
+        largest_component: keep only the largest component of each class of the prediction.
+        size: resize both to these extents first, by nearest neighbors; ``None`` leaves them.
+    """
+
+    def __init__(self, num_classes: int, largest_component: bool = False, size: Sequence[int] | None = None) -> None:
+        super().__init__(
+            [
+                AsDiscreted("pred", argmax=True),
+                *([KeepLargestComponentd("pred")] if largest_component else []),
+                *([Resized(("pred", "label"), size, mode="nearest-exact")] if size is not None else []),
+                AsDiscreted(("pred", "label"), to_onehot=num_classes),
+            ]
+        )

@@ -1,0 +1,26 @@
+"""A training run as an object: its settings, its record, its weights, its state."""
+
+from .folder import open_run, require_place
+from .handlers import RunHandler
+from .preflight import before_inference, before_training
+from .resume import Resume
+from .save_model import SaveModel
+from .settings import Settings, assumed, load_trained, weights_file
+from .weights import LoadWeights, load_weights, require_weights
+
+__all__ = [
+    "LoadWeights",
+    "Resume",
+    "RunHandler",
+    "SaveModel",
+    "Settings",
+    "assumed",
+    "before_inference",
+    "before_training",
+    "load_trained",
+    "load_weights",
+    "open_run",
+    "require_place",
+    "require_weights",
+    "weights_file",
+]

@@ -1,0 +1,91 @@
+"""All that happens around the iterations of a training run, as one handler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ignite.engine import Engine, Events
+from monai.handlers import LrScheduleHandler
+from torch import nn
+
+from ..engines import SemiSupervisedTrainer
+from ..engines.process import is_main
+from ..handlers import CollapseWarning, History, Progress
+from ..options import current_configuration
+from .checkpoint import NAME
+from .record import fingerprint, write_record
+from .resume import Resume
+from .save_model import SaveModel
+from .settings import WEIGHTS, Settings
+
+BEST = "model_best.pt"
+
+
+class RunHandler:
+    """Schedules, log, resume points, weights, settings and record of a run; stands last among the trainer's handlers.
+
+    ``ckpt_dir`` receives ``model.pt``, the last weights of a run that ended well, ``model_best.pt``, those of the best
+    validation, ``settings.json`` and ``record.json``; ``output_dir`` receives ``history.csv`` and the resume state.
+
+    Args:
+        network: what is deployed.
+        evaluator: of the validation.
+        output_dir: folder of the run.
+        ckpt_dir: folder of the weights.
+        lr_schedulers: stepped every iteration.
+        resume: continue the run in ``output_dir``.
+        progress: show progress bars.
+        export: makes the deployed network of the trained one, see ``SaveModel``.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        evaluator: Engine,
+        output_dir: str | Path,
+        ckpt_dir: str | Path,
+        lr_schedulers: Sequence = (),
+        resume: bool = False,
+        progress: bool = True,
+        export: Callable[[nn.Module], nn.Module] | None = None,
+    ) -> None:
+        self.output, self.folder, self.evaluator = Path(output_dir), Path(ckpt_dir), evaluator
+        configuration = current_configuration()
+        self.settings = None if configuration is None else Settings.of(configuration)
+        self.schedules = [LrScheduleHandler(s, print_lr=False, epoch_level=False) for s in lr_schedulers]
+        self.lr_schedulers, self.continues = list(lr_schedulers), resume
+        self.last = SaveModel(network, self.folder / WEIGHTS, export=export)
+        self.best = SaveModel(network, self.folder / BEST, best=True, export=export)
+        self.log = [CollapseWarning(), History(self.output / "history.csv"), *([Progress()] if progress else [])]
+
+    def attach(self, engine: SemiSupervisedTrainer) -> None:
+        for handler in self.schedules:
+            handler.attach(engine)
+        for handler in self.log if is_main() else ():
+            handler.attach(engine)
+        self.resume = Resume(
+            self.output / NAME, engine.terms_of, engine.optimizers, self.lr_schedulers, engine.data_loader,
+            self.evaluator, self.continues, fingerprint=fingerprint,
+        )  # fmt: skip
+        self.resume.attach(engine)
+        if is_main():
+            self.best.attach(self.evaluator)
+            self.last.attach(engine)
+            self.evaluator.add_event_handler(Events.COMPLETED, self.say_how)
+            engine.add_event_handler(Events.COMPLETED, self.say_how)
+            engine.add_event_handler(Events.COMPLETED, self.say_what)
+
+    def say_how(self, engine: Engine) -> None:
+        """Write the settings that weights must be accompanied by."""
+        if self.settings is not None:
+            self.settings.write(self.folder)
+
+    def say_what(self, engine: Engine) -> None:
+        """Write what is known of the run when it has ended."""
+        write_record(
+            self.folder,
+            (WEIGHTS, BEST),
+            iterations=engine.state.iteration,
+            data={case: sums for cases in self.resume.data.values() for case, sums in cases.items()},
+        )

@@ -1,0 +1,124 @@
+"""What is known of a finished run: data, environment, command, checksums; ``record.json`` beside the weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+from monai.utils import ensure_tuple
+
+from ..files import atomic_path
+
+FILE, FORMAT = "record.json", 1
+PACKAGES = ("torch", "monai", "numpy", "pytorch-ignite", "nibabel", "SimpleITK")
+
+
+def sha256(path: str | Path) -> str:
+    """Hexadecimal sum of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if sys.version_info >= (3, 11) else _sum(file)
+
+
+def _sum(file) -> str:
+    total = hashlib.sha256()
+    for block in iter(lambda: file.read(1 << 20), b""):
+        total.update(block)
+    return total.hexdigest()
+
+
+def fingerprint(cases: Iterable[Mapping]) -> dict[str, dict[str, str]]:
+    """Sums of the files of each case, ``{case: {"image": sum[, "label": sum]}}``; of a folder, of all files in it.
+
+    Cases without a name are called by the file of their image.
+    """
+    wanted = {
+        (case_name(case), key): ensure_tuple(case[key]) for case in cases for key in ("image", "label") if key in case
+    }
+    with ThreadPoolExecutor() as pool:
+        sums = dict(zip(wanted, pool.map(_sum_of_paths, wanted.values())))
+    found: dict[str, dict[str, str]] = {}
+    for (case, key), digest in sums.items():
+        found.setdefault(case, {})[key] = digest
+    return found
+
+
+def case_name(case: Mapping) -> str:
+    """Name of a case; of one without, the name of its image's file."""
+    return str(case.get("case") or Path(str(ensure_tuple(case["image"])[0])).name)
+
+
+def _sum_of_paths(paths: tuple) -> str:
+    files = [
+        file
+        for path in map(Path, paths)
+        for file in (sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path])
+    ]
+    sums = [sha256(file) for file in files]
+    return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
+
+
+def environment() -> dict[str, object]:
+    """Versions, commit, machine and command line of this process."""
+    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else platform.processor() or platform.machine()
+    return {
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "commit": _commit(),
+        "machine": {
+            "host": platform.node(),
+            "system": platform.platform(),
+            "device": device,
+            "threads": torch.get_num_threads(),
+        },
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """Commit of the code's repository, with ``-dirty`` for changed files; ``None`` outside one."""
+    folder = Path(__file__).resolve().parent
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True)
+    except OSError:
+        return None
+    return result.stdout.strip() or None
+
+
+def write_record(folder: str | Path, weights: Iterable[str], **facts: object) -> None:
+    """Write ``record.json`` with the sums of some files of the folder, this process's environment and ``facts``."""
+    folder = Path(folder)
+    content = {
+        "format": FORMAT,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        **facts,
+        "weights": {name: sha256(folder / name) for name in weights if (folder / name).is_file()},
+        **environment(),
+    }
+    with atomic_path(folder / FILE) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_record(folder: str | Path) -> dict:
+    """The record of a run's folder, empty where there is none that can be read."""
+    try:
+        record = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}

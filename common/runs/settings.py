@@ -1,0 +1,297 @@
+"""What a trained model must be told about itself: ``settings.json`` beside its weights."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from monai.bundle import ConfigParser
+
+from ..errors import InputError
+from ..files import atomic_path
+from ..options.context import PLAIN, Configuration, current_configuration
+
+FILE, FORMAT = "settings.json", 1
+WEIGHTS = "model.pt"
+COMPONENTS = ("network_def", "preprocessing", "datalist")  # of training that later steps build again
+FREE = frozenset(  # settings that need not be those of training
+    {
+        "bundle_root",
+        "dataset_dir",
+        "inputs",
+        "output_dir",
+        "ckpt_dir",
+        "checkpoint",
+        "layers",
+        "device",
+        "amp",
+        "stride",
+    }
+    | {"largest_component", "class_names", "progress", "studies", "empty_policy", "metric_spacing", "seed"}
+    | {"uncertainty", "stacked", "split", "stride_factor", "dicom_seg", "member"}
+)
+REFERENCE = re.compile(r"@([\w:#]+)")
+
+
+class Settings(Mapping):
+    """The settings a model was trained with.
+
+    As a mapping: the options by name, each plain data. Components of the training that later steps need are kept as
+    configurations with plain values in place of references.
+
+    Args:
+        options: value of every option of the training, by id.
+        components: configuration of each of ``COMPONENTS`` that the training has, by id.
+        configuration: the merged configuration files and options as they were written.
+        source: what error messages call these settings.
+    """
+
+    def __init__(
+        self,
+        options: Mapping[str, object],
+        components: Mapping[str, Mapping],
+        configuration: Mapping[str, object],
+        source: str = FILE,
+    ) -> None:
+        self.options, self.components, self.source = dict(options), dict(components), source
+        self.configuration = configuration
+
+    def __getitem__(self, name: str) -> object:
+        if name not in self.options:
+            raise InputError(f"{self.source}: says nothing of {name}; the weights are of another bundle or version")
+        return self.options[name]
+
+    def get(self, name: str, default: object = None) -> object:
+        return self.options.get(name, default)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.options)
+
+    def __len__(self) -> int:
+        return len(self.options)
+
+    def literal(self, name: str, **changes: object) -> dict:
+        """Configuration of a component, with some of its arguments changed."""
+        if name not in self.components:
+            raise InputError(f"{self.source}: holds no {name}; the weights are of another bundle or version")
+        return {**self.components[name], **changes}
+
+    def component(self, name: str, **changes: object) -> object:
+        """The component as training had it, built anew with some of its arguments changed."""
+        return ConfigParser({"component": self.literal(name, **changes)}).get_parsed_content("component")
+
+    def write(self, folder: str | Path) -> None:
+        """Write ``settings.json`` into the folder of the weights."""
+        content = {
+            "format": FORMAT,
+            "options": self.options,
+            "components": self.components,
+            "configuration": self.configuration,
+        }
+        with atomic_path(Path(folder) / FILE) as temporary:
+            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: str | Path) -> Settings:
+        """Settings that ``write`` wrote; ``InputError`` naming the file for anything else."""
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            if content["format"] != FORMAT:
+                raise InputError(f"{path}: written by another version (format {content['format']}, expected {FORMAT})")
+            return cls(content["options"], content["components"], content["configuration"], str(path))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path}: not the settings of a training run ({type(error).__name__}: {error})") from None
+
+    @classmethod
+    def of(cls, configuration: Configuration, source: str = FILE) -> Settings:
+        """Settings of a training configuration; nothing but options and arguments of ``COMPONENTS`` is resolved."""
+        written = configuration.written("")
+        options = {id: configuration.literal(id) for id in options_of(written)}
+        components = {id: configuration.literal(id) for id in COMPONENTS if _is_component(written.get(id))}
+        return cls(options, components, {id: part for id, part in written.items() if id != "_meta_"}, source)
+
+
+def options_of(written: Mapping[str, object], plain: Iterable[str] = ()) -> list[str]:
+    """Ids of a configuration's options: entries of plain data, or expressions over nothing but such entries.
+
+    Args:
+        written: the configuration.
+        plain: further ids that expressions may be over.
+    """
+    known = dict.fromkeys(plain, True)
+
+    def is_option(id: str) -> bool:
+        if id not in known:
+            known[id] = False  # whatever refers to itself is none
+            known[id] = id in written and all(leaf_is_plain(leaf) for leaf in _leaves(written[id]))
+        return known[id]
+
+    def leaf_is_plain(leaf: object) -> bool:
+        if not isinstance(leaf, str) or not leaf.startswith(("@", "$")):
+            return isinstance(leaf, PLAIN) and not (isinstance(leaf, str) and leaf.startswith("%"))
+        names = references(leaf)
+        return bool(names or "os.environ" in leaf) and all(is_option(_root(name)) for name in names)
+
+    structural = ("imports", "add_path", "initialize", "preflight", "run", "finalize")
+    hidden = (*structural, *plain)
+    return [id for id in written if id not in hidden and not id.startswith("_") and is_option(id)]
+
+
+def references(leaf: object) -> list[str]:
+    """Ids that a reference or an expression refers to."""
+    return REFERENCE.findall(leaf) if isinstance(leaf, str) and leaf.startswith(("@", "$")) else []
+
+
+def _root(id: str) -> str:
+    return re.split("#|::", id)[0]
+
+
+def _leaves(node: object) -> Iterator[object]:
+    """Plain values of nested lists and mappings; a component counts as one value that is none."""
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield node
+            return
+        for child in node.values():
+            yield from _leaves(child)
+    elif isinstance(node, (list, tuple)):
+        for child in node:
+            yield from _leaves(child)
+    else:
+        yield node
+
+
+def _is_component(node: object) -> bool:
+    return isinstance(node, Mapping) and "_target_" in node
+
+
+def load_trained(checkpoint: str | Path, bundle_root: str | Path, layers: Sequence[str] = ()) -> Settings:
+    """Settings of the weights that an inference configuration is about, checked against what it says itself.
+
+    * Weights with a ``settings.json`` beside them: those. An entry of the configuration that is written out, instead
+      of ``$@trained[...]``, must not contradict them, unless it is ``FREE``.
+    * Weights without: what the bundle's ``train`` file and the named layers say, under the entries written out. One
+      of both must be given; what is assumed is logged.
+    * No weights there: the same of a bundle as it is.
+
+    Args:
+        checkpoint: file of the weights, or the folder of the run that holds them.
+        bundle_root: folder of the bundle.
+        layers: configuration files, in order, that weights without settings were trained with.
+
+    Raises:
+        InputError: naming both values of a contradiction, or the weights that say nothing of themselves.
+    """
+    weights = weights_file(checkpoint)
+    given = written_out(current_configuration())
+    file = weights.with_name(FILE)
+    if file.is_file():
+        trained = Settings.read(file)
+        binding = _as_trained(current_configuration(), trained)
+        named = {name: value for name, value in _options_of_files(layers).items() if name in binding}
+        refuse_contradictions(trained, {**named, **given}, weights)
+        return trained
+    trained = assumed(bundle_root, layers, given)
+    stated = [name for name in given if (id := name.partition("#")[0]) in trained.options and id not in FREE]
+    if weights.is_file() and not layers and not stated:
+        raise InputError(
+            f"{weights}: no {FILE} beside it says how these weights were trained; name the layers they were trained "
+            "with (train, if none), or retrain"
+        )
+    if weights.is_file():
+        said = ", ".join(f"{name} {trained.options[name]}" for name in _as_trained(current_configuration(), trained))
+        logging.getLogger(__name__).warning(f"{weights}: no {FILE} beside it; taken as trained with {said}")
+    return trained
+
+
+def weights_file(checkpoint: str | Path) -> Path:
+    """The file of the weights: ``checkpoint`` itself, or ``model.pt`` in the folder that it names."""
+    path = Path(checkpoint)
+    return path / WEIGHTS if path.is_dir() else path
+
+
+def assumed(bundle_root: str | Path, layers: Iterable[str], given: Mapping[str, object] | None = None) -> Settings:
+    """Settings of a bundle's training configuration with some layers and options on top."""
+    configs = Path(bundle_root) / "configs"
+    base = next((file for file in (configs / "train.yaml", configs / "train.json") if file.is_file()), None)
+    if base is None:
+        raise InputError(f"{configs / 'train.yaml'}: no such file; give the folder of the bundle as --bundle_root")
+    extra = [str(layer) for layer in layers if Path(layer).resolve() != base.resolve()]
+    parser = ConfigParser(ConfigParser.load_config_files([str(base), *extra]))
+    parser["bundle_root"] = str(bundle_root)
+    names = options_of(parser.get())
+    for name, value in (given or {}).items():
+        if name.partition("#")[0] in names:
+            parser[name] = value
+    return Settings.of(Configuration.of(parser), f"{base.name} of {Path(bundle_root).resolve().name}")
+
+
+def written_out(configuration: Configuration | None) -> dict[str, object]:
+    """Values of options, ``sam#kind`` for nested ones, that a configuration has instead of ``$@trained[...]``."""
+    if configuration is None:
+        return {}
+    written = configuration.written("")
+    own = set(options_of(written))
+    given = {
+        name: configuration.literal(name)
+        for id in options_of(written, plain=("trained",))
+        for name, leaf in _named_leaves(id, written[id])
+        if all(_root(reference) in own for part in _leaves(leaf) for reference in references(part))
+    }
+    for id, value in written.items():  # of no other entry: plain data or not, only its value tells
+        if isinstance(value, str) and value.startswith("$") and not references(value):
+            with suppress(ValueError):
+                given[id] = configuration.literal(id)
+    return given
+
+
+def _named_leaves(name: str, node: object) -> Iterator[tuple[str, object]]:
+    if isinstance(node, Mapping) and "_target_" not in node:
+        for key, child in node.items():
+            yield from _named_leaves(f"{name}#{key}", child)
+    else:
+        yield name, node
+
+
+def _as_trained(configuration: Configuration | None, trained: Settings) -> list[str]:
+    written = configuration.written("") if configuration is not None else {}
+    return [id for id in written if id in trained.options and id not in FREE]
+
+
+def _options_of_files(layers: Iterable[str]) -> dict[str, object]:
+    content = ConfigParser.load_config_files([str(layer) for layer in layers]) if layers else {}
+    parser = ConfigParser(content)
+    plain = [id for id in options_of(content) if not any("@" in str(leaf) for leaf in _leaves(content[id]))]
+    return {id: Configuration.of(parser).literal(id) for id in plain if not id.startswith(("+", "train", "validate"))}
+
+
+def refuse_contradictions(trained: Settings, given: Mapping[str, object], weights: Path) -> None:
+    """Raise ``InputError`` for the first given option that is neither as trained nor ``FREE``."""
+    for name, value in given.items():
+        option, *keys = name.split("#")
+        if option in FREE or option not in trained.options:
+            continue
+        known: object = trained.options[option]
+        for key in keys:
+            known = known.get(key) if isinstance(known, Mapping) else None
+        if not same(known, value):
+            raise InputError(f"--{name} {value}: {weights} was trained with {name} {known}; leave the option out")
+
+
+def same(one: object, other: object) -> bool:
+    """Whether two plain values are equal, whatever the kinds of their sequences and numbers."""
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return {str(k) for k in one} == {str(k) for k in other} and all(
+            same(value, {str(k): v for k, v in other.items()}[str(key)]) for key, value in one.items()
+        )
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    return one == other

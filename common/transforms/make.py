@@ -1,0 +1,40 @@
+"""How a bundle for volumes, which takes slices too, cuts and augments its batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import require_choice
+from .batch import BatchTransform
+from .contrast import RandomContrast
+from .one_of import OneOf
+from .patch import RandomPatch, ResizedSlice
+from .rotate import RandomRotate2D
+from .rotflip import RandomRotFlip
+
+SYMMETRIES = ("full", "reflections", "none")
+
+
+def make_sample(patch_size: Sequence[int], official: bool = False) -> RandomPatch | ResizedSlice:
+    """A random patch for three extents (``official``: see ``RandomPatch``), the resized slice for two."""
+    return RandomPatch(patch_size, official=official) if len(patch_size) == 3 else ResizedSlice(patch_size)
+
+
+def make_augment(patch_size: Sequence[int], symmetries: str = "full", contrast: float = 0.0) -> list[BatchTransform]:
+    """Symmetries, then random contrast, of a batch.
+
+    Args:
+        patch_size: of three extents, or two for slices.
+        symmetries: ``full``: the eight of the square; ``reflections``: the four that published code draws; ``none``.
+            With either, slices follow the ACDC protocol of SSL4MIS: half of them get a symmetry, a quarter a rotation
+            of up to 20 degrees.
+        contrast: strength of ``RandomContrast``; 0: none.
+    """
+    require_choice(symmetries=(symmetries, SYMMETRIES))
+    chain: list[BatchTransform] = [RandomContrast(contrast)] if contrast else []
+    if symmetries == "none":
+        return chain
+    turns = RandomRotFlip("full_d4" if symmetries == "full" else "official")
+    if len(patch_size) == 2:
+        return [OneOf([turns, RandomRotate2D(20)], [0.5, 0.25]), *chain]
+    return [turns, *chain]
