@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from common.errors import InputError, require_file
@@ -115,20 +114,13 @@ def layer_names(root: Path) -> list[str]:
 
 
 def layer_files(root: Path, layer: str) -> list[str]:
-    """Files of a layer of the bundle in ``root``: one of its own, a shared one, or a file anywhere.
-
-    A file elsewhere may name layers to put below it: ``layers: [acdc]``, or ``layers: {ssnet_segmentation: [acdc]}``.
-    """
+    """Files of a layer of the bundle in ``root``: one of its own, a shared one, or a file anywhere."""
     known = layer_names(root)
     if layer in known:
         return [str(config_file(root, layer))]
     if not str(layer).endswith(".yaml"):
         raise InputError(f"{layer}: no such configuration of {root.name}; there are {known}")
-    content = yaml.safe_load(Path(require_file(layer, "it is given as a layer")).read_text(encoding="utf-8")) or {}
-    named = content.get("layers", ())
-    names = named.get(root.name, ()) if isinstance(named, Mapping) else named
-    below = [file for name in names for file in layer_files(root, name)]
-    return [*below, str(layer)]
+    return [require_file(layer, "it is given as a layer")]
 
 
 def quiet() -> None:

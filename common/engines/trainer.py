@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -61,7 +61,7 @@ class SemiSupervisedTrainer(Trainer):
         train_data_loader: sized iterable of ``Batch``.
         objective: the method; where there are several processes, gradients are averaged over them.
         optimizers: one or several; all are stepped in every iteration.
-        settings: precision, layout, clipping.
+        settings: precision, layout, clipping; or the arguments of ``StepSettings``.
         train_handlers: MONAI or Ignite handlers with ``attach``.
 
     Raises:
@@ -75,13 +75,13 @@ class SemiSupervisedTrainer(Trainer):
         train_data_loader: object,
         objective: Objective,
         optimizers: Optimizer | Sequence[Optimizer],
-        settings: StepSettings | None = None,
+        settings: StepSettings | Mapping[str, object] | None = None,
         train_handlers: Sequence | None = None,
     ) -> None:
         super().__init__(device=device, max_epochs=max_epochs, data_loader=train_data_loader, decollate=False)
         if self.state.device.type == "cpu":
             keep_freed_memory()
-        self.settings = settings or StepSettings()
+        self.settings = settings if isinstance(settings, StepSettings) else StepSettings(**(settings or {}))
         self.terms_of = objective.to(self.state.device)
         self.objective = _distributed(self.terms_of, self.state.device)
         self.optimizers = [optimizers] if isinstance(optimizers, Optimizer) else list(optimizers)

@@ -1,7 +1,7 @@
 from .affine import warp_affine, warp_boxes
 from .batch import Batch, BatchTransform
 from .box_mask import RandomBoxMask
-from .components import largest_component
+from .components import KeepLargestComponentd, largest_component
 from .contrast import RandomContrast
 from .copy_paste import CopyPaste, CutMix, paste
 from .make import make_augment, make_sample
@@ -20,6 +20,7 @@ __all__ = [
     "BatchTransform",
     "CopyPaste",
     "CutMix",
+    "KeepLargestComponentd",
     "MixUp",
     "OneOf",
     "RandomBoxMask",
