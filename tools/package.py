@@ -98,7 +98,8 @@ def check_name(name: str) -> str:
 def provenance(source: Path, layers: Sequence[str], dirty: bool) -> dict[str, object]:
     """Commit and data set files of a release; ``InputError`` for uncommitted changes unless they are allowed."""
     commit = _git("rev-parse", "HEAD").strip()
-    changes = _git("status", "--porcelain", "--", str(source), "common", "tools").splitlines() if commit else []
+    own = [str(source)] if source.is_relative_to(REPOSITORY) else []
+    changes = _git("status", "--porcelain", "--", *own, "common", "tools").splitlines() if commit else []
     if changes and not dirty:
         raise InputError(f"uncommitted changes ({changes[0].strip()}, {len(changes)} in all); commit, or give --dirty")
     return {"commit": commit + "-dirty" * bool(changes) or "unknown", "configuration": list(layers)}
