@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import require_choice
+from ..precision import AUTO, CHOICES, choose_precision
 from ..transforms.patch import RESAMPLES, resize_image, resize_nearest
 
 
@@ -24,7 +25,7 @@ class SliceWiseInferer(Inferer):
     Args:
         size: extents the network works at (256, 256 for ACDC).
         batch_size: slices per forward.
-        amp: bfloat16 autocast of the network.
+        amp: number type of the network, see ``choose_precision``; the result is float32.
         softmax: apply softmax to the output of the network.
         resample: ``nearest`` or ``antialias``.
     """
@@ -33,11 +34,11 @@ class SliceWiseInferer(Inferer):
         self,
         size: Sequence[int],
         batch_size: int = 16,
-        amp: bool = False,
+        amp: bool | str = AUTO,
         softmax: bool = True,
         resample: str = "nearest",
     ) -> None:
-        require_choice(resample=(resample, RESAMPLES))
+        require_choice(resample=(resample, RESAMPLES), amp=(amp, CHOICES))
         self.resample = resample
         self.size, self.batch_size, self.amp, self.softmax = tuple(size), batch_size, amp, softmax
 
@@ -47,8 +48,9 @@ class SliceWiseInferer(Inferer):
         batch, _, height, width, depth = volume.shape
         slices = resize_image(volume.movedim(-1, 1).flatten(0, 1), self.size, self.resample)
         maps = []
+        precision = choose_precision(self.amp, inputs.device)
         for part in slices.split(self.batch_size):
-            with torch.autocast(part.device.type, dtype=torch.bfloat16, enabled=self.amp):
+            with precision.autocast(part.device.type):
                 output = network(part, *args, **kwargs).float()
             if self.resample == "antialias":
                 output = F.interpolate(output, size=(height, width), mode="bilinear", align_corners=False)
