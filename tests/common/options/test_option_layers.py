@@ -42,7 +42,10 @@ def test_a_byte_order_mark_and_json_are_read(tmp_path):
         ("seed: @x\n", ", line 1: not valid YAML ("),
         ("seed: *nothing\n", ", line 1: not valid YAML ("),
         ("a: 1\n---\nb: 2\n", ", line 2: not valid YAML ("),
-        ("seed: !!python/object/apply:os.system ['true']\n", ", line 1: not valid YAML (only plain values are allowed)"),
+        (
+            "seed: !!python/object/apply:os.system ['true']\n",
+            ", line 1: not valid YAML (only plain values are allowed)",
+        ),
         ("seed: !!python/name:os.system\n", ", line 1: not valid YAML (only plain values are allowed)"),
         ("seed: !mine 3\n", ", line 1: not valid YAML ("),
         ("date: 2024-13-45\n", ": not valid YAML ("),
