@@ -10,6 +10,7 @@ PATCH_MULTIPLE = 16  # both V-Nets and the U-Nets halve the extents four times
 ENABLED = Option("enabled", Boolean(), "switch of the term")
 CONFIDENCE = Number(0, 1, below=True)
 PERCENTILE = Number(0, 100)
+RULE = Choice("nearest", "linear")
 OPTIONS = (
     Option("base_channels", Integer(1, 1024), "of the first level of both networks"),
     Option(
@@ -22,10 +23,18 @@ OPTIONS = (
         PERCENTILE,
         "percentile of the entropies below which voxels count (70 LA, 80 pancreas, 30 BraTS)",
     ),
+    Option("percentile", RULE, "its rule: nearest rank; linear between two ranks (published code)"),
     Option("beta", Number(0, 1000), "weight of cr per network"),
     Option("tau", CONFIDENCE, "confidence of cr and cps"),
     Option("temperature", Number(0, 100, above=True), "sharpening of ue"),
     Option("lambda_max", Number(0, 1000), "weight of pgl after ramp-up"),
+    Option("ramp_start", COUNT, "iteration that counts as step 0 of the ramp (1 in the published code)"),
+    Option("lr_delay", COUNT, "iterations by which all of these come later (1 in the published code)"),
+    Option(
+        "init",
+        Choice("kaiming_normal", "kaiming_weights", "torch_default"),
+        "of both networks' weights, biases 0; kaiming_weights: biases as torch draws them (published code)",
+    ),
     Option(
         "warm_up",
         COUNT,
@@ -60,6 +69,8 @@ OPTIONS = (
                 Mapping(
                     ENABLED,
                     Option("alpha", PERCENTILE, "percentile of the entropies"),
+                    Option("percentile", RULE, "rule of the percentile"),
+                    Option("limit", Choice("keep", "drop"), "voxels at the percentile; drop in the published code"),
                     Option("target", Choice("union", "peer", "agreement"), "pseudo-label"),
                     Option("norm", Choice("valid_mean", "official"), "mean over valid voxels, or over all"),
                 ),
@@ -81,11 +92,21 @@ OPTIONS = (
                 Mapping(
                     ENABLED,
                     Option("alpha", PERCENTILE, "percentile of the entropies"),
+                    Option("percentile", RULE, "rule of the percentile"),
                     Option("reliable", Choice("agree_and_low", "not_both_high"), "voxels that make prototypes"),
                     Option("proto_term", Choice("plus", "none", "margin"), "distance between the prototypes"),
-                    Option("nets", Choice("both", "loser"), "networks that learn"),
+                    Option(
+                        "nets",
+                        Choice("both", "loser", "loser_by_dice"),
+                        "networks that learn; loser_by_dice in the published code",
+                    ),
                 ),
                 "prototypes",
+            ),
+            Option(
+                "cosine",
+                Mapping(ENABLED),
+                "1 - cosine of both softmax vectors, of all voxels (published code alone)",
             ),
         ),
         "switches and choices of each term, see dualnet",
