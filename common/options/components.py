@@ -1,4 +1,4 @@
-"""Whether the components that a configuration names exist and take the arguments it gives them."""
+"""Whether what a configuration names is there: devices, and components that take the arguments it gives them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,23 @@ import inspect
 from collections.abc import Mapping
 from pydoc import ErrorDuringImport, locate
 
+import torch
 from monai.bundle import ConfigComponent
 
 from ..errors import InputError
 from .context import Configuration
+from .explain import origin_of
 
 PLAIN_MODE = (None, "default")
+
+
+def check_devices(values: Mapping[str, object]) -> None:
+    """Raise ``InputError`` for a device that this machine does not have."""
+    for name in ("device", "cache_device"):
+        device = torch.device(str(values.get(name, "cpu")))
+        count = torch.cuda.device_count() if device.type == "cuda" else int(torch.backends.mps.is_available())
+        if device.type != "cpu" and (device.index or 0) >= count:
+            raise InputError(f"{origin_of(name)} {device}: this machine has {count or 'no'} {device.type} devices")
 
 
 def check_components(configuration: Configuration) -> None:
@@ -25,7 +36,7 @@ def check_components(configuration: Configuration) -> None:
             continue
         target = written.get("_target_")
         if isinstance(target, str) and not target.startswith(("$", "@", "%")):
-            _check(id.replace("::", "#"), item, written)
+            _check(origin_of(id), item, written)
 
 
 def _check(name: str, item: ConfigComponent, written: Mapping) -> None:
@@ -33,15 +44,15 @@ def _check(name: str, item: ConfigComponent, written: Mapping) -> None:
     try:
         component = locate(path)
     except ErrorDuringImport as error:
-        raise InputError(f"--{name}: {path} cannot be imported ({error.value})") from error
+        raise InputError(f"{name}: {path} cannot be imported ({error.value})") from error
     if component is None:
-        raise InputError(f"--{name}: there is no {path} (_target_)")
+        raise InputError(f"{name}: there is no {path} (_target_)")
     if not callable(component) or written.get("_mode_") not in PLAIN_MODE:
         return
     try:
         signature = inspect.signature(component)
         signature.bind_partial(**item.resolve_args())
     except TypeError as error:
-        raise InputError(f"--{name}: {path.rpartition('.')[2]}: {error}") from None
+        raise InputError(f"{name}: {path.rpartition('.')[2]}: {error}") from None
     except ValueError:
         return  # builtins tell no signature

@@ -163,6 +163,8 @@ def inner(type: Type, value: object) -> Type:
             return next((kind for kind in found if isinstance(kind, Mapping)), type)
         if isinstance(value, list):
             return next((kind for kind in found if isinstance(kind, Sequence)), type)
+        if isinstance(value, str):
+            return next((kind for kind in found if isinstance(kind, Path)), type)
     return type
 
 

@@ -5,29 +5,47 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import TracebackType
 
 from ..errors import InputError, find_explained
 
-RUNS = ("run", "initialize", "finalize")  # expressions that act: what goes wrong inside them is no wrong value
+Origin = Callable[[str], str]  # from an id to what messages call it: ``--seed``, or a file and a key
+
+ORIGIN: ContextVar[Origin | None] = ContextVar("ORIGIN", default=None)  # of the run in progress
+RUNS = (
+    "run",
+    "initialize",
+    "preflight",
+    "finalize",
+)  # expressions that act: what goes wrong inside them is no wrong value
 
 
 @contextmanager
-def explained(origin: Callable[[str], str] | None = None) -> Iterator[None]:
+def explained(origin: Origin | None = None) -> Iterator[None]:
     """Turn what goes wrong in building a component or evaluating an expression of the configuration into one line.
 
     Args:
-        origin: from an id to what messages call it, a file and a key; ``--id`` by default.
+        origin: where entries come from; of the command line by default.
 
     Raises:
         InputError: naming the entry. Errors of another kind, in the iterations of a training, pass as they are.
     """
+    token = ORIGIN.set(origin)
     try:
         yield
     except Exception as error:
-        if find_explained(error) or not (text := explanation(error, origin)) or sys.flags.dev_mode:
+        if find_explained(error) or not (text := explanation(error)) or sys.flags.dev_mode:
             raise
         raise InputError(text) from error
+    finally:
+        ORIGIN.reset(token)
+
+
+def origin_of(id: str) -> str:
+    """What messages call an entry of the run in progress."""
+    known = ORIGIN.get()
+    return known(id) if known else f"--{id.replace('::', '#')}"
 
 
 def explain_uncaught() -> None:
@@ -47,7 +65,7 @@ def explain_uncaught() -> None:
     sys.excepthook = hook
 
 
-def explanation(error: BaseException, origin: Callable[[str], str] | None = None) -> str | None:
+def explanation(error: BaseException) -> str | None:
     """One line for an error that an entry of the configuration is to blame for, if one is; see ``explained``.
 
     MONAI's messages do not say which entry it was resolving; the resolver's frame in the traceback does.
@@ -59,8 +77,7 @@ def explanation(error: BaseException, origin: Callable[[str], str] | None = None
         return f"{root.filename}: {root.strerror}"
     if not ids or ids[-1].partition("::")[0] in RUNS:
         return None
-    name = origin(ids[-1]) if origin else f"--{ids[-1].replace('::', '#')}"
-    return f"{name}: {_last_words(root)}"
+    return f"{origin_of(ids[-1])}: {_last_words(root)}"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -10,17 +10,17 @@ from pathlib import Path
 from ..errors import InputError
 from .check import check_configuration, option_of
 from .command import Command, canonical
-from .components import check_components
+from .components import check_components, check_devices
 from .context import Configuration, current_configuration
 from .entries import Entries
-from .explain import explain_uncaught
+from .explain import explain_uncaught, origin_of
 from .layers import read_layer
 from .names import check_names
 from .stack import stacked
 from .table import Table, table_of
 
 
-def check_options(arguments: Sequence[str] | None = None, resolve: bool = True) -> None:
+def check_options(arguments: Sequence[str] | None = None, resolve: bool = True) -> dict[str, object]:
     """Check the options of the run that this is a part of, and bring them to their canonical form.
 
     As a component of a configuration it checks the values there. Under ``python -m monai.bundle run`` it also reads the
@@ -31,6 +31,9 @@ def check_options(arguments: Sequence[str] | None = None, resolve: bool = True) 
         arguments: the command line, ``sys.argv`` by default; one that is no ``monai.bundle`` run is left alone.
         resolve: resolve references and expressions too, and check what they stand for and that the components of the
             configuration exist. Off where the run is not initialized yet.
+
+    Returns:
+        The values by name, of those options that are known.
 
     Raises:
         InputError: one line for whatever is wrong.
@@ -43,13 +46,15 @@ def check_options(arguments: Sequence[str] | None = None, resolve: bool = True) 
     table = _table(command, configuration)
     base = _check_files(command, table)
     if configuration is None:
-        return
+        return {}
     for name, word in command.options.items():
         if option_of(table, name) is not None and name in configuration:
             configuration.replace(name, canonical(name, word, table, quote=False))
-    check_configuration(configuration, base, table, resolve)
+    values = check_configuration(configuration, base, table, resolve, origin_of)
     if resolve:
+        check_devices(values)
         check_components(configuration)
+    return values
 
 
 def check_ids(names: Iterable[str], config_files: str | Sequence[str] | Mapping) -> None:

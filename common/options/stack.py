@@ -7,11 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from .check import check_configuration, option_of
+from .code import check_code
 from .command import canonical
 from .containers import takes_text
 from .entries import Entries, references
 from .layers import Layer, read_layer
 from .names import BUNDLE_OPTIONS, check_keys, check_names
+from .places import require_place
 from .table import Table, table_of
 
 TOP_LEVEL = re.compile(r'^(?: {4}")?([A-Za-z_]\w*)"?:', re.MULTILINE)  # of YAML, and of JSON as releases have it
@@ -31,13 +33,17 @@ def stacked(files: Sequence[str | Path], table: Table, trusted: Collection[Path]
     """
     layers = [read_layer(file) for file in files]
     folder = Path(files[0]).resolve().parent
-    entries = Entries(layers[0].content, layers[0].file)
+    entries = Entries(layers[0].content, Path(layers[0].file).name)
     for layer in layers[1:]:
-        if Path(layer.file).resolve().parent not in trusted:
+        known = Path(layer.file).resolve().parent in trusted
+        if not known:
             used = {id.replace("::", "#") for other in layers for id in references(other.content)}
             check_keys(layer.file, layer.content, entries.content, {*table, *used}, ids_nearby(folder))
-        entries.merge(layer.content, layer.file)
+        entries.merge(layer.content, Path(layer.file).name if known else layer.file)
         _take_words(entries, layer, table)
+    for layer in layers[1:]:
+        if Path(layer.file).resolve().parent not in trusted:
+            check_code(layer, entries)
     return entries
 
 
@@ -83,4 +89,6 @@ def checked(
     for name, value in names.items():
         entries.give(name, canonical(name, value, table), f"--{name}")
     check_configuration(entries, entries.first, table, origin=entries.origin)
+    for id in entries.origins:
+        require_place(entries, option_of(table, id), id)
     return entries

@@ -31,7 +31,7 @@ ENCODINGS = ("index", "binary", "prostate", "fundus", "mnms", "mscmr")
 SHARED = (
     # where
     Option("bundle_root", Path("folder"), "the bundle's folder"),
-    Option("dataset_dir", Path("folder"), "folder with images/, labels/ and splits.json"),
+    Option("dataset_dir", Path("folder", read=True), "folder with images/, labels/ and splits.json"),
     Option("output_dir", Path("folder"), "of the run: weights, settings, record, history, resume state", base="train"),
     Option("output_dir", Path("folder"), "of the segmentations", base="inference"),
     Option("ckpt_dir", Path("folder"), "of the weights, their settings and record"),
@@ -40,11 +40,13 @@ SHARED = (
     Option("cache_device", Device(), "where decoded images live; a CUDA device if they fit"),
     Option(
         "inputs",
-        Either(Sequence(Path()), Path()),
+        Either(Sequence(Path(read=True)), Path(read=True)),
         "an image, the folder of a DICOM series, a folder of either, or a list",
     ),
-    Option("checkpoint", Path(), "the folder of a run, or weights in one"),
-    Option("layers", Sequence(Path("file"), empty=True), "configuration files that weights without settings had"),
+    Option("checkpoint", Path(read=True), "the folder of a run, or weights in one"),
+    Option(
+        "layers", Sequence(Path("file", read=True), empty=True), "configuration files that weights without settings had"
+    ),
     # data
     Option(
         "labeled",

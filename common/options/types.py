@@ -192,10 +192,11 @@ class Path(Type):
 
     Args:
         kind: ``file``, ``folder``, or ``path`` for either.
+        read: it is read, so it must be there where a command names it.
     """
 
-    def __init__(self, kind: str = "path") -> None:
-        self.kind, self.words = kind, f"a {kind}"
+    def __init__(self, kind: str = "path", read: bool = False) -> None:
+        self.kind, self.words, self.read = kind, f"a {kind}", read
 
     def parse(self, value: object) -> str:
         if isinstance(value, os.PathLike):

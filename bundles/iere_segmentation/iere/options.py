@@ -10,7 +10,7 @@ ENABLED = Option("enabled", Boolean(), "switch of the term")
 WEIGHT = Option("weight", Number(0, 1000), "of the term")
 RATE = Option("learning_rate", Number(0, 10, above=True), "of Adam")
 OPTIONS = (
-    Option("dataset_dir", Path("folder"), "folder of the data set, see layout"),
+    Option("dataset_dir", Path("folder", read=True), "folder of the data set, see layout"),
     Option("source", Optional(Text()), "the domain to train on; may be left out where there is only one"),
     Option("targets", Optional(Sequence(Text())), "the unseen domains to test on; null: all others"),
     Option(
@@ -66,12 +66,12 @@ OPTIONS = (
     Option("base_channels", Integer(4, 1024), "of the encoder's first level"),
     Option(
         "init",
-        Optional(Path("file")),
+        Optional(Path("file", read=True)),
         "file with weights of the encoder (torchvision, timm, BYOL) or of the network",
     ),
     Option(
         "pretrained",
-        Optional(Path("file")),
+        Optional(Path("file", read=True)),
         "file pretrained.pt of an earlier run: network, teacher and tuned SAM",
     ),
     Option(
@@ -145,7 +145,7 @@ OPTIONS = (
                 Choice("vit_b", "vit_l", "vit_h", "tiny", "small", "none"),
                 "none: no external regularizer, no checkpoint",
             ),
-            Option("checkpoint", Optional(Path("file")), "weights of SAM or MedSAM"),
+            Option("checkpoint", Optional(Path("file", read=True)), "weights of SAM or MedSAM"),
             Option("img_size", Integer(16, 2048), "its input"),
             Option("convention", Choice("medsam", "sam", "unit"), "of its input; sam (needs intensity byte), unit"),
             Option(

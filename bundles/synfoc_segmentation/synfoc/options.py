@@ -10,7 +10,7 @@ FACTORS = Sequence(Number(0, 100), 2, order="<=")
 OPTIMIZER = Choice("sgd", "adamw")
 STRENGTH = Number(0, 1000)
 OPTIONS = (
-    Option("dataset_dir", Path("folder"), "folder of the data set, see layout"),
+    Option("dataset_dir", Path("folder", read=True), "folder of the data set, see layout"),
     Option("labeled_domain", Optional(Text()), "the domain of the labeled images"),
     Option(
         "labeled",
@@ -74,7 +74,7 @@ OPTIONS = (
         Mapping(
             Option("kind", Choice("sam", "none"), "none: a second U-Net instead, which needs no checkpoint"),
             Option("arch", Choice("vit_b", "vit_l", "vit_h", "tiny", "small"), "of the image encoder"),
-            Option("checkpoint", Optional(Path("file")), "SAM's or MedSAM's published weights"),
+            Option("checkpoint", Optional(Path("file", read=True)), "SAM's or MedSAM's published weights"),
             Option("img_size", Integer(16, 2048), "its input, S x S; 448 is a third cheaper"),
             Option("preprocess", Choice("sam", "medsam", "unit"), "images stay in [0, 1]"),
             Option(
