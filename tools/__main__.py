@@ -25,6 +25,7 @@ VERBS = {  # where each is; the module is imported when its verb is asked for
     "record": "results",
     "report": "report",
     "run": "run",
+    "sam_boxes": "sam_boxes",
     "tables": "results",
     "verify": "verify",
 }

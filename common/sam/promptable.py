@@ -130,12 +130,15 @@ class BoxRefiner(nn.Module):
         """Refine label maps ``B, H, W`` of images ``B, 1 or 3, H, W``."""
         return self.refine(*self.embed(images), labels)
 
-    def refine(self, embeddings: Tensor, frame: Frame, labels: Tensor) -> Refined:
+    def refine(
+        self, embeddings: Tensor, frame: Frame, labels: Tensor, prompt: tuple[Tensor, Frame] | None = None
+    ) -> Refined:
         """Refine label maps ``B, H, W`` with embeddings of their images.
 
         Every prompt is decoded, counted or not: with a fixed number of them the host need not wait for the device.
+        ``prompt``: other label maps to take the boxes from, of any size, and the frame of that size.
         """
-        boxes, valid = self.prompts(labels, frame)
+        boxes, valid = self.prompts(*(prompt or (labels, frame)))
         b, g, n = valid.shape
         index = torch.arange(b, device=boxes.device).repeat_interleave(g * n)
         logits, quality = self.answers(embeddings, boxes.flatten(0, 2), index)

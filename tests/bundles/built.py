@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property
 
 import torch
-from ignite.engine import Events
+from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
 from monai.handlers import LrScheduleHandler
 
 from common.handlers import EMAHandler
-from tools.run import layer_files
-
-from .conftest import BUNDLES
+from tools.run import configuration
 
 CASES = [{"case": name, "image": name} for name in "ab"]
 NO_WEIGHTS = {"iere_segmentation": {"sam#checkpoint": None}, "synfoc_segmentation": {"sam#checkpoint": None}}
@@ -28,11 +25,11 @@ class Cases(list):
         self.data = data
 
 
-def parser(bundle: str, *layers: str, base: str = "train", **options: object) -> ConfigParser:
-    """Configuration of a bundle with its layers, as ``python -m tools run`` reads it."""
-    root, config = BUNDLES / bundle, ConfigParser()
-    config.read_config([file for layer in (base, *layers) for file in layer_files(root, layer)])
-    config.update({"bundle_root": str(root), "device": "cpu", "progress": False, **options})
+def parser(bundle: str, *layers: str, **options: object) -> ConfigParser:
+    """Configuration of a command, as ``python -m tools run`` reads it; other ids of it may be replaced afterwards."""
+    asked, config = configuration(bundle, layers, options), ConfigParser()
+    config.read_config(list(asked.files))
+    config.update({"bundle_root": str(asked.root), "device": "cpu", "progress": False, **asked.options})
     return config
 
 
@@ -46,27 +43,26 @@ class Built:
     """
 
     def __init__(self, bundle: str, *layers: str, small: bool = True) -> None:
-        self.bundle, self.layers = bundle, layers
+        self.bundle, self.layers, self.config = bundle, layers, parser(bundle, *layers)
         sizes = dict(NO_WEIGHTS.get(bundle, {}))
         if small:
-            has_sam = bool(sizes) and parser(bundle, *layers)["sam#kind"] != "none"
+            has_sam = bool(sizes) and self.config["sam#kind"] != "none"
             sizes |= {"base_channels": 8, **(TINY_SAM[bundle] if has_sam else {})}
         dataset = {"_target_": f"{__name__}.Cases", "data": CASES}
         datasets = dict.fromkeys(("train#dataset", "train#unlabeled_dataset", "validate#dataset"), dataset)
-        roles = dict.fromkeys(("labeled", "unlabeled", "validation", "test"), CASES)
-        self.options = {**datasets, "datalist": roles, **sizes}
-        self.config = parser(bundle, *layers, **self.options)
+        self.lists = {"datalist": dict.fromkeys(("labeled", "unlabeled", "validation", "test"), CASES)}
+        self.config.update({**datasets, **self.lists, **sizes})
 
     def option(self, id: str) -> object:
         """A resolved entry."""
         return self.config.get_parsed_content(id)
 
     @cached_property
-    def trainer(self):
-        return self.config.get_parsed_content("train#trainer")
+    def trainer(self) -> Engine:
+        return self.option("train#trainer")
 
     @property
-    def objective(self):
+    def objective(self) -> torch.nn.Module:
         return self.trainer.terms_of
 
     @property
@@ -81,21 +77,13 @@ class Built:
     def optimizers(self) -> list:
         return self.trainer.optimizers
 
-    def handlers(self, kind: type) -> list:
-        """Handlers of a class that act after every iteration, in their order."""
-        owners = [getattr(handler, "__self__", handler) for handler in self.after_iteration()]
-        return [owner for owner in owners if isinstance(owner, kind)]
-
-    def after_iteration(self) -> Iterator[object]:
-        yield from (handler for handler, *_ in self.trainer._event_handlers[Events.ITERATION_COMPLETED])
-
     @property
     def averages(self) -> list[EMAHandler]:
-        return self.handlers(EMAHandler)
+        return after_iteration(self.trainer, EMAHandler)
 
     def rates(self, steps: list[int]) -> list[list[float]]:
         """Learning rate of each optimizer after so many iterations."""
-        schedulers, found = [handler.lr_scheduler for handler in self.handlers(LrScheduleHandler)], {}
+        schedulers, found = [h.lr_scheduler for h in after_iteration(self.trainer, LrScheduleHandler)], {}
         for step in range(max(steps) + 1):
             found[step] = [group["lr"] for o in self.optimizers for group in o.param_groups[:1]]
             for scheduler in schedulers:
@@ -105,11 +93,24 @@ class Built:
 
     @cached_property
     def evaluation(self) -> ConfigParser:
-        return parser(self.bundle, *self.layers, "evaluate", **self.options)
+        """Of weights that do not exist, so that the layers tell how they were trained."""
+        config = parser(self.bundle, *self.layers, "evaluate", ckpt_dir="no/such/run")
+        config.update({"dataset": {"_target_": f"{__name__}.Cases", "data": CASES}, **self.lists})
+        return config
 
     @cached_property
-    def evaluator(self):
-        return self.evaluation.get_parsed_content("validate#evaluator")
+    def evaluator(self) -> Engine:
+        return self.evaluation.get_parsed_content("evaluator")
+
+
+def owners(engine: Engine, event: Events) -> list[object]:
+    """Handlers of an event, in their order."""
+    return [getattr(handler, "__self__", handler) for handler, *_ in engine._event_handlers[event]]
+
+
+def after_iteration(engine: Engine, kind: type) -> list:
+    """Handlers of a class that act after every iteration."""
+    return [owner for owner in owners(engine, Events.ITERATION_COMPLETED) if isinstance(owner, kind)]
 
 
 def parameters(module: torch.nn.Module) -> int:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from monai.transforms import KeepLargestConnectedComponentd
+from sgrsnet import ExtraDecay
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from common.engines import StagedOptimizer
 from common.handlers import CaseMetrics
 from common.losses.vat import DIVERGENCES
 
-from .built import Built, parameters, stride
+from .built import Built, after_iteration, parameters, stride
 
 Reader = Callable[[Built], object]
 
@@ -47,12 +47,12 @@ def dropout(b: Built) -> list[float]:
 
 
 def case_metrics(b: Built) -> CaseMetrics:
-    handlers = (getattr(h, "__self__", h) for listed in b.evaluator._event_handlers.values() for h, *_ in listed)
-    return next(handler for handler in handlers if isinstance(handler, CaseMetrics))
+    (handler,) = after_iteration(b.evaluator, CaseMetrics)
+    return handler
 
 
 def keeps_largest(b: Built) -> bool:
-    transforms = b.evaluation.get_parsed_content("validate#postprocessing").transforms
+    transforms = b.evaluation.get_parsed_content("postprocessing").transforms
     return any(isinstance(t, KeepLargestConnectedComponentd) for t in transforms)
 
 
@@ -74,8 +74,9 @@ def student(name: str) -> Reader:
     return lambda b: b.objective.students[name]
 
 
-def staged(b: Built) -> StagedOptimizer:
-    return next(o for o in b.optimizers if isinstance(o, StagedOptimizer))
+def staged(b: Built) -> object:
+    """IERE's optimizer of two stages."""
+    return next(o for o in b.optimizers if hasattr(o, "schedules"))
 
 
 def terms(b: Built) -> list[str]:
@@ -155,7 +156,7 @@ READERS: dict[str, Reader] = {
     "label smoothing": attribute("regional.eps"),
     "Dice smoothing": attribute("regional.eta"),
     "reduction": attribute("regional.reduction"),
-    "extra decay": lambda b: [h.rate for h in b.handlers(__import__("sgrsnet").ExtraDecay)],
+    "extra decay": lambda b: [h.rate for h in after_iteration(b.trainer, ExtraDecay)],
     # Mean Teacher
     "target": attribute("target"),
     "passes": attribute("uncertainty.passes"),

@@ -33,9 +33,9 @@ def test_a_data_set_is_split_as_published(method, row, data_of):
     bundle, layers = f"{method}_segmentation", row["layers"].split()
     options = {"dataset_dir": data_of(row["data"]), **row.get("options", {})}
     training = parser(bundle, *layers, **options)
-    ids = {"labeled": "train#dataset#data", "unlabeled": "train#unlabeled_dataset#data", "validation":
+    ids = {"labeled": "train#dataset#data", "unlabeled": "train#unlabeled_dataset#cases", "validation":
            "validate#dataset#data"}  # fmt: skip
     found = {role: units(training, id) for role, id in ids.items()}
-    found["test"] = units(parser(bundle, *layers, "evaluate", **options, split="test"), "validate#dataset#data")
+    found["test"] = units(parser(bundle, *layers, "evaluate", **options, split="test", ckpt_dir="no/such/run"), "dataset#data")
     assert [len(found[role]) for role in ("labeled", "unlabeled", "validation", "test")] == row["counts"], row["source"]
     assert sorted(found["labeled"])[: len(row.get("first", ()))] == row.get("first", [])

@@ -4,7 +4,7 @@ from torch import nn
 
 from common.errors import InputError
 from common.inferers import SliceWiseInferer
-from common.transforms.patch import resize_nearest
+from common.transforms import resize_nearest
 
 
 def pointwise(classes=3):
