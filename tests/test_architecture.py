@@ -24,7 +24,7 @@ ALLOWED = {
     "sam": {"sam", "losses", "transforms"},
     "engines": {"engines", "handlers", "losses", "transforms", "data", "networks"},
 }
-ROOT_MODULES = {"errors", "files", "options", "tensors"}
+ROOT_MODULES = {"errors", "files", "options", "precision", "tensors"}
 
 
 def imported(path):
@@ -53,6 +53,23 @@ def test_a_bundle_imports_common_but_no_bundle_and_no_tools(bundle):
     for path in bundle.rglob("*.py"):
         for module, level in imported(path):
             assert level or module.split(".")[0] not in {"tools", "bundles"} | METHODS
+
+
+def strings(path):
+    """Text in a file's code: neither docstrings nor defaults of arguments."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    left_out = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    left_out |= {id(value) for node in ast.walk(tree) if isinstance(node, ast.arguments) for value in node.defaults}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in left_out:
+            yield node.value
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tools").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_tools_know_no_method(path):
+    """What they must know of one stands in its bundle; only the demo says which methods it shows."""
+    if path.name != "demo.py":
+        assert not [text for text in strings(path) if any(method in text.lower() for method in METHODS)]
 
 
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda p: p.name)

@@ -34,15 +34,18 @@ def demo(output: str = "demo", seed: int = 0) -> None:
     for name, (bundle, *layers) in METHODS.items():
         sys.stdout.write(f"training {name} ...\n")
         target = folder / name.lower().replace(" ", "_")
-        shared = {"dataset_dir": str(data), "device": "cpu"}
-        options = {**shared, "output_dir": str(target), "ckpt_dir": str(target), "seed": seed}
-        run(bundle, "demo", *layers, **options)
-        run(bundle, "demo", *layers, "evaluate", **options, split="test", progress=False)
+        place = {"dataset_dir": str(data), "output_dir": str(target), "overwrite": True, "device": "cpu", "seed": seed}
+        run(bundle, "demo", *layers, **place)
+        run(bundle, "evaluate", ckpt_dir=str(target), split="test", device="cpu", progress=False)
         images = [str(data / "images" / f"{case}.nii.gz") for case in _test_cases(target)]
         run(
-            bundle, "inference", "demo", **shared,
-            inputs=images, output_dir=str(target / "predictions"), checkpoint=str(target / "model.pt"),
-        )  # fmt: skip
+            bundle,
+            "inference",
+            checkpoint=str(target),
+            inputs=images,
+            output_dir=str(target / "predictions"),
+            device="cpu",
+        )
         runs[name] = str(target)
     page = report(runs, str(data), output, split="test")
     sys.stdout.write("\n" + (folder / "table.md").read_text(encoding="utf-8"))

@@ -18,6 +18,18 @@ from .run import BUNDLES
 RECORD = Path("docs") / "results.json"
 KEY = ("method", "configuration", "dataset", "labeled", "iterations", "seed")
 TABLE = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
+RESULTS = Path("docs") / "results.md"
+INTRODUCTION = """# Results
+
+Written by `python -m tools tables` from `docs/results.json` of each bundle. Mean ± standard deviation over cases, by
+number of labels, then by Dice; one row is one run. Distances are in the unit given; "empty" counts empty predictions.
+A difference between two rows is no claim: these tables have no intervals, and settings of some rows were chosen on the
+cases they are measured on (the pages of the bundles say which).
+"""
+FACTS = {
+    "data": "dataset", "list": "split", "cases": "cases", "checkpoint": "checkpoint", "seed": "seed",
+    "distances in": "unit", "empty masks": "empty_policy", "hardware": "hardware",
+}  # fmt: skip
 COLUMNS = {
     "method": lambda r: r["method"],
     "labels": lambda r: str(r["labeled"]),
@@ -43,7 +55,7 @@ def record(
     """Enter the figures of a finished run into the record of its bundle, in place of an earlier entry of the same run.
 
     Args:
-        bundle: name of the bundle.
+        bundle: name of the bundle, or its folder.
         run: output folder of the run; ``<split>/summary.json`` (evaluate) and ``history.csv`` (train) are read.
         method: name of the row.
         configuration: layers the run was made with, as one word: ``la_quick``.
@@ -71,9 +83,7 @@ def record(
 
 
 def tables(check: bool = False) -> list[str]:
-    """Write the tables between ``<!-- results: <configuration> -->`` marks of all README files from the records.
-
-    A bundle's README shows its own entries, the repository's those of all bundles.
+    """Write ``docs/results.md``, and the tables between ``<!-- results: ... -->`` marks of the bundles' READMEs.
 
     Args:
         check: only list the files that differ from their records.
@@ -83,18 +93,35 @@ def tables(check: bool = False) -> list[str]:
     """
     root = BUNDLES.parent
     own = {bundle: read_record(bundle / RECORD) for bundle in sorted(BUNDLES.iterdir()) if bundle.is_dir()}
-    pages = {root / "README.md": [entry for entries in own.values() for entry in entries]}
-    pages |= {bundle / "docs" / "README.md": entries for bundle, entries in own.items()}
+    pages = {root / RESULTS: results_page([entry for entries in own.values() for entry in entries])}
+    for bundle, entries in own.items():
+        page = bundle / "docs" / "README.md"
+        text = page.read_text(encoding="utf-8") if page.is_file() else ""
+        pages[page] = TABLE.sub(lambda mark, entries=entries: mark[1] + table(entries, mark[2]) + mark[3], text)
     changed = []
-    for page, entries in pages.items():
-        old = page.read_text(encoding="utf-8")
-        new = TABLE.sub(lambda mark, entries=entries: mark[1] + table(entries, mark[2]) + mark[3], old)
-        if new != old:
+    for page, text in pages.items():
+        if text != (page.read_text(encoding="utf-8") if page.is_file() else ""):
             changed.append(str(page.relative_to(root)))
             if not check:
                 with atomic_path(page) as temporary:
-                    temporary.write_text(new, encoding="utf-8")
+                    temporary.write_text(text, encoding="utf-8")
     return changed
+
+
+def results_page(entries: Sequence[Mapping]) -> str:
+    """All entries as one page: a table for each configuration, under what its rows have in common."""
+    parts = [INTRODUCTION]
+    for configuration in sorted({entry["configuration"] for entry in entries}):
+        chosen = [entry for entry in entries if entry["configuration"] == configuration]
+        facts = "; ".join(f"{title} {_all(chosen, key)}" for title, key in FACTS.items() if _all(chosen, key))
+        parts.append(f"## {configuration}\n\n{facts}.\n\n{table(entries, configuration)}")
+    return "\n".join(parts)
+
+
+def _all(entries: Sequence[Mapping], key: str) -> str:
+    """The values of a fact, each once."""
+    values = [entry[key] for entry in entries if entry.get(key) not in (None, "")]
+    return ", ".join(dict.fromkeys(str(value) for value in values))
 
 
 def table(entries: Sequence[Mapping], configuration: str) -> str:
@@ -122,9 +149,10 @@ def _domain(entry: Mapping, name: str) -> str:
 
 
 def _bundle(name: str) -> Path:
-    if not (BUNDLES / name).is_dir():
-        raise InputError(f"{BUNDLES / name}: no such bundle")
-    return BUNDLES / name
+    for path in (BUNDLES / name, Path(name)):
+        if path.is_dir():
+            return path
+    raise InputError(f"{BUNDLES / name}: no such bundle")
 
 
 def read_record(path: Path) -> list[dict]:

@@ -14,6 +14,7 @@ from common.errors import InputError
 from .release.archive import unpacked
 from .release.checks import STATIC, Bundle, NotRun
 from .release.isolated import run_isolated
+from .release.render import LAYERS
 from .run import BUNDLES
 
 NEEDS_DEVICE = ("inference_trt",)
@@ -102,7 +103,7 @@ def below(bundle: Bundle, layer: str) -> list[str]:
     text = (bundle.folder / "configs" / f"{layer}.{bundle.suffix}").read_text(encoding="utf-8")
     comment = " ".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
     named = [name for name in BELOW.findall(comment) if name in bundle.configs()]
-    return list(dict.fromkeys(["train", *named]))
+    return list(dict.fromkeys([LAYERS.get(layer, "train"), *named]))
 
 
 def tiny(bundle: Bundle, name: str) -> dict[str, object]:

@@ -10,12 +10,12 @@ from monai.transforms import (
     CastToTyped,
     Compose,
     Invertd,
-    KeepLargestConnectedComponentd,
     Orientationd,
     Resized,
     Spacingd,
 )
 
+from ..transforms.components import KeepLargestComponentd
 from ..transforms.uncertainty import AnswerInPercentd, UncertaintyMapd
 from .outputs import SaveDicomSegd, SaveImageOfCased
 
@@ -56,7 +56,7 @@ class WriteSegmentation(Compose):
             chain.append(UncertaintyMapd("pred", kind=uncertainty or "entropy", offered=offered))
         chain.append(AsDiscreted("pred", argmax=True))
         if largest_component:
-            chain.append(KeepLargestConnectedComponentd("pred"))
+            chain.append(KeepLargestComponentd("pred"))
         chain += [CastToTyped("pred", dtype=torch.uint8), SaveImageOfCased("pred", output_dir)]
         if uncertainty:
             chain.append(SaveImageOfCased("uncertainty", output_dir, postfix="uncertainty", dtype="float32"))
@@ -80,7 +80,7 @@ class ClassesForDice(Compose):
         super().__init__(
             [
                 AsDiscreted("pred", argmax=True),
-                *([KeepLargestConnectedComponentd("pred")] if largest_component else []),
+                *([KeepLargestComponentd("pred")] if largest_component else []),
                 *([Resized(("pred", "label"), size, mode="nearest-exact")] if size is not None else []),
                 AsDiscreted(("pred", "label"), to_onehot=num_classes),
             ]

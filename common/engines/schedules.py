@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ConstantLR, LRScheduler, PolynomialLR, StepLR
+from torch.optim.lr_scheduler import ConstantLR, LRScheduler, MultiStepLR, PolynomialLR
 
 from ..errors import InputError
 
@@ -11,7 +11,7 @@ SCHEDULES = ("poly", "step", "constant")
 
 
 def make_schedule(
-    optimizer: Optimizer, kind: str, iterations: float, step: float | None = None, power: float = 0.9
+    optimizer: Optimizer, kind: str, iterations: float, step: float | None = None, power: float = 0.9, delay: int = 0
 ) -> LRScheduler:
     """A schedule of the learning rate, stepped every iteration.
 
@@ -22,11 +22,13 @@ def make_schedule(
         iterations: T of the run.
         step: iterations between two divisions.
         power: of ``poly``.
+        delay: iterations by which all divisions of ``step`` come later (1 in DualNet's published code).
     """
     if kind == "poly":
         return PolynomialLR(optimizer, total_iters=round(iterations), power=power)
     if kind == "step" and step:
-        return StepLR(optimizer, step_size=round(step), gamma=0.1)
+        step = max(1, round(step))
+        return MultiStepLR(optimizer, [delay + at for at in range(step, round(iterations) + 1, step)], gamma=0.1)
     if kind == "constant":
         return ConstantLR(optimizer, factor=1.0, total_iters=0)
     raise InputError(f"schedule={kind!r}: expected one of {', '.join(SCHEDULES)}, 'step' with lr_step")

@@ -46,11 +46,12 @@ class History:
         self.recall(engine)
         if engine.state.iteration % engine.state.epoch_length == 0:
             engine.state.history = _nothing()
-        self.started, self.steps = time.perf_counter(), 0
+        self.started = self.ended = time.perf_counter()
+        self.steps = 0
 
     def add(self, engine: Engine) -> None:
         sums, counts = engine.state.history["sums"], engine.state.history["counts"]
-        self.steps += 1
+        self.steps, self.ended = self.steps + 1, time.perf_counter()  # what validation takes is not counted
         for name, value in engine.state.output.items():
             sums[name] = sums.get(name, 0) + value
             counts[name] = counts.get(name, 0) + 1
@@ -61,7 +62,7 @@ class History:
             if self.rows and self.rows[-1]["iteration"] == str(engine.state.iteration):
                 return
         sums, counts = engine.state.history["sums"], engine.state.history["counts"]
-        seconds = (time.perf_counter() - self.started) / self.steps if self.steps else 0.0
+        seconds = (self.ended - self.started) / self.steps if self.steps else 0.0
         means = {name: float(total) / counts[name] for name, total in sums.items()}
         scalars = {name: f"{value:.6g}" for name, value in {"seconds_per_step": seconds, **means}.items()}
         self.rows.append({"iteration": str(engine.state.iteration), **scalars})

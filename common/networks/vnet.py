@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import require_choice
 
-INITS = ("torch_default", "kaiming_normal")
+INITS = ("torch_default", "kaiming_normal", "kaiming_weights")
 
 
 def _conv(cin: int, cout: int, kernel: int = 3, stride: int = 1) -> nn.Module:
@@ -93,7 +93,7 @@ class VNet(DecodedNetwork):
         out_channels: classes K, background included.
         base_channels: channels of the first level (16 in all papers); each level doubles them.
         dropout: probability of the two whole-channel dropouts, at the bottleneck and before the head.
-        init: ``torch_default`` (SS-Net, SGRS-Net) or ``kaiming_normal`` on every convolution (MCF, DualNet).
+        init: see ``initialise``: ``torch_default`` (SS-Net, SGRS-Net) or ``kaiming_normal`` (MCF, DualNet).
 
     Raises:
         ValueError: for an unknown ``init``, or when an extent of the input is no multiple of 16.
@@ -130,14 +130,19 @@ class VNet(DecodedNetwork):
 
 
 def initialise(network: nn.Module, init: str) -> None:
-    """Apply ``init`` (one of ``INITS``) to every convolution and batch norm of ``network`` in place."""
+    """Apply ``init`` to every convolution and batch norm of ``network`` in place.
+
+    ``torch_default`` does nothing. ``kaiming_normal`` draws the weights of convolutions from a normal distribution by
+    their inputs and sets biases to 0. ``kaiming_weights`` leaves the biases as torch draws them (published code of MCF
+    and DualNet), which only the head feels, as batch norm takes all others away.
+    """
     require_choice(init=(init, INITS))
     if init == "torch_default":
         return
     for module in network.modules():
         if isinstance(module, (nn.Conv3d, nn.ConvTranspose3d)):
             nn.init.kaiming_normal_(module.weight)
-            if module.bias is not None:
+            if module.bias is not None and init == "kaiming_normal":
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm3d):
             nn.init.ones_(module.weight)

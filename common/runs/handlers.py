@@ -9,9 +9,11 @@ from ignite.engine import Engine, Events
 from monai.handlers import LrScheduleHandler
 from torch import nn
 
+from ..engines import SemiSupervisedTrainer
 from ..engines.process import is_main
 from ..handlers import CollapseWarning, History, Progress
 from ..options import current_configuration
+from .checkpoint import NAME
 from .record import fingerprint, write_record
 from .resume import Resume
 from .save_model import SaveModel
@@ -28,9 +30,6 @@ class RunHandler:
 
     Args:
         network: what is deployed.
-        objective: bare objective.
-        optimizers: as given to the trainer.
-        loader: the two-stream loader.
         evaluator: of the validation.
         output_dir: folder of the run.
         ckpt_dir: folder of the weights.
@@ -43,9 +42,6 @@ class RunHandler:
     def __init__(
         self,
         network: nn.Module,
-        objective: nn.Module,
-        optimizers: Sequence,
-        loader: object,
         evaluator: Engine,
         output_dir: str | Path,
         ckpt_dir: str | Path,
@@ -54,33 +50,39 @@ class RunHandler:
         progress: bool = True,
         export: Callable[[nn.Module], nn.Module] | None = None,
     ) -> None:
-        self.folder, self.loader, self.evaluator = Path(ckpt_dir), loader, evaluator
+        self.output, self.folder, self.evaluator = Path(output_dir), Path(ckpt_dir), evaluator
         configuration = current_configuration()
         self.settings = None if configuration is None else Settings.of(configuration)
         self.schedules = [LrScheduleHandler(s, print_lr=False, epoch_level=False) for s in lr_schedulers]
-        state = Path(output_dir) / "resume.pt"
-        self.resume = Resume(
-            state, objective, optimizers, lr_schedulers, loader, evaluator, resume, fingerprint=fingerprint
-        )
+        self.lr_schedulers, self.continues = list(lr_schedulers), resume
         self.last = SaveModel(network, self.folder / WEIGHTS, export=export)
         self.best = SaveModel(network, self.folder / BEST, best=True, export=export)
-        self.log = [CollapseWarning(), History(Path(output_dir) / "history.csv"), *([Progress()] if progress else [])]
+        self.log = [CollapseWarning(), History(self.output / "history.csv"), *([Progress()] if progress else [])]
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: SemiSupervisedTrainer) -> None:
         for handler in self.schedules:
             handler.attach(engine)
         for handler in self.log if is_main() else ():
             handler.attach(engine)
+        self.resume = Resume(
+            self.output / NAME, engine.terms_of, engine.optimizers, self.lr_schedulers, engine.data_loader,
+            self.evaluator, self.continues, fingerprint=fingerprint,
+        )  # fmt: skip
         self.resume.attach(engine)
         if is_main():
             self.best.attach(self.evaluator)
             self.last.attach(engine)
-            engine.add_event_handler(Events.COMPLETED, self.describe)
+            self.evaluator.add_event_handler(Events.COMPLETED, self.say_how)
+            engine.add_event_handler(Events.COMPLETED, self.say_how)
+            engine.add_event_handler(Events.COMPLETED, self.say_what)
 
-    def describe(self, engine: Engine) -> None:
-        """Write what the weights must be accompanied by."""
+    def say_how(self, engine: Engine) -> None:
+        """Write the settings that weights must be accompanied by."""
         if self.settings is not None:
             self.settings.write(self.folder)
+
+    def say_what(self, engine: Engine) -> None:
+        """Write what is known of the run when it has ended."""
         write_record(
             self.folder,
             (WEIGHTS, BEST),

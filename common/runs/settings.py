@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from monai.bundle import ConfigParser
@@ -237,12 +238,17 @@ def written_out(configuration: Configuration | None) -> dict[str, object]:
         return {}
     written = configuration.written("")
     own = set(options_of(written))
-    return {
+    given = {
         name: configuration.literal(name)
         for id in options_of(written, plain=("trained",))
         for name, leaf in _named_leaves(id, written[id])
         if all(_root(reference) in own for part in _leaves(leaf) for reference in references(part))
     }
+    for id, value in written.items():  # of no other entry: plain data or not, only its value tells
+        if isinstance(value, str) and value.startswith("$") and not references(value):
+            with suppress(ValueError):
+                given[id] = configuration.literal(id)
+    return given
 
 
 def _named_leaves(name: str, node: object) -> Iterator[tuple[str, object]]:

@@ -1,14 +1,15 @@
 from .affine import warp_affine, warp_boxes
 from .batch import Batch, BatchTransform
 from .box_mask import RandomBoxMask
-from .components import largest_component
+from .components import KeepLargestComponentd, largest_component
 from .contrast import RandomContrast
 from .copy_paste import CopyPaste, CutMix, paste
 from .make import make_augment, make_sample
 from .mixup import MixUp
 from .noise import clamped_noise
 from .one_of import OneOf
-from .patch import RandomPatch, ResizedSlice, resize_image, resize_nearest
+from .patch import RandomPatch, ResizedSlice
+from .resize import resize_image, resize_nearest
 from .rotate import RandomRotate2D
 from .rotflip import RandomRotFlip
 from .spacing import SpacingOfKeysd
@@ -20,6 +21,7 @@ __all__ = [
     "BatchTransform",
     "CopyPaste",
     "CutMix",
+    "KeepLargestComponentd",
     "MixUp",
     "OneOf",
     "RandomBoxMask",

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
 import torch
+from monai.transforms import MapTransform
+from skimage import measure
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -44,3 +49,22 @@ def largest_component(mask: Tensor) -> Tensor:
 def _highest_neighbour(values: Tensor) -> Tensor:
     """Maximum over each pixel's neighbourhood; float32 holds the indices of up to 2 ** 24 pixels exactly."""
     return _POOLS[values.dim() - 1](values.unsqueeze(1).float(), 3, 1, 1).squeeze(1).long()
+
+
+class KeepLargestComponentd(MapTransform):
+    """Keep the largest component of each foreground class of label maps ``1, spatial`` on the host; the rest becomes 0.
+
+    Components are connected over corners too. Of components of one size the first in scan order is kept, as published
+    code does; MONAI's transform leaves that open.
+    """
+
+    def __call__(self, data: Mapping) -> dict:
+        result = dict(data)
+        for key in self.key_iterator(result):
+            label, kept = torch.as_tensor(result[key]).cpu().numpy(), torch.zeros_like(result[key], dtype=torch.bool)
+            for number in np.unique(label[label > 0]):
+                components = measure.label(label == number)
+                largest = 1 + np.bincount(components.ravel())[1:].argmax()
+                kept |= torch.from_numpy(components == largest).to(kept.device)
+            result[key] = result[key] * kept
+        return result

@@ -25,9 +25,9 @@ def make_augment(patch_size: Sequence[int], symmetries: str = "full", contrast: 
 
     Args:
         patch_size: of three extents, or two for slices.
-        symmetries: ``full``: the eight of the square, for slices the ACDC protocol of SSL4MIS (half of the samples a
-            symmetry, a quarter a rotation of up to 20 degrees); ``reflections``: the four that published code draws;
-            ``none``.
+        symmetries: ``full``: the eight of the square; ``reflections``: the four that published code draws; ``none``.
+            With either, slices follow the ACDC protocol of SSL4MIS: half of them get a symmetry, a quarter a rotation
+            of up to 20 degrees.
         contrast: strength of ``RandomContrast``; 0: none.
     """
     require_choice(symmetries=(symmetries, SYMMETRIES))
@@ -35,6 +35,6 @@ def make_augment(patch_size: Sequence[int], symmetries: str = "full", contrast: 
     if symmetries == "none":
         return chain
     turns = RandomRotFlip("full_d4" if symmetries == "full" else "official")
-    if len(patch_size) == 2 and symmetries == "full":
+    if len(patch_size) == 2:
         return [OneOf([turns, RandomRotate2D(20)], [0.5, 0.25]), *chain]
     return [turns, *chain]

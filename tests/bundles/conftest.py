@@ -80,8 +80,13 @@ def run_tiny(tmp_path):
 
     def call(bundle, *layers, **options):
         where = {} if "inference" in layers else {"output_dir": str(tmp_path), "ckpt_dir": str(tmp_path)}
-        settings = {} if "inference" in layers else tiny(bundle)
-        run(bundle, *base_layers(bundle), *layers, **{**settings, **where, **options})
+        if {"inference", "evaluate"} & set(layers):
+            weights = Path(options.get("checkpoint", tmp_path / "model.pt"))
+            below = [] if weights.with_name("settings.json").is_file() else base_layers(bundle)
+            settings = {"amp": False, "device": "cpu"} | ({"progress": False} if "evaluate" in layers else {})
+        else:
+            below, settings = base_layers(bundle), {**tiny(bundle), "overwrite": True}
+        run(bundle, *below, *layers, **{**settings, **where, **options})
         return tmp_path
 
     return call

@@ -4,10 +4,12 @@ import json
 import math
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 from dualnet import (
     ConsistencyCorrection,
+    CosineConsistency,
     CrossPseudoSupervision,
     DualNetObjective,
     EntropyFilteredSupervision,
@@ -16,7 +18,7 @@ from dualnet import (
     UncertaintyEnhancement,
 )
 from dualnet.prototypes import distance
-from dualnet.pseudo_labels import percentile
+from dualnet.pseudo_labels import joint_label, percentile
 from monai.bundle import ConfigParser
 from torch.nn import functional as F
 
@@ -24,10 +26,11 @@ from common.errors import find_explained
 from common.losses import SupervisedLoss, entropy
 from common.networks import UNet2D, VNet
 from common.transforms import Batch
+from tests.oracles.recorded import preset
 
 from .conftest import BUNDLES
 
-PARTS = ("cr", "cps", "efs", "ue", "pgl")
+PARTS = ("cr", "cps", "efs", "ue", "pgl", "cosine")
 
 
 def logits_of(foreground):
@@ -62,7 +65,7 @@ PROTOTYPES = [
 CHOICES = [
     *(("cr", choice) for choice in CORRECTION), ("cps", {"threshold": None}), ("cps", {"threshold": 0.6}),
     *(("efs", choice) for choice in FILTER), *(("ue", choice) for choice in ENHANCEMENT),
-    *(("pgl", choice) for choice in PROTOTYPES),
+    *(("pgl", choice) for choice in PROTOTYPES), ("cosine", {}),
 ]  # fmt: skip
 
 
@@ -127,10 +130,24 @@ def test_percentile_is_a_nearest_rank(alpha):
     assert percentile(values, alpha).item() == max(0, math.ceil(alpha * 10) - 1)
 
 
+@pytest.mark.parametrize("alpha", [0, 20, 33.3, 70, 100])
+def test_linear_percentile_is_numpys(alpha):
+    values = torch.randn(4, 333)
+    expected = np.percentile(values.numpy(), alpha)
+    assert percentile(values, alpha, "linear").item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_voxel_at_the_percentile_is_kept_or_dropped():
+    z = logits_of([0.5, 0.7, 0.9])
+    for limit, dropped in (("keep", [True, True, True]), ("drop", [False, True, True])):
+        efs = EntropyFilteredSupervision(alpha=100, limit=limit)
+        assert efs.valid((z, z)).tolist() == [dropped]
+
+
 def test_filter_keeps_all_at_100_and_ties_at_0():
     a, b = torch.randn(2, 2, 50), torch.randn(2, 2, 50)
     efs = EntropyFilteredSupervision(alpha=100)
-    target = efs.union((a, b))
+    target = joint_label((a, b))
     torch.testing.assert_close(efs((a, b))[0], F.cross_entropy(a, target) + F.cross_entropy(b, target))
     loss, share = EntropyFilteredSupervision(alpha=0)((a, b))
     assert torch.isfinite(loss) and 0 < share <= 2 / 100
@@ -147,10 +164,9 @@ def test_filter_drops_voxels_where_both_are_uncertain():
 
 
 def test_union_is_foreground_if_either_says_so():
-    efs = EntropyFilteredSupervision()
-    assert efs.union((logits_of([0.9, 0.1, 0.1]), logits_of([0.1, 0.9, 0.1]))).tolist() == [[1, 1, 0]]
+    assert joint_label((logits_of([0.9, 0.1, 0.1]), logits_of([0.1, 0.9, 0.1]))).tolist() == [[1, 1, 0]]
     three = torch.tensor([[[0.0], [2.0], [0.0]]]), torch.tensor([[[0.0], [0.0], [3.0]]])
-    assert efs.union(three).tolist() == [[2]]  # of two foreground classes the more confident
+    assert joint_label(three).tolist() == [[2]]  # of two foreground classes the more confident
 
 
 def test_temperature_matters_for_soft_targets_only():
@@ -207,12 +223,71 @@ def test_prototype_loss_is_finite_without_a_class(foreground):
     assert torch.isfinite(loss) and torch.isfinite(f.grad).all()
 
 
+def test_published_prototypes_take_their_members_by_the_joint_label():
+    a, b = logits_of([0.01, 0.02, 0.03, 0.45]), logits_of([0.99, 0.02, 0.98, 0.45])
+    f = torch.randn(1, 3, 4)
+    pgl = PrototypeGuidedLearning(alpha=99, reliable="not_both_high", percentile="linear")
+    assert pgl.reliable_voxels((a, b)).tolist() == [[True, True, True, False]]
+    rows = f[0].T
+    fore, back = rows[[0, 2]].mean(0), rows[1]
+    expected = distance(rows[3], back) + distance(fore, back)  # for both networks: neither calls voxel 3 foreground
+    torch.testing.assert_close(pgl((a, b), (f, f), (torch.zeros(()),) * 2)[0], expected)
+
+
+def test_the_loser_by_dice_may_be_the_winner_by_the_whole_labeled_loss():
+    label = torch.tensor([[[0, 0, 0, 1]]])
+    sure, mild = logits_of([0.0, 0.0, 0.9999, 0.999]), logits_of([0.45, 0.45, 0.45, 0.55])
+    supervised = SupervisedLoss("squared", 1.0, 1.0)
+    overlap = SupervisedLoss("squared", 1.0, 0.0)
+    assert supervised(sure, label) > supervised(mild, label) and overlap(sure, label) < overlap(mild, label)
+
+    class Constant(torch.nn.Module):
+        def __init__(self, logits):
+            super().__init__()
+            self.logits = logits
+
+        def forward_features(self, x, post_dropout):
+            return torch.cat([self.logits, self.logits]), x.expand(2, 3, 4)
+
+    batch, seen = Batch(torch.randn(2, 1, 4), label.to(torch.uint8)), {}
+    for nets, higher in (("loser", 0), ("loser_by_dice", 1)):
+        terms = {"pgl": {"nets": nets}, **{name: {"enabled": False} for name in ("cr", "cps", "efs", "ue")}}
+        objective = DualNetObjective([Constant(sure), Constant(mild)], supervised, terms)
+        objective.parts["pgl"].register_forward_pre_hook(lambda _, arguments: seen.update(losses=arguments[2]))
+        objective(batch, 1)
+        assert seen["losses"][higher] > seen["losses"][1 - higher]
+
+
+def test_cosine_consistency_is_one_minus_the_cosine_and_reaches_both_networks():
+    a, b = torch.randn(2, 3, 5, requires_grad=True), torch.randn(2, 3, 5, requires_grad=True)
+    loss = CosineConsistency()((a, b))
+    p, q = a.detach().softmax(1), b.detach().softmax(1)
+    cosines = [(p[i, :, j] @ q[i, :, j]) / (p[i, :, j].norm() * q[i, :, j].norm()) for i in range(2) for j in range(5)]
+    torch.testing.assert_close(loss.detach(), 1 - torch.stack(cosines).mean())
+    loss.backward()
+    assert a.grad.abs().sum() > 0 and b.grad.abs().sum() > 0
+    assert CosineConsistency()((a, a)).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("delay", "falls"), [(0, [4, 8]), (1, [5, 9])])
+def test_the_rate_falls_when_it_should(delay, falls):
+    config = preset("dualnet", "la", iterations=8, lr_step=4, epoch_length=1, lr_delay=delay, base_channels=2)
+    optimizers, schedulers = (config.get_parsed_content(name) for name in ("optimizers", "lr_schedulers"))
+    rates = []
+    for _ in range(10):
+        rates.append(optimizers[0].param_groups[0]["lr"])
+        optimizers[0].step()
+        schedulers[0].step()
+    expected = [0.01 * 0.1 ** sum(step >= fall for fall in falls) for step in range(10)]
+    assert rates == pytest.approx(expected)
+
+
 def test_the_loser_is_the_net_with_the_higher_labeled_loss():
     pair = (torch.randn(2, 2, 40), torch.randn(2, 2, 40))
     features = (torch.randn(2, 4, 40), torch.randn(2, 4, 40))
     pgl = PrototypeGuidedLearning(nets="loser")
-    reliable = pgl.reliable_voxels(pair)
-    losses = [pgl.one_net(z, f, reliable) for z, f in zip(pair, features)]
+    reliable, members = pgl.reliable_voxels(pair), joint_label(pair)
+    losses = [pgl.one_net(z, f, reliable, members) for z, f in zip(pair, features)]
     first = pgl(pair, features, (torch.tensor(2.0), torch.tensor(1.0)))[0]
     second = pgl(pair, features, (torch.tensor(1.0), torch.tensor(2.0)))[0]
     assert torch.equal(first, losses[0]) and torch.equal(second, losses[1])
@@ -230,7 +305,7 @@ def test_swapping_the_networks_changes_nothing():
         network.eval()  # the same statistics for both orders
     swapped = DualNetObjective(list(objective.networks)[::-1], objective.supervised, {})
     one, two = objective(batch, 1), swapped(batch, 1)
-    for name in DualNetObjective.TERMS:
+    for name in set(DualNetObjective.TERMS) - {"cosine"}:
         torch.testing.assert_close(one[name], two[name])
 
 
@@ -266,3 +341,15 @@ def test_each_network_is_evaluated_alone(phantoms_3d, run_tiny, tmp_path):
     with pytest.raises(Exception) as caught:
         run_tiny("dualnet_segmentation", "evaluate", **data, split="test", member=2)
     assert "member must be one of (None, 0, 1), got 2" in str(find_explained(caught.value))
+
+
+def test_prototypes_attract_and_are_not_attracted():
+    """Reliable voxels get no gradient from the attraction, uncertain ones do; from the third term it is reversed."""
+    z = logits_of([0.99, 0.98, 0.01, 0.02, 0.6, 0.4])
+    gradients = {}
+    for proto_term in ("none", "plus"):
+        f = torch.randn(1, 3, 6, requires_grad=True)
+        PrototypeGuidedLearning(alpha=60, proto_term=proto_term)((z, z), (f, f), (torch.zeros(()),) * 2)[0].backward()
+        gradients[proto_term] = f.grad.abs().sum(1)[0] > 0
+    assert gradients["none"].tolist() == [False] * 4 + [True] * 2
+    assert gradients["plus"].tolist() == [True] * 6

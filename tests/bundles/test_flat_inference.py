@@ -129,7 +129,8 @@ def test_a_viewer_scores_by_dropout_that_training_does_without(name):
         config = ConfigParser()
         config.read_config(str(BUNDLES / name / "configs" / "inference.yaml"))
         config.update({**SMALL, **SMALL_OF[name], "bundle_root": str(BUNDLES / name)})
-        config["network_def"].update(more)
+        arguments = "".join(f", {name}={value}" for name, value in more.items())
+        config["network_def"] = f"$@trained.component('network_def'{arguments})"
         return config.get_parsed_content("network_def")
 
     plain, network, image = build(), build(dropout=0.5), torch.rand(2, 1, 64, 64)

@@ -29,3 +29,13 @@ def test_schedules():
     restarts = CosineRestarts(10, 2)
     assert [s for s in range(1, 400) if restarts(s) == 1.0] == [10, 30, 70, 150, 310]
     assert restarts(5) == restarts(20) == restarts(50) == pytest.approx(0.5)
+
+
+def test_each_schedule_counts_the_iterations_of_its_own_stage():
+    weight, asked = nn.Parameter(torch.tensor(0.0)), ([], [])
+    schedules = [lambda step, seen=seen: seen.append(step) or 1.0 for seen in asked]
+    staged = StagedOptimizer([torch.optim.SGD([weight], 1.0) for _ in range(2)], schedules, first=3)
+    for _ in range(5):
+        weight.grad = torch.ones(())
+        staged.step()
+    assert asked == ([0, 1, 2], [0, 1])

@@ -19,7 +19,7 @@ from common.errors import find_explained
 from .conftest import BUNDLES, base_layers, dims, tiny
 
 NAMES = sorted(path.name for path in BUNDLES.iterdir() if (path / "configs").is_dir())
-BASE = {"train", "inference", "evaluate", "multi_gpu_train", "metadata"}
+BASE = {"train", "inference", "multi_gpu_train", "metadata"}
 LAYERS = [(name, path.stem) for name in NAMES for path in sorted((BUNDLES / name / "configs").glob("*.yaml"))]
 OVERRIDES = [(name, layer) for name, layer in LAYERS if layer not in BASE]
 VOLUMES = [name for name in NAMES if dims(name) == 3]
@@ -35,16 +35,13 @@ def test_train_evaluate_infer_on_pictures(name, phantoms_2d, run_tiny, tmp_path)
     assert all(isinstance(value, torch.Tensor) for value in state.values())
     assert (tmp_path / "model_best.pt").is_file()
 
-    run_tiny(name, "evaluate", **data, **SMALL, split="test")
+    run_tiny(name, "evaluate", split="test")
     summary = json.loads((tmp_path / "test" / "summary.json").read_text(encoding="utf-8"))
     assert set(summary["domains"]) == {"site_0", "site_1"}
     assert summary["cases"] == sum(domain["cases"] for domain in summary["domains"].values()) >= 2
 
     images = phantoms_2d / "site_0" / "images"
-    run_tiny(
-        name, "inference", inputs=str(images), output_dir=str(tmp_path / "out"), checkpoint=str(tmp_path / "model.pt"),
-        amp=False, device="cpu", patch_size=[32, 32], **SMALL,
-    )  # fmt: skip
+    run_tiny(name, "inference", inputs=str(images), output_dir=str(tmp_path / "out"), checkpoint=str(tmp_path))
     for image in images.iterdir():
         source, result = (np.asarray(Image.open(folder / image.name)) for folder in (images, tmp_path / "out"))
         assert result.shape == source.shape and result.dtype == np.uint8 and set(np.unique(result)) <= {0, 1}
@@ -58,16 +55,13 @@ def test_train_evaluate_infer(name, phantoms_3d, run_tiny, tmp_path):
     assert all(isinstance(value, torch.Tensor) for value in state.values())
     assert (tmp_path / "model_best.pt").is_file()
 
-    run_tiny(name, "evaluate", **data, **SMALL, split="test", largest_component=True)
+    run_tiny(name, "evaluate", split="test", largest_component=True)
     summary = json.loads((tmp_path / "test" / "summary.json").read_text(encoding="utf-8"))
     assert summary["cases"] == 1 and 0 <= summary["mean"]["dice"] <= 1
 
     image = next((phantoms_3d / "images").glob("*.nii.gz"))
     out = tmp_path / "predictions"
-    run_tiny(
-        name, "inference", inputs=[str(image)], output_dir=str(out), checkpoint=str(tmp_path / "model.pt"), amp=False,
-        device="cpu", patch_size=[16, 16, 16], stride=[16, 16, 16], spacing=[2.0, 2.0, 2.0], **SMALL,
-    )  # fmt: skip
+    run_tiny(name, "inference", inputs=[str(image)], output_dir=str(out), checkpoint=str(tmp_path / "model.pt"))
     source, result = nibabel.load(image), nibabel.load(out / image.name)
     assert result.shape == source.shape and result.get_data_dtype() == np.uint8
     np.testing.assert_allclose(result.affine, source.affine, atol=1e-6)

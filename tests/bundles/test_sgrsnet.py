@@ -5,13 +5,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from sgrsnet import ExtraDecay, RegionalLoss, SGRSNetObjective, SynergyRegions
+from sgrsnet import ExtraDecay, LabeledLoss, RegionalLoss, SGRSNetObjective, SynergyRegions
+from sgrsnet.losses import joint_dice
 from torch import nn
 from torch.nn import functional as F
 
+from common.errors import InputError
 from common.losses import SupervisedLoss, one_hot, region_dice
 from common.networks import UNet2D, VNet, make_teacher
-from common.transforms import Batch
+from common.transforms import Batch, MixUp, clamped_noise
 
 
 def logits_of(foreground):
@@ -20,10 +22,11 @@ def logits_of(foreground):
     return torch.stack([1 - p, p]).log().unsqueeze(0).float()
 
 
-def objective_2d(classes=2, mixup_alpha=0.75, **regional):
+def objective_2d(classes=2, mixup_alpha=0.75, mixup_draws=1, **regional):
     network = UNet2D(1, classes, base_channels=4)
-    parts = (SupervisedLoss("squared_multiclass"), SynergyRegions(), RegionalLoss(**regional))
-    return SGRSNetObjective(network, make_teacher(network), *parts, mixup_alpha=mixup_alpha).train()
+    parts = (LabeledLoss(), SynergyRegions(), RegionalLoss(**regional))
+    mixup = {"mixup_alpha": mixup_alpha, "mixup_draws": mixup_draws}
+    return SGRSNetObjective(network, make_teacher(network), *parts, **mixup).train()
 
 
 def batch_2d(classes=2, n=2):
@@ -55,7 +58,7 @@ def test_the_limit_scales_with_the_classes():
     uniform, sure = torch.zeros(1, 5, 1), torch.tensor([[[4.0], [0.0], [0.0], [0.0], [0.0]]])
     z = torch.cat([uniform, sure], dim=2)
     assert SynergyRegions()(z, z)["delta"].tolist() == [[True, False]]
-    assert 0.6819 / math.log(2) == pytest.approx(0.9838, abs=1e-4)
+    assert SynergyRegions().tau_nats / math.log(2) == pytest.approx(0.9838, abs=1e-4)
 
 
 def loop(views, pseudo, regions, eps=0.2, eta=20.0):
@@ -106,10 +109,43 @@ def test_an_empty_region_costs_nothing():
     assert loss == 0
 
 
-def test_perfect_prediction_has_no_supervised_dice():
-    labels = torch.randint(0, 2, (2, 50))
-    logits = 100 * one_hot(labels, 2)
-    assert SupervisedLoss("squared_multiclass", 1.0, 0.0)(logits, labels) == pytest.approx(0, abs=1e-5)
+@pytest.mark.parametrize("dice", LabeledLoss.DICES)
+def test_perfect_prediction_has_no_supervised_loss(dice):
+    labels = torch.randint(0, 2, (2, 1, 50))
+    logits = 100 * one_hot(labels.squeeze(1), 2)
+    assert LabeledLoss(dice)(logits, labels) == pytest.approx(0, abs=1e-5)
+    assert LabeledLoss(dice, dice_factor=1.0)(logits, labels) == pytest.approx(0.25, abs=1e-5)  # as published
+
+
+def test_the_default_labeled_loss_is_half_the_sum_of_cross_entropy_and_dice():
+    logits, labels = torch.randn(2, 3, 50), torch.randint(0, 3, (2, 1, 50))
+    torch.testing.assert_close(LabeledLoss()(logits, labels), SupervisedLoss("squared_multiclass")(logits, labels))
+    ours, published = (LabeledLoss(dice_factor=n, ce_weight=0.0) for n in (2.0, 1.0))
+    torch.testing.assert_close(published(logits, labels), ours(logits, labels) / 2 + 0.25)
+
+
+@pytest.mark.parametrize("wrong", [lambda: LabeledLoss("x"), lambda: RegionalLoss(dice="x"), lambda: MixUp(draws=3)])
+def test_unknown_forms_are_refused(wrong):
+    with pytest.raises(InputError, match="(dice|draws) must be one of"):
+        wrong()
+
+
+def test_joint_dice_of_an_empty_region_is_0_or_the_constant_1_of_the_smoothing():
+    p, y = torch.rand(2, 2, 5, requires_grad=True), one_hot(torch.randint(0, 2, (2, 5)), 2)
+    empty = torch.zeros(2, 5, dtype=torch.bool)
+    for smooth, expected in ((0.0, 0.0), (20.0, 1.0)):
+        loss = joint_dice(p, y, empty, smooth)
+        (gradient,) = torch.autograd.grad(loss, p)
+        assert loss.item() == expected and not gradient.any()
+
+
+def test_agreeing_uncertain_voxels_count_in_the_cross_entropy_alone():
+    views = [logits_of([0.5001, 0.5001, 0.9]), logits_of([0.5002, 0.4999, 0.9])]
+    regions, pseudo = SynergyRegions()(*views), torch.tensor([[1, 1, 1]])
+    assert regions["delta"].tolist() == [[True, True, False]]
+    plain, counted = (RegionalLoss(uncertain_agreement=on)(views, pseudo, regions) for on in (False, True))
+    ce = [F.cross_entropy(z[..., :1], pseudo[..., :1]) / 3 for z in views]
+    torch.testing.assert_close(counted - plain, 0.5 * sum(ce) / 2)
 
 
 def test_smoothed_cross_entropy_is_torchs():
@@ -133,7 +169,17 @@ def test_con_on_all_regions_is_plain_pseudo_labeling():
 
 @pytest.mark.parametrize("classes", [2, 4])
 @pytest.mark.parametrize(
-    "options", [{}, {"reduction": "sum"}, {"theta": "con"}, {"omega": "nr", "delta": "nr"}, {"mixup_alpha": 0.0}]
+    "options",
+    [
+        {},
+        {"reduction": "sum"},
+        {"dice": "joint"},
+        {"uncertain_agreement": True},
+        {"mixup_draws": 2},
+        {"theta": "con"},
+        {"omega": "nr", "delta": "nr"},
+        {"mixup_alpha": 0.0},
+    ],
 )
 def test_each_term_trains_the_student_and_not_the_teacher(classes, options):
     objective = objective_2d(classes, **options)
@@ -171,7 +217,7 @@ def test_extra_decay_shrinks_every_floating_tensor():
 
 def test_parameters_are_those_of_the_v_net():
     network = VNet()
-    parts = (SupervisedLoss(), SynergyRegions(), RegionalLoss())
+    parts = (LabeledLoss(), SynergyRegions(), RegionalLoss())
     objective = SGRSNetObjective(network, make_teacher(network), *parts)
     assert sum(p.numel() for p in objective.parameters() if p.requires_grad) == 9_448_866
 
@@ -179,3 +225,33 @@ def test_parameters_are_those_of_the_v_net():
 def test_without_unlabeled_samples_only_the_supervised_term_is_left():
     batch = Batch(torch.randn(2, 1, 32, 32), torch.zeros(2, 1, 32, 32, dtype=torch.uint8))
     assert set(objective_2d()(batch, 1)) == {"supervised"}
+
+
+class Recorder(nn.Module):
+    """A pointwise network that keeps its inputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.inputs = nn.Conv2d(1, 2, 1), []
+
+    def forward(self, x):
+        self.inputs.append(x.detach())
+        return self.layer(x)
+
+
+def test_the_teacher_and_the_mixture_see_noise_and_the_student_else_does_not():
+    parts = (SupervisedLoss("squared_multiclass"), SynergyRegions(), RegionalLoss())
+    objective = SGRSNetObjective(Recorder(), Recorder().requires_grad_(False), *parts, noise_std=0.5)
+    batch = Batch(torch.randn(3, 1, 32, 32), torch.zeros(1, 1, 32, 32, dtype=torch.uint8))
+    torch.manual_seed(7)
+    objective(batch, 1)
+    torch.manual_seed(7)
+    noisy = clamped_noise(batch.image, 0.5, 1.0)
+    assert (noisy - batch.image).abs().max() == pytest.approx(1.0)
+    assert torch.equal(objective.teacher.inputs[0], noisy[1:])
+    seen = objective.network.inputs[0]
+    assert torch.equal(seen[:3], batch.image)
+    for mixture, u in zip(seen[3:], noisy[1:]):
+        weight = (((mixture - noisy[0]) * (u - noisy[0])).sum() / (u - noisy[0]).square().sum()).item()
+        assert 0.5 <= weight <= 1
+        torch.testing.assert_close(mixture, weight * u + (1 - weight) * noisy[0])

@@ -276,3 +276,15 @@ def test_attention_by_hand():
 def test_unknown_options_are_refused_by_name(option):
     with pytest.raises(ValueError, match=f"{option} must be one of .*'wrong'"):
         make(**{option: "wrong"})
+
+
+def test_the_selector_of_prototypes_sees_them_raw_or_normalized():
+    prototypes = torch.randn(3, 4)
+    seen = {}
+    for memory_input in ("raw", "normalized"):
+        term = make(memory_input=memory_input)
+        term.memory[1], term.stored[1] = prototypes, 3
+        term.memory_selectors[1].register_forward_pre_hook(lambda _, rows, key=memory_input: seen.update({key: rows}))
+        term._class_loss(torch.randn(5, 4), 1)
+    assert torch.equal(seen["raw"][0], prototypes)
+    torch.testing.assert_close(seen["normalized"][0], F.normalize(prototypes, dim=1))

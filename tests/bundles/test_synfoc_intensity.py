@@ -24,6 +24,15 @@ def test_factors_are_those_of_pil(channels, name, factor):
     np.testing.assert_allclose(result, expected, atol=1.5)  # PIL rounds
 
 
+@pytest.mark.parametrize("channel", range(3))
+def test_the_grey_image_weighs_colors_as_pil_does(channel):
+    values = np.zeros((8, 8, 3), np.uint8)
+    values[:4, :, channel] = 200
+    enhanced = np.asarray(ImageEnhance.Contrast(Image.fromarray(values)).enhance(0.2), np.float32)
+    result = apply(torch.from_numpy(values).movedim(-1, 0)[None] / 255, contrast=0.2)[0].movedim(0, -1) * 255
+    np.testing.assert_allclose(result, enhanced, atol=1.0)
+
+
 @pytest.mark.parametrize("sigma", [0.4, 2.0])
 def test_blur_is_a_gaussian_with_reflected_borders(sigma):
     image = torch.rand(2, 3, 30, 26)

@@ -12,7 +12,6 @@ from tools.benchmark.contests import CONTESTS, Contest
 
 TINY = {
     "separation": {"rows": 20, "prototypes": 3, "dim": 4},
-    "percentile": {"voxels": 1001},
     "attention": {"grid": 3, "width": 8, "heads": 2},
     "boxes": {"images": 2, "size": 64, "arch": "tiny"},
     "embeddings": {"images": 2, "size": 64, "arch": "tiny"},

@@ -54,8 +54,8 @@ def test_what_a_release_holds(tiny_release):
     assert not [name for name in names if name.startswith("common/") or "__pycache__" in name or name.endswith(".yaml")]
     assert train["labeled"] == 8 and train["validation"] == 0  # of la.yaml
     assert inference["stride"] == train["test_stride"] == [18, 18, 4]
-    assert inference["network_def"]["_target_"] == "ssnet.common.networks.VNet"
-    assert inference["network_def"]["_requires_"] == "@add_path" and inference["network_def"]["dropout"] == 0.5
+    assert inference["network_def"]["_target_"] == "ssnet.common.networks.make_network"
+    assert inference["network_def"]["_requires_"] == "@add_path"
     assert "from .common.engines import" in objective and "from common" not in objective
     assert metadata["eval_metrics"]["mean_dice"] == 0.726 and metadata["eval_metrics"]["seed"] == 1337
     assert "| 72.60 ± 22.26 | 60.51 ± 21.86 | 8.95 ± 5.89 | 2.79 ± 1.90 |" in readme

@@ -12,13 +12,13 @@ from common.errors import InputError
 from tests.tools import archives
 from tools.plan import plan
 from tools.plan.choices import best_patch, choose, pick_dims
-from tools.plan.command import plannable
 from tools.plan.fingerprint import Fingerprint
 from tools.plan.machine import GIB, Cost, Machine, cost_of, this_machine
+from tools.plan.method import FACTS, Facts, Method, all_methods, method_of, read_facts
 from tools.run import BUNDLES, layer_files, run
 
-METHODS = list(plannable())
-VOLUMETRIC = [name for name, most in plannable().items() if most == 3]
+METHODS = [method.name for method in all_methods()]
+VOLUMETRIC = [method.name for method in all_methods() if method.dims == 3]
 SHORT = {"iterations": 2, "epoch_length": 2, "base_channels": 4, "amp": False, "progress": False, "device": "cpu"}
 
 
@@ -47,24 +47,19 @@ def planned(folder, **options):
 
 def train_and_infer(method, folder, image, tmp_path, **options):
     """Two iterations and one inference on the unedited plan; returns the path of the prediction."""
-    out = {"output_dir": str(tmp_path / "run"), "ckpt_dir": str(tmp_path / "run")}
-    run(method, str(folder / "plan.yaml"), **{**SHORT, **out, **options})
+    run(method, str(folder / "plan.yaml"), **{**SHORT, "output_dir": str(tmp_path / "run"), **options})
     with open(tmp_path / "run" / "history.csv", encoding="utf-8", newline="") as file:
         assert all(np.isfinite(float(row["loss"])) for row in csv.DictReader(file))
-    kept = {"base_channels": 4, "amp": False, "device": "cpu"}
-    checkpoint = str(tmp_path / "run" / "model.pt")
-    run(
-        method, "inference", str(folder / "plan.yaml"), inputs=str(image), checkpoint=checkpoint,
-        output_dir=str(tmp_path / "out"), **kept,
-    )  # fmt: skip
+    where = {"checkpoint": str(tmp_path / "run"), "output_dir": str(tmp_path / "out")}
+    run(method, "inference", inputs=str(image), **where, amp=False, device="cpu")
     return next((tmp_path / "out").iterdir())
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_every_bundle_runs_on_an_unedited_plan_of_volumes(method, tmp_path):
+@pytest.mark.parametrize("method", VOLUMETRIC)
+def test_bundles_for_volumes_run_on_an_unedited_plan_for_one_of_them(method, tmp_path):
     folder = own_volumes(tmp_path / "data", channels=2, classes=3)
-    values = planned(folder, method="ssnet_segmentation")  # made for one method, run by all
-    assert values["in_channels"] == 2 and values["num_classes"] == 3 and "layers" not in values
+    values = planned(folder, method="ssnet_segmentation")
+    assert values["in_channels"] == 2 and values["num_classes"] == 3
     image = folder / "images" / "case4.nii.gz"
     result = archives.sitk.ReadImage(str(train_and_infer(method, folder, image, tmp_path)))
     assert result.GetSize() == (56, 50, 30) and result.GetSpacing() == pytest.approx((1, 1, 2))
@@ -73,9 +68,8 @@ def test_every_bundle_runs_on_an_unedited_plan_of_volumes(method, tmp_path):
 @pytest.mark.parametrize("method", METHODS)
 def test_every_bundle_runs_on_an_unedited_plan_of_thin_stacks(method, tmp_path):
     folder = own_volumes(tmp_path / "data", size=(40, 36, 16), spacing=(1.5, 1.5, 8.0), classes=4)
-    values = planned(folder)
-    assert values["layers"] == {name: ["acdc"] for name in VOLUMETRIC}
-    assert values["slices"] is True and values["patch_size"] == [48, 48]
+    values = planned(folder, method=method)
+    assert values.get("slices", True) is True and values["patch_size"] == [48, 48]
     image = folder / "images" / "case4.nii.gz"
     result = archives.sitk.ReadImage(str(train_and_infer(method, folder, image, tmp_path)))
     assert result.GetSize() == (40, 36, 16) and result.GetSpacing() == pytest.approx((1.5, 1.5, 8.0))
@@ -89,7 +83,7 @@ def test_color_pictures_are_trained_as_they_are(tmp_path):
             mask[10:20, 5 : 15 + n] = 1
             archives.picture(tmp_path / "data" / "labels" / f"p{n}.png", 0, values=mask)
     values = planned(tmp_path / "data")
-    assert values["in_channels"] == 3 and values["slices"] is False and values["patch_size"] == [48, 48]
+    assert values["in_channels"] == 3 and values["slices"] is True and values["patch_size"] == [48, 48]
     image = tmp_path / "data" / "images" / "p3.png"
     train_and_infer("meanteacher_segmentation", tmp_path / "data", image, tmp_path)
 
@@ -234,11 +228,49 @@ def test_memory_halves_the_batch_and_then_refuses():
 
 
 def test_the_cost_is_measured_on_the_bundles_own_network():
-    files = [file for layer in ("train",) for file in layer_files(BUNDLES / "meanteacher_segmentation", layer)]
-    cost = cost_of("meanteacher_segmentation", files, 1, 2, 3)
+    method = method_of("meanteacher_segmentation")
+    cost = cost_of(method, 1, 2, 3)
     assert cost.fixed == 4 * 4 * 9_448_866
     measured = cost.of((112, 112, 80), 1) - cost.fixed  # 812 MiB are kept per sample and forward pass
     assert 0.7 < measured / (812 * 2**20) < 1.5
+
+
+# ---- methods
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_facts_of_a_bundle_name_its_own_options(name):
+    method = method_of(name)
+    assert (BUNDLES / name / FACTS).is_file()
+    assert method.facts.networks in method.options and 0 < method.facts.ramp_up <= 1 and method.facts.passes >= 1
+    for option in (*method.facts.cpu, *method.facts.without_sam):
+        top, *below = option.split("#")
+        assert top in method.options and all(part in method.options[top] for part in below)
+
+
+def test_a_plan_holds_options_of_its_method_alone(tmp_path):
+    folder = own_volumes(tmp_path / "data", size=(24, 24, 24))
+    for name in METHODS:
+        values = planned(folder, method=name)
+        assert {key.split("#")[0] for key in values} <= method_of(name).options.keys()
+        assert not any(isinstance(value, str) and value.startswith(("$", "@")) for value in values.values())
+        assert not any(isinstance(value, dict) for value in values.values())
+
+
+def test_a_bundle_without_facts_has_the_defaults(tmp_path):
+    assert read_facts(tmp_path / FACTS) == Facts()
+    (tmp_path / FACTS).write_text("passes: 3\ncpu: {width: 4}\n", encoding="utf-8")
+    assert read_facts(tmp_path / FACTS) == Facts(passes=3, cpu={"width": 4})
+    (tmp_path / FACTS).write_text("pases: 3\n", encoding="utf-8")
+    with pytest.raises(InputError, match="plan.yaml: pases: expected some of passes, ramp_up"):
+        read_facts(tmp_path / FACTS)
+
+
+def test_facts_decide():
+    options = dict.fromkeys(("patch_size", "ramp_up", "width", "iterations", "labeled_batch"))
+    method = Method(BUNDLES, options, Facts(ramp_up=0.7, cpu={"width": 4}))
+    on_cpu, on_gpu = (choose(found(), 3, Machine(d, 80 * GIB), CHEAP, 1000, method).values for d in ("cpu", "cuda"))
+    assert on_cpu["ramp_up"] == 700 and on_cpu["width"] == 4 and "width" not in on_gpu and "lr_step" not in on_cpu
 
 
 # ---- mistakes
@@ -252,6 +284,8 @@ def test_what_cannot_be_planned_is_said_in_one_line(tmp_path):
         planned(folder, labeled=4)
     with pytest.raises(InputError, match="nothing_segmentation: no such bundle"):
         planned(folder, labeled=1, method="nothing_segmentation")
+    with pytest.raises(InputError, match="sam.pth: meanteacher_segmentation takes no SAM"):
+        planned(folder, labeled=1, sam="sam.pth")
     with pytest.raises(InputError, match="my.yaml: output is the folder that plan.yaml is written to"):
         planned(folder, labeled=1, output=str(tmp_path / "my.yaml"))
     label = archives.sitk.ReadImage(str(folder / "labels" / "case0.nii.gz")) * 255
@@ -267,14 +301,13 @@ def test_what_cannot_be_planned_is_said_in_one_line(tmp_path):
 def test_lists_of_domains_need_prepare(tmp_path):
     folder = own_volumes(tmp_path / "data", size=(24, 24, 24))
     (folder / "splits.json").write_text(json.dumps({"train": {"a": ["case0"]}}), encoding="utf-8")
-    with pytest.raises(InputError, match="lists of several domains; python -m tools prepare makes one set"):
+    with pytest.raises(InputError, match="several domains, and this method takes one .*tools prepare makes one"):
         planned(folder)
 
 
-def test_a_layer_by_path_brings_the_layers_it_names(tmp_path):
-    (tmp_path / "mine.yaml").write_text("layers: [acdc]\nlabeled: 3\n", encoding="utf-8")
+def test_a_layer_may_be_a_file_anywhere(tmp_path):
+    (tmp_path / "mine.yaml").write_text("labeled: 3\n", encoding="utf-8")
     root = BUNDLES / "ssnet_segmentation"
-    files = layer_files(root, str(tmp_path / "mine.yaml"))
-    assert files == [str(root / "configs" / "acdc.yaml"), str(tmp_path / "mine.yaml")]
+    assert layer_files(root, str(tmp_path / "mine.yaml")) == [str(tmp_path / "mine.yaml")]
     with pytest.raises(InputError, match="lost.yaml: no such file; it is given as a layer"):
         layer_files(root, str(tmp_path / "lost.yaml"))

@@ -11,12 +11,12 @@ from common.data import Phantom, write_phantom_domains
 from common.errors import InputError
 from common.sam.testing import write_tiny_checkpoint
 from tests.tools import archives
-from tools.plan.command import plannable
+from tools.plan.method import all_methods, method_of
 from tools.run import run
 
 from .test_plan import own_volumes, planned, train_and_infer
 
-SLICED = [name for name, most in plannable().items() if most == 2]
+SLICED = [method.name for method in all_methods() if method.dims == 2]
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def own_pictures(folder, cases=5, labeled=3, color=True, code=1):
 def test_several_domains_run_on_an_unedited_plan(method, sites, tmp_path):
     values = planned(sites, method=method, labeled=2, domain="site_1")
     assert (values["layout"], values["encoding"], values["num_classes"]) == ("domain_lists", "binary", 2)
-    assert values["labeled_domain"] == values["source"] == "site_1" and "layers" not in values
-    assert values["+sam"] == {"kind": "none"} and values["intensity_range"] == [0, 255]
+    assert values[method_of(method).domain_option] == "site_1"
+    assert values["sam#kind"] == "none" and values["intensity_range"] == [0, 255]
     title = (sites / "plan.yaml").read_text(encoding="utf-8").splitlines()[0]
     assert ("2 labeled, 10 unlabeled" if method == "synfoc_segmentation" else "2 labeled, 4 unlabeled") in title
     image = sites / "site_0" / "images" / "phantom_000.png"
@@ -67,24 +67,22 @@ def test_pictures_of_one_domain_run_on_an_unedited_plan(method, tmp_path):
 def test_isotropic_volumes_are_sliced(method, tmp_path):
     folder = own_volumes(tmp_path / "data", size=(40, 36, 30), spacing=(1.0, 1.0, 1.0), classes=3)
     values = planned(folder, method=method)
-    assert values["patch_size"] == [48, 48] and values["slices"] is True and values["orientation"] == "RAS"
+    assert values["patch_size"] == [48, 48] and "slices" not in values and values["orientation"] == "RAS"
     image = folder / "images" / "case4.nii.gz"
     result = archives.sitk.ReadImage(str(train_and_infer(method, folder, image, tmp_path)))
     assert result.GetSize() == (40, 36, 30)
 
 
-def test_a_plan_of_slices_runs_with_a_bundle_for_volumes(tmp_path):
-    folder = own_volumes(tmp_path / "data", size=(40, 36, 30), spacing=(1.0, 1.0, 1.0))
-    planned(folder, method="iere_segmentation")
-    train_and_infer("ssnet_segmentation", folder, folder / "images" / "case4.nii.gz", tmp_path)
-
-
 def test_a_checkpoint_of_a_sam_is_taken(sites, tmp_path):
     write_tiny_checkpoint(tmp_path / "sam.pth")
     values = planned(sites, method="synfoc_segmentation", sam=str(tmp_path / "sam.pth"))
-    assert values["+sam"] == {"checkpoint": str(tmp_path / "sam.pth")} and "learning_rate_sam" not in values
+    assert (
+        values["sam#checkpoint"] == str(tmp_path / "sam.pth")
+        and "sam#kind" not in values
+        and "learning_rate_sam" not in values
+    )
     options = {"sam#arch": "tiny", "sam#img_size": 64, "iterations": 1, "epoch_length": 1, "base_channels": 4}
-    out = {"output_dir": str(tmp_path / "run"), "ckpt_dir": str(tmp_path / "run")}
+    out = {"output_dir": str(tmp_path / "run")}
     run(
         "synfoc_segmentation", str(sites / "plan.yaml"), **options, **out, amp=False, progress=False, device="cpu",
         labeled_batch=1, unlabeled_batch=1,
@@ -117,7 +115,7 @@ def test_pictures_that_lists_cannot_name_stand_in_a_table_of_files(tmp_path):
     [
         ({"domain": "site_7"}, "domain='site_7' is none of site_0, site_1"),
         ({"labeled": 7}, "labeled=7: expected a number between 0 and the 6 in the list"),
-        ({"method": "ssnet_segmentation"}, "lists of several domains; python -m tools prepare makes one set"),
+        ({"method": "ssnet_segmentation"}, "lists of several domains, and this method takes one"),
     ],
 )
 def test_what_cannot_be_planned_is_said_in_one_line(options, message, sites):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from common.sam._load import modeling
 from common.sam.attention import FusedAttention
 from common.transforms import Batch, RandomPatch, RandomRotFlip
 
-from ..run import BUNDLES
 from . import references
 
 Result = Sequence[object]  # tensors, arrays or numbers
@@ -44,7 +42,7 @@ class Contest:
 
 
 def separation(device: str, rows: int = 100_000, prototypes: int = 32, dim: int = 32) -> Contest:
-    """SS-Net's separation and its gradient: matrix of all pairs -> two weighted means, O(M + K)"""
+    """Separation of classes and its gradient: matrix of all pairs -> two weighted means, O(M + K)"""
     features = torch.randn(rows, dim, device=device, requires_grad=True)
     others = [torch.randn(prototypes, dim, device=device), *(torch.rand(n, device=device) for n in (rows, prototypes))]
 
@@ -56,18 +54,6 @@ def separation(device: str, rows: int = 100_000, prototypes: int = 32, dim: int 
         f"{rows:,} x {prototypes} vectors of {dim}",
         lambda: run(references.pairwise_prototype_distance),
         lambda: run(weighted_prototype_distance),
-    )
-
-
-def percentile(device: str, voxels: int = 2_000_000, alpha: float = 70.0) -> Contest:
-    """DualNet's entropy filter: percentile by numpy on the host -> k-th value on the device"""
-    ours = _from_bundle("dualnet_segmentation", "dualnet.pseudo_labels", "percentile")
-    values = torch.rand(voxels, device=device)
-    return Contest(
-        f"{voxels:,} voxels",
-        lambda: [values > references.host_percentile(values, alpha)],
-        lambda: [values > ours(values, alpha)],
-        tolerance=0,
     )
 
 
@@ -154,7 +140,7 @@ def windows(
     """Sliding window: one at a time, averaged on the host -> several at a time, averaged on the device"""
     network, image = VNet(base_channels=channels).eval().to(device), torch.randn(1, 1, *shape, device=device)
     stride = [extent // 2 for extent in window]
-    inferer = SlidingWindowInferer(window, stride, together, channels_last=False)
+    inferer = SlidingWindowInferer(window, stride, together, amp=False, channels_last=False)
     return Contest(
         f"V-Net of {channels} channels, {_times(shape)}, window {_times(window)}, {together} at a time",
         _no_grad(lambda: references.sliding_window(image, network, window, stride)[:1]),
@@ -194,7 +180,7 @@ def surfaces(device: str, shape: Sequence[int] = (48, 44, 40), spacing: Sequence
 
 CONTESTS = {
     function.__name__: function
-    for function in (separation, percentile, attention, boxes, embeddings, patches, windows, layout, surfaces)
+    for function in (separation, attention, boxes, embeddings, patches, windows, layout, surfaces)
 }
 
 
@@ -204,10 +190,3 @@ def _no_grad(call: Callable[[], Result]) -> Callable[[], Result]:
 
 def _times(extents: Sequence[int]) -> str:
     return " x ".join(map(str, extents))
-
-
-def _from_bundle(bundle: str, module: str, name: str) -> Callable:
-    """A function of a bundle's own package."""
-    if (folder := str(BUNDLES / bundle)) not in sys.path:
-        sys.path.append(folder)
-    return getattr(import_module(module), name)

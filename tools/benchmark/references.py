@@ -20,12 +20,6 @@ def pairwise_prototype_distance(features: Tensor, prototypes: Tensor, w: Tensor,
     return (w[:, None] * wp[None] * (1 - cosines)).mean()
 
 
-def host_percentile(values: Tensor, alpha: float) -> Tensor:
-    """Nearest-rank percentile by numpy, on the host and back."""
-    found = np.percentile(values.cpu().numpy(), alpha, method="inverted_cdf")
-    return torch.as_tensor(found, dtype=values.dtype, device=values.device)
-
-
 def decode_one_image(sam: nn.Module, embedding: Tensor, boxes: Tensor, multimask: bool = False) -> tuple[Tensor, ...]:
     """Logits and predicted IoU of boxes ``n, 4`` on one image, through the package's prompt encoder and decoder."""
     sparse, dense = sam.prompt_encoder(points=None, boxes=boxes, masks=None)

@@ -14,14 +14,15 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import torch
-from monai.bundle import ConfigParser
 
 from common.data import Phantom, load_datalist, write_phantoms
 from common.errors import InputError
 from common.files import atomic_path
 from common.metrics import dice
+from common.runs import assumed
 
-from ..package import bundle_folder, package
+from ..package import package
+from ..run import bundle_folder, layer_files
 from .environment import build_environment
 from .server import LabelServer
 
@@ -155,10 +156,9 @@ def _app(
 
 def _random_weights(path: Path, bundle: str, dataset: str, options: Mapping[str, object]) -> Path:
     root = bundle_folder(bundle)
-    files = [str(root / "configs" / f"{layer}.yaml") for layer in ("inference", dataset)]
-    config = ConfigParser(ConfigParser.load_config_files(files))
-    config.update({"bundle_root": str(root), **options})
-    torch.save(config.get_parsed_content("network_def").state_dict(), path)
+    sys.path.insert(0, str(root))
+    network = assumed(root, layer_files(root, dataset), options).component("network_def")
+    torch.save(network.state_dict(), path)
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
@@ -10,6 +11,7 @@ from common.errors import InputError
 
 from .fingerprint import Fingerprint
 from .machine import GIB, SHARE, Cost, Machine
+from .method import Facts, Method
 
 MULTIPLE = 16  # networks halve the extents four times
 THIN = 3.0  # spacing across slices over spacing within them from which on slices are trained one by one
@@ -20,24 +22,27 @@ SIDE = {"cpu": 128, "cuda": 256}  # of a slice
 ITERATIONS = {("cpu", 3): 1000, ("cpu", 2): 1000, ("cuda", 3): 6000, ("cuda", 2): 10000}
 BATCHES = {3: (2, 1), 2: (12, 8, 4, 2)}
 CPU_BATCH = 4  # of slices; a step on a CPU shall take about a second
-RAMP = {"synfoc_segmentation": 1.0}  # share of the iterations
-USUAL_RAMP = 0.4
-NARROW = {  # of methods whose networks are too large for a CPU
-    "synfoc_segmentation": {"base_channels": 16},
-    "iere_segmentation": {"backbone": "resnet18", "base_channels": 32},
-}
 
 
 @dataclass
 class Plan:
-    """Settings by configuration id, each with its reason, in the order they were chosen."""
+    """Settings by configuration id, each with its reason, in the order they were chosen.
+
+    Those that its method has no option for are left out.
+    """
 
     dims: int = 3
+    method: Method | None = None
     values: dict[str, object] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def facts(self) -> Facts:
+        return Facts() if self.method is None else self.method.facts
+
     def set(self, key: str, value: object, reason: str) -> None:
-        self.values[key], self.reasons[key] = value, reason
+        if self.method is None or self.method.has(key):
+            self.values[key], self.reasons[key] = value, reason
 
 
 def pick_dims(found: Fingerprint) -> tuple[int, str]:
@@ -51,20 +56,25 @@ def pick_dims(found: Fingerprint) -> tuple[int, str]:
     return 3, f"volumes: {found.sizes[1][2]:g} slices, {across}"
 
 
-def width_of(method: str, machine: Machine) -> dict[str, object]:
+def width_of(facts: Facts, machine: Machine) -> Mapping[str, object]:
     """Settings that make the networks of a method smaller where the machine is a CPU."""
-    return NARROW.get(method, {}) if machine.device == "cpu" else {}
+    return facts.cpu if machine.device == "cpu" else {}
 
 
 def choose(
-    found: Fingerprint, dims: int, machine: Machine, cost: Cost, schedule_at: int | None = None, method: str = ""
+    found: Fingerprint,
+    dims: int,
+    machine: Machine,
+    cost: Cost,
+    schedule_at: int | None = None,
+    method: Method | None = None,
 ) -> Plan:
     """All settings that follow from the data, the machine and the method.
 
     Raises:
         InputError: where not even the smallest batch fits the memory.
     """
-    plan = Plan(dims)
+    plan = Plan(dims, method)
     plan.set("num_classes", found.classes, f"label values 0 to {found.classes - 1}, background included")
     plan.set("in_channels", found.channels, f"channels of the images ({found.modality})")
     _set_intensities(plan, found)
@@ -72,7 +82,7 @@ def choose(
         _set_slices(plan, found, machine)
     else:
         _set_patch(plan, found, machine)
-    for key, value in width_of(method, machine).items():
+    for key, value in width_of(plan.facts, machine).items():
         plan.set(key, value, "smaller than published, for a CPU")
     _set_batch(plan, machine, cost)
     iterations = schedule_at or ITERATIONS[machine.device, dims]
@@ -80,19 +90,16 @@ def choose(
     plan.set("iterations", iterations, f"{why}; the schedules follow them")
     epoch = next(n for n in (100, 50, 20, 10, 5, 2, 1) if iterations % n == 0)
     plan.set("epoch_length", epoch, "iterations between two rows of the log; divides them")
-    share = RAMP.get(method, USUAL_RAMP)
+    share = plan.facts.ramp_up
     plan.set("ramp_up", round(share * iterations), f"unlabeled terms have their full weight after {share:.0%} of them")
-    plan.set("lr_step", round(0.4 * iterations), "iterations between two drops, where a method drops its rate")
+    plan.set("schedule", "poly", "the rate falls to zero within the run, however short")
+    plan.set("lr_step", round(0.4 * iterations), "iterations between two drops, where the rate drops in steps")
     return plan
 
 
 def _set_intensities(plan: Plan, found: Fingerprint) -> None:
-    if found.modality == "CT":
-        low, high = (round(found.intensities[k]) for k in (0, 2))
-        low, high = max(low, -1000), min(high, 1000) if high > low else low + 1
-        plan.set("window", [low, high], "CT: percentiles 0.5 and 99.5 of the images, at most -1000 to 1000 HU")
-    else:
-        plan.set("window", None, "not CT: intensities have no fixed scale")
+    ct, other = "CT: percentiles 0.5 and 99.5, at most -1000 to 1000 HU", "not CT: intensities have no fixed scale"
+    plan.set("window", found.window, ct if found.window else other)
     plan.set("normalize", True, "each image and channel to zero mean and unit variance")
 
 
@@ -100,7 +107,7 @@ def _set_slices(plan: Plan, found: Fingerprint, machine: Machine) -> None:
     sides = [max(size[:2]) for size in found.sizes]
     side = min(max(_round_up(sides[1]), 2 * MULTIPLE), SIDE[machine.device])
     seen = f"slices of {found.sizes[1][0]:g} x {found.sizes[1][1]:g} are resized"
-    plan.set("slices", found.dims == 3, "volumes are split along head-feet" if found.dims == 3 else "images are flat")
+    plan.set("slices", True, "volumes are split along head-feet" if found.dims == 3 else "flat images stay as they are")
     plan.set("spacing", None, "slices are resized instead")
     plan.set("patch_size", [side, side], f"{seen}; a multiple of {MULTIPLE}, at most {SIDE[machine.device]}")
 

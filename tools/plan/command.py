@@ -15,15 +15,12 @@ from common.files import atomic_path
 
 from ..cases import Listing, list_cases
 from ..check import check_labels, check_spacings, examine
-from ..run import BUNDLES, layer_files
-from . import sliced
+from . import sources
 from .choices import Plan, choose, pick_dims, width_of
 from .fingerprint import Fingerprint, fingerprint
 from .lists import Roles, Wishes, assign, file_table
 from .machine import cost_of, this_machine
-
-FLAT = "acdc"  # the 2D layer of bundles for volumes: network, augmentation and inference of slices
-MOST_DIMS = {"common.data.load_datalist": 3, "common.data.load_domains": 2}  # that a bundle trains in, by its loader
+from .method import method_of
 
 
 def plan(
@@ -42,82 +39,53 @@ def plan(
     seed: int = 1337,
     output: str | None = None,
 ) -> None:
-    """Plan a training on own data: ``plan my_data --method ssnet_segmentation`` writes ``my_data/plan.yaml``.
+    """Plan a training on own data: ``plan my_data`` writes ``my_data/plan.yaml``, ``--method`` names the bundle.
 
     ``my_data`` holds ``images/`` and fewer ``labels/``: an image without a label is unlabeled. Lists that
-    ``splits.json`` does not give are drawn and written. The file runs with every bundle. SynFoC and IERE take slices
-    alone: in a plan for one of them volumes are sliced, the lists may be of several domains, and masks may hold 0 and
-    255; bundles for volumes run on it too, but for several domains and such masks.
+    ``splits.json`` does not give are drawn and written. The plan holds options of the method alone, and runs with every
+    bundle that has them. Bundles of slices slice volumes, and read lists of several domains and masks of 0 and 255.
 
     Args:
         folder: the data set; also with labels in masks/, with images in several domains, or a JSON list of files.
-        method: bundle whose memory the plan is made for.
+        method: the bundle, by name or as a folder.
         images: name of the folder of images.
         labels: name of the folder of labels.
         labeled: how many patients are labeled; by default all that are, or a tenth of a benchmark's list.
         validation: how many labeled patients are held out; by default a fifth of ten or more.
         group: regular expression whose first group is the patient in an image's name.
         domain: whose images are labeled, where ``splits.json`` lists several; the first by default.
-        sam: checkpoint of SAM or MedSAM (ViT-B) for SynFoC and IERE; by default they train without one.
+        sam: checkpoint of SAM or MedSAM (ViT-B) for methods that take one; by default they train without.
         iterations: length of the training.
         device: auto, cpu or cuda.
         memory: of the device in GiB, to plan for another machine.
         seed: of the lists.
         output: folder to write to; the data's own by default.
     """
-    most = most_dims(method)
+    bundle = method_of(method)
     if output and (Path(output).is_file() or Path(output).suffix in (".yaml", ".yml", ".json")):
         raise InputError(f"{output}: output is the folder that plan.yaml is written to")
     listing = list_cases(folder, images, labels)
-    roles = assign(listing, Wishes(labeled, validation, group, seed, domain), domains=most == 2)
-    found = look(listing, coded=most == 2)
-    dims, why = pick_dims(found) if most == 3 or found.dims == 2 else (2, f"{method} trains on slices")
+    roles = assign(listing, Wishes(labeled, validation, group, seed, domain), bundle.domain_option is not None)
+    found = look(listing, bundle.has("encoding"))
+    dims, why = pick_dims(found) if bundle.dims == 3 or found.dims == 2 else (2, f"{bundle.name} trains on slices")
     machine = this_machine(device, memory)
-    layers = ["train", FLAT] if dims < most else ["train"]
-    files = [file for layer in layers for file in layer_files(BUNDLES / method, layer)]
-    cost = cost_of(method, files, found.channels, found.classes, dims, width_of(method, machine))
-    chosen = choose(found, dims, machine, cost, iterations, method)
-    more = sliced.settings(found, roles, chosen.values["window"], sam)
+    cost = cost_of(bundle, found.channels, found.classes, dims, width_of(bundle.facts, machine))
+    chosen = choose(found, dims, machine, cost, iterations, bundle)
+    sources.set_sources(chosen, found, roles)
+    sources.set_sam(chosen, sam)
     target = Path(output) if output else listing.root
     home = write_lists(listing, roles, target)
-    cases = sliced.load(home, roles, loader(method).get("others", "unlabeled"))
+    cases = sources.load(home, roles, bundle.others)
     counts = ", ".join(f"{len(cases[role])} {role}" for role in cases)
-    text = render(chosen, more, roles, home, f"{found.modality}, {why}; {counts}")
+    text = render(chosen, roles, home, f"{found.modality}, {why}; {counts}")
     save(target / "fingerprint.json", json.dumps(found.as_json(), indent=1) + "\n")
     save(target / "plan.yaml", text)
-    run = f"python -m tools run {method}"
-    where = f"--output_dir {target / 'run'} --ckpt_dir {target / 'run'}"
+    run, folder = f"python -m tools run {method}", target / "run"
     sys.stdout.write(
-        f"{text}\n{run} {target / 'plan.yaml'} {where}\n"
-        f"{run} inference {target / 'plan.yaml'} --inputs {listing.items[0].image.parent} "
-        f"--checkpoint {target / 'run' / 'model.pt'} --output_dir {target / 'run' / 'predictions'}\n"
+        f"{text}\n{run} {target / 'plan.yaml'} --output_dir {folder}\n"
+        f"{run} inference --checkpoint {folder} --inputs {listing.items[0].image.parent} "
+        f"--output_dir {folder / 'predictions'}\n"
     )
-
-
-def plannable() -> dict[str, int]:
-    """Bundles that take a plan, and the dimensions they train in at most: 2 for slices alone."""
-    names = sorted(path.parents[1].name for path in BUNDLES.glob("*/configs/train.yaml"))
-    targets = {name: loader(name).get("_target_") for name in names}
-    return {name: MOST_DIMS[target] for name, target in targets.items() if target in MOST_DIMS}
-
-
-def loader(method: str) -> dict:
-    """How a bundle reads its lists."""
-    text = (BUNDLES / method / "configs" / "train.yaml").read_text(encoding="utf-8")
-    return yaml.safe_load(text).get("datalist", {})
-
-
-def most_dims(method: str) -> int:
-    """Dimensions that a bundle trains in at most.
-
-    Raises:
-        InputError: for a bundle that does not exist or takes no plan.
-    """
-    layer_files(BUNDLES / method, "train")
-    known = plannable()
-    if method not in known:
-        raise InputError(f"{method}: takes no plan; these do: {', '.join(known)}")
-    return known[method]
 
 
 def look(listing: Listing, coded: bool = False) -> Fingerprint:
@@ -160,26 +128,13 @@ def write_lists(listing: Listing, roles: Roles, target: Path) -> Path:
     return target
 
 
-def render(chosen: Plan, more: Plan, roles: Roles, home: Path, title: str) -> str:
+def render(chosen: Plan, roles: Roles, home: Path, title: str) -> str:
     """The override file, a reason behind each value."""
-    lines = [f"# Planned for {home.name}: {title}."]
-    if chosen.dims == 2 and not roles.domain:
-        layers = {name: [FLAT] for name, most in plannable().items() if most == 3}
-        lines.append(_line("layers", layers, "below this file, of these bundles: their 2D network and inference"))
+    lines = [f"# Planned for {chosen.method.name} on {home.name}: {title}."]
     lines.append(_line("dataset_dir", str(home.resolve()), "holds splits.json"))
     parts: list[tuple[Mapping, Mapping]] = [(roles.values, roles.reasons), (chosen.values, chosen.reasons)]
     lines += [_line(key, value, reasons[key]) for values, reasons in parts for key, value in values.items()]
-    lines += [*SCHEDULE, sliced.TITLE, *(_line(key, value, more.reasons[key]) for key, value in more.values.items())]
     return "\n".join([*lines, ""])
-
-
-SCHEDULE = (
-    "lr_scheduler: # decays within the run, however short",
-    "  _target_: torch.optim.lr_scheduler.PolynomialLR",
-    '  optimizer: "@optimizer"',
-    '  total_iters: "@iterations"',
-    "  power: 0.9",
-)
 
 
 def _line(key: str, value: object, reason: str) -> str:

@@ -25,7 +25,6 @@ class Fingerprint:
         sizes: least, median and most extents.
         spacings: least, median and most spacing in mm.
         intensities: percentiles 0.5, 50 and 99.5 of the images, the median over images.
-        window: for CT, the range that holds what is labeled, else ``None``.
         classes: number of classes, background included.
         volumes: median volume in ml (2D: mm2) of each class.
         images: number of images.
@@ -54,6 +53,15 @@ class Fingerprint:
     def anisotropy(self) -> float:
         """Widest spacing over the finest, medians."""
         return max(self.spacings[1]) / min(self.spacings[1])
+
+    @property
+    def window(self) -> list[int] | None:
+        """For CT, the range in HU from percentile 0.5 to 99.5 of the images, at most -1000 to 1000; else ``None``."""
+        if self.modality != "CT":
+            return None
+        low, high = (round(self.intensities[k]) for k in (0, 2))
+        low = max(low, -1000)
+        return [low, min(high, 1000) if high > low else low + 1]
 
     def as_json(self) -> dict:
         """Plain values."""

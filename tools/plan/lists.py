@@ -57,7 +57,7 @@ def assign(listing: Listing, wishes: Wishes, domains: bool = False) -> Roles:
 
     Raises:
         InputError: where all cases are labeled, there are fewer labels than asked for, or ``splits.json`` has lists of
-            several domains and the method takes none (``domains``).
+            several domains and the method takes one (``domains``).
     """
     group = wishes.group or (listing.lists or {}).get("group")
     values = {"labeled": wishes.labeled, "validation": wishes.validation, "group": group}
@@ -75,8 +75,8 @@ def assign(listing: Listing, wishes: Wishes, domains: bool = False) -> Roles:
     if isinstance(train, Mapping):
         if not domains:
             raise InputError(
-                f"{listing.root}/splits.json: lists of several domains; python -m tools prepare makes one set, "
-                "synfoc_segmentation and iere_segmentation take several (method)"
+                f"{listing.root}/splits.json: lists of several domains, and this method takes one (method); "
+                "python -m tools prepare makes one set of them"
             )
         domain, train = _domain(train, wishes.domain, listing.root)
     if "labeled" not in listing.lists and wishes.labeled is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from monai.bundle import ConfigParser
@@ -13,14 +12,9 @@ from torch import nn
 
 from common.errors import InputError, require_choice
 
-from ..run import BUNDLES
+from .method import Method
 
 GIB = 2**30
-PASSES = {
-    **{f"{name}_segmentation": 1.0 for name in ("meanteacher", "dualnet", "synfoc", "iere")},
-    "sgrsnet_segmentation": 1.5,
-}
-MOST_PASSES = 2.0  # forward passes per sample whose intermediate results wait for the gradient, where not listed
 COPIES = 4  # of every weight: itself, its gradient, its momentum, the teacher's
 SHARE = 0.7  # of the memory that a plan may fill
 
@@ -67,8 +61,7 @@ class Cost:
 
 
 def cost_of(
-    method: str,
-    files: Sequence[str | Path],
+    method: Method,
     channels: int,
     classes: int,
     dims: int,
@@ -76,18 +69,22 @@ def cost_of(
 ) -> Cost:
     """Measure a bundle's networks on a small patch: what a forward pass keeps for the gradient, and the weights.
 
-    ``options`` are further settings of the bundle. A SAM is not measured.
+    Args:
+        method: the bundle.
+        channels: of the images.
+        classes: background included.
+        dims: of the patch.
+        options: further settings. A SAM is not measured.
     """
     parser = ConfigParser()
-    parser.read_config([str(file) for file in files])
-    settings = {"bundle_root": str(BUNDLES / method), "num_classes": classes, "in_channels": channels}
-    for key, value in {**settings, **(options or {})}.items():
-        parser[key] = value
-    if "network_def" not in parser:  # SynFoC: two students
-        parser["sam"]["kind"] = "none"
-    network = parser.get_parsed_content("network_def" if "network_def" in parser else "students").train()
-    members = network.values() if isinstance(network, nn.ModuleDict) else getattr(network, "networks", [network])
+    parser.read_config(str(method.train))
     patch = (64, 64) if dims == 2 else (32, 32, 32)
+    settings = {"bundle_root": str(method.root), "num_classes": classes, "in_channels": channels}
+    settings |= {"patch_size": list(patch), **method.facts.without_sam, **(options or {})}
+    for key, value in settings.items():
+        parser[key] = value
+    network = parser.get_parsed_content(method.facts.networks).train()
+    members = network.values() if isinstance(network, nn.ModuleDict) else getattr(network, "networks", [network])
     kept: dict[int, int] = {}
 
     def note(tensor: torch.Tensor) -> torch.Tensor:
@@ -100,5 +97,6 @@ def cost_of(
             outputs.append(part(torch.zeros(2, channels, *patch)))
     weights = {p.untyped_storage().data_ptr(): p.untyped_storage().nbytes() for p in network.parameters()}
     activations = sum(size for pointer, size in kept.items() if pointer not in weights)
-    passes = PASSES.get(method, MOST_PASSES)
-    return Cost(passes * activations / (2 * torch.Size(patch).numel()), COPIES * float(sum(weights.values())))
+    return Cost(
+        method.facts.passes * activations / (2 * torch.Size(patch).numel()), COPIES * float(sum(weights.values()))
+    )

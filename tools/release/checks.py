@@ -12,6 +12,7 @@ import jsonschema
 from monai.bundle import ConfigParser
 
 from common.errors import InputError
+from common.options import Configuration
 
 from ..results import RECORD, TABLE, read_record, table
 from . import archive, figures, metadata, readme, render, vendor
@@ -29,7 +30,7 @@ RELEASED = (
 LITTER = re.compile(r"(^|/)(__pycache__|eval|\.[^/]+)(/|$)|\.pyc$")
 PERSONAL = re.compile(rb"/(?:home|Users|root|tmp|mnt|media)/[\w.-]+|[A-Z]:\\\\?Users\\")
 LARGEST_IN_GIT = 25 * 2**20
-LABEL_ONLY = {"allow_missing_keys"}
+OF_LABELS = ("encoding", "from_viewer")  # arguments of a preprocessing that concern labels alone
 
 
 class NotRun(Exception):  # noqa: N818  (no error)
@@ -133,39 +134,19 @@ def personal_paths(bundle: Bundle) -> str:
 
 
 def preprocessing(bundle: Bundle) -> str:
-    """Training and inference do the same to the image, up to what concerns labels."""
+    """Training and inference do the same to the image."""
     chains = {}
-    for name, key in (("train", "train#preprocessing"), ("inference", "preprocessing")):
+    for name in ("train", "inference"):
         parser = ConfigParser(bundle.config(name))
-        parser.parse()
-        transforms = parser[f"{key}#transforms"]
-        chains[name] = [text for i in range(len(transforms)) if (text := _of_image(parser, f"{key}#transforms#{i}"))]
-    for train, inference in zip(chains["train"], chains["inference"]):
-        if train != inference:
-            raise InputError(f"training: {train}; inference: {inference}")
-    if len(chains["train"]) != len(chains["inference"]):
-        raise InputError(f"{len(chains['train'])} transforms in training, {len(chains['inference'])} at inference")
-    return ", ".join(text.partition(" ")[0] for text in chains["train"])
-
-
-def _of_image(parser: ConfigParser, id: str) -> str | None:
-    """Name and arguments of a transform as they concern the image; none for a loader, a disabled one, one of labels."""
-    raw = parser[id]
-    if raw["_target_"].rpartition(".")[2].startswith("Load"):
-        return None  # inference reads more formats than training
-    if parser.get_parsed_content(f"{id}#_disabled_") if "_disabled_" in raw else False:
-        return None
-    keys = raw["keys"] if isinstance(raw["keys"], list) else [raw["keys"]]
-    if "image" not in keys:
-        return None
-    arguments = {}
-    for name in sorted(set(raw) - LABEL_ONLY):
-        if name.startswith("_") or name == "keys":
-            continue
-        value = parser.get_parsed_content(f"{id}#{name}")
-        per_key = isinstance(value, list) and len(keys) > 1 and len(value) == len(keys)
-        arguments[name] = value[keys.index("image")] if per_key else value
-    return f"{raw['_target_']} {arguments}"
+        parser["bundle_root"] = str(bundle.folder)
+        written = parser["preprocessing"]
+        if isinstance(written, str):  # as trained
+            return written.removeprefix("$@")
+        found = Configuration.of(parser).literal("preprocessing")
+        chains[name] = {key: value for key, value in found.items() if key not in OF_LABELS}
+    if chains["train"] != chains["inference"]:
+        raise InputError(f"training: {chains['train']}; inference: {chains['inference']}")
+    return str(chains["train"]["_target_"].rpartition(".")[2])
 
 
 def sections(bundle: Bundle) -> str:

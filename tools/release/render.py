@@ -1,7 +1,8 @@
-"""The configuration of a released bundle: one complete file each for training and inference, data set merged in."""
+"""The configuration of a released bundle: complete files for training and inference, settings of the weights inside."""
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,16 +12,25 @@ from monai.bundle.utils import merge_kv
 
 from common.errors import InputError
 from common.options import check_ids
+from common.runs import Settings, assumed
 
-LAYERS = ("evaluate", "multi_gpu_train")
+from ..run import config_file
+
+LAYERS = {
+    "evaluate": "inference",
+    "multi_gpu_train": "train",
+}  # override files of a release, and what they go on top of
+WHERE = ("bundle_root", "dataset_dir", "output_dir", "ckpt_dir", "cache_device", "resume", "overwrite", "progress")
+SETTINGS = ("trained", "layers")  # entries of an inference file that a release does without
 ADD_PATH = "$sys.path.insert(0, os.path.abspath(@bundle_root))"
 SHARED = re.compile(r"(?<![\w.@#:'\"])common(?=\.\w)")
-REFERENCE = re.compile(r"@([\w.]+)")
-AS_EVALUATED = {"stride": "test_stride"}  # a release infers with the windows its figures were measured with
+ITEM = re.compile(r"\$@trained((?:\['\w+'\])+)")
+GET = re.compile(r"\$@trained\.get\('(\w+)'(?:, (.+))?\)")
+COMPONENT = re.compile(r"\$@trained\.component\('(\w+)'((?:, \w+=@[\w#]+)*)\)")
 
 
 def render(
-    bundle: Path, package: str, layers: Sequence[str], options: Mapping[str, object]
+    bundle: Path, package: str, layers: Sequence[str], options: Mapping[str, object], trained: Settings | None = None
 ) -> dict[str, dict[str, object]]:
     """Released configurations by name: ``train``, ``inference`` and the override files on top of them.
 
@@ -29,54 +39,84 @@ def render(
         package: the bundle's own package, into which ``common`` moves.
         layers: configuration files of the data set, in order.
         options: values that override the configuration, by id.
+        trained: settings of the weights; those of ``layers`` and ``options`` by default.
 
     Raises:
         InputError: for a layer or an option that does not exist.
     """
-    files = {name: bundle / "configs" / f"{name}.yaml" for name in ("train", "inference", *layers, *LAYERS)}
+    files = {name: config_file(bundle, name) for name in ("train", "inference", *layers, *LAYERS)}
     for name, path in files.items():
         if not path.is_file():
-            known = sorted(p.stem for p in path.parent.glob("*.yaml"))
+            known = sorted(p.stem for p in (bundle / "configs").glob("*.yaml"))
             raise InputError(f"{name}: no such configuration of {bundle.name}; there are {known}")
-    chain = [str(files[name]) for name in ("train", *layers)]
-    train = ConfigParser.load_config_files(chain)
-    inference = _inference(files["inference"], [files[name] for name in layers], train)
+    train = ConfigParser.load_config_files([str(files[name]) for name in ("train", *layers)])
+    of_train = {name: value for name, value in options.items() if _root(name) in train}
+    if trained is None:
+        trained = assumed(bundle, [files[name] for name in layers], of_train)
+    else:
+        train = _without_places(trained.configuration, train)
+    rendered = {"train": train, "inference": literal(ConfigParser.load_config_file(files["inference"]), trained)}
     for name, value in options.items():
-        known = [config for config in (train, inference) if _root(name) in config]
+        known = [config for config in rendered.values() if _root(name) in config]
         check_ids([name], known[-1] if known else train)
         for config in known:
             merge_kv(ConfigParser(config), name, value)
-    rendered = {"train": _cwd_proof(train), "inference": _cwd_proof(inference)}
-    rendered |= {name: ConfigParser.load_config_file(files[name]) for name in LAYERS}
+    inference = rendered["inference"]
+    rendered = {name: _cwd_proof(config) for name, config in rendered.items()}
+    rendered |= {name: literal(ConfigParser.load_config_file(files[name]), trained) for name in LAYERS}
     rendered["inference_trt"] = tensorrt(inference)
     return {name: rename(config, package) for name, config in rendered.items()}
 
 
-def _inference(base: Path, layers: Sequence[Path], train: Mapping) -> dict:
-    """The inference file under those entries of the data set's layers that concern it."""
-    config = ConfigParser.load_config_files(str(base))
-    for path in layers:
-        layer = ConfigParser.load_config_file(path)
-        kept = {key for key in layer if _root(key) in config}
-        named = {name for key in kept for name in references(layer[key])}
-        for key in layer:  # in the file's order; an entry of its own counts where a kept one refers to it
-            if key in kept or _root(key) in named:
-                merge_kv(ConfigParser(config), key, layer[key])
-    for name, evaluated in AS_EVALUATED.items():
-        if name in config and train.get(evaluated) is not None:
-            config[name] = train[evaluated]
-    return config
+def _without_places(trained: Mapping, base: Mapping) -> dict:
+    """The configuration of a run, with the bundle's own files and folders in place of those of the run."""
+    places = {name: base[name] for name in WHERE if name in base}
+    return {**{name: _without_paths(part, base.get(name)) for name, part in trained.items()}, **places}
+
+
+def _without_paths(node: object, base: object) -> object:
+    if isinstance(node, Mapping):
+        known = base if isinstance(base, Mapping) else {}
+        return {key: _without_paths(child, known.get(key)) for key, child in node.items()}
+    if isinstance(node, list):
+        return [_without_paths(child, None) for child in node]
+    if isinstance(node, str) and Path(node).is_absolute():
+        return base if isinstance(base, str) else Path(node).name
+    return node
+
+
+def literal(node: object, trained: Settings) -> object:
+    """A part of an inference configuration with plain values in place of ``$@trained...``."""
+    if isinstance(node, Mapping):
+        return {key: literal(child, trained) for key, child in node.items() if key not in SETTINGS}
+    if isinstance(node, list):
+        return [literal(child, trained) for child in node]
+    if not isinstance(node, str) or "@trained" not in node:
+        return node
+    if match := ITEM.fullmatch(node):
+        value: object = trained
+        for name in re.findall(r"\w+", match[1]):
+            value = value[name]  # type: ignore[index]
+        return _without_paths(value, None)
+    if match := GET.fullmatch(node):
+        return trained.get(match[1], ast.literal_eval(match[2] or "None"))
+    if match := COMPONENT.fullmatch(node):
+        changes = dict(pair.split("=") for pair in match[2].split(", ")[1:])
+        return _without_paths(trained.literal(match[1], **changes), None)
+    raise InputError(f"{node}: expected a setting by name, so that a release can have its value instead")
 
 
 def tensorrt(inference: Mapping) -> dict[str, object]:
     """Override file that runs an engine written by ``monai.bundle trt_export`` in place of the weights."""
     override: dict[str, object] = {
-        "+imports": ["$import torch_tensorrt"],
+        "+imports": ["$import torch_tensorrt", "$import torch"],
         "checkpoint": "$@bundle_root + '/models/model_trt.ts'",
         "network_def": "$torch.jit.load(@checkpoint)",
         "amp": False,
     }
-    loaders = [i for i, handler in enumerate(inference["handlers"]) if handler.get("_target_") == "CheckpointLoader"]
+    loaders = [
+        i for i, handler in enumerate(inference["handlers"]) if handler.get("_target_", "").endswith("LoadWeights")
+    ]
     return override | {f"handlers#{index}#_disabled_": True for index in loaders}
 
 
@@ -111,15 +151,6 @@ def targets(node: object) -> Iterator[str]:
             yield from targets(child)
     elif isinstance(node, str) and node.startswith("$"):
         yield from re.findall(rf"{SHARED.pattern}[\w.]+", node)
-
-
-def references(node: object) -> set[str]:
-    """Top-level ids that a part of a configuration refers to."""
-    if isinstance(node, Mapping):
-        return set().union(*(references(child) for child in node.values()), set())
-    if isinstance(node, list):
-        return set().union(*(references(child) for child in node), set())
-    return set(REFERENCE.findall(node)) if isinstance(node, str) else set()
 
 
 def _root(key: str) -> str:

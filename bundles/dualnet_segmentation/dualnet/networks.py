@@ -20,16 +20,17 @@ def make_networks(
     base_channels: int = 16,
     dropout: float | None = None,
     disagreement: bool = False,
+    init: str = "kaiming_normal",
 ) -> MeanSoftmax:
     """Both networks as one: for patches of three extents a ResNet and a V-Net, for slices two U-Nets that start apart.
 
-    ``dropout`` and ``disagreement``: see ``MeanSoftmax``.
+    ``dropout`` and ``disagreement``: see ``MeanSoftmax``; ``init``: of networks for volumes, see ``VNet``.
     """
     sizes = (in_channels, out_channels, base_channels)
     if dimensions(patch_size) == 2:
         networks: list[nn.Module] = [UNet2D(*sizes), UNet2D(*sizes)]
     else:
-        networks = [ResNetVNet(*sizes), VNet(*sizes, init="kaiming_normal")]
+        networks = [ResNetVNet(*sizes, init=init), VNet(*sizes, init=init)]
     return MeanSoftmax(networks, dropout, disagreement)
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from common.errors import require_choice
 from common.losses import entropy
 
-from .pseudo_labels import Pair, percentile
+from .pseudo_labels import PERCENTILES, Pair, joint_label, percentile
 
 
 def distance(a: Tensor, b: Tensor) -> Tensor:
@@ -32,15 +32,18 @@ class PrototypeGuidedLearning(nn.Module):
     Args:
         enabled: switch of the term.
         alpha: percentile of the entropies of both networks together.
-        reliable: ``agree_and_low`` (paper), or ``not_both_high`` without agreement (published code).
+        percentile: its rule, see ``pseudo_labels.percentile``.
+        reliable: ``agree_and_low`` (paper), or ``not_both_high`` (published code): not both networks' entropies reach
+            their percentile; without agreement, the joint pseudo-label says to which prototype a voxel counts.
         proto_term: ``plus`` (default), ``none`` (table 6) or ``margin``: max(0, margin - d), which separates.
         margin: of the last.
-        nets: ``both`` networks' losses averaged, or the ``loser``'s: that of the higher labeled loss.
+        nets: ``both`` networks' losses averaged, or that of the ``loser``, whose labeled loss is higher, or of the
+            ``loser_by_dice``, whose Dice loss is (published code).
     """
 
     RELIABLE = ("agree_and_low", "not_both_high")
     PROTO_TERMS = ("plus", "none", "margin")
-    NETS = ("both", "loser")
+    NETS = ("both", "loser", "loser_by_dice")
 
     def __init__(
         self,
@@ -50,12 +53,14 @@ class PrototypeGuidedLearning(nn.Module):
         proto_term: str = "plus",
         margin: float = 1.0,
         nets: str = "both",
+        percentile: str = "nearest",
     ) -> None:
         super().__init__()
         require_choice(
             reliable=(reliable, self.RELIABLE), proto_term=(proto_term, self.PROTO_TERMS), nets=(nets, self.NETS)
         )
-        self.enabled, self.alpha, self.reliable = enabled, alpha, reliable
+        require_choice(percentile=(percentile, PERCENTILES))
+        self.enabled, self.alpha, self.percentile, self.reliable = enabled, alpha, percentile, reliable
         self.proto_term, self.margin, self.nets = proto_term, margin, nets
 
     def forward(self, logits: Pair, features: Pair, labeled_losses: Pair) -> tuple[Tensor, Tensor]:
@@ -66,28 +71,30 @@ class PrototypeGuidedLearning(nn.Module):
             features: of the same, ``B, D, ...``.
             labeled_losses: scalars that tell the loser.
         """
-        reliable = self.reliable_voxels(logits)
-        losses = [self.one_net(z, f.float(), reliable) for z, f in zip(logits, features)]
+        reliable, members = self.reliable_voxels(logits), joint_label(logits)
+        losses = [self.one_net(z, f.float(), reliable, members) for z, f in zip(logits, features)]
         loser = torch.where(labeled_losses[0] > labeled_losses[1], *losses)
-        return loser if self.nets == "loser" else sum(losses) / 2, reliable.float().mean()
+        return sum(losses) / 2 if self.nets == "both" else loser, reliable.float().mean()
 
     @torch.no_grad()
     def reliable_voxels(self, logits: Pair) -> Tensor:
         """Mask R, ``B, ...``."""
         h = [entropy(z) for z in logits]
         if self.reliable == "not_both_high":
-            return ~((h[0] >= percentile(h[0], self.alpha)) & (h[1] >= percentile(h[1], self.alpha)))
-        limit = percentile(torch.stack(h), self.alpha)
+            high = [entropies >= percentile(entropies, self.alpha, self.percentile) for entropies in h]
+            return ~(high[0] & high[1])
+        limit = percentile(torch.stack(h), self.alpha, self.percentile)
         return (logits[0].argmax(dim=1) == logits[1].argmax(dim=1)) & (h[0] <= limit) & (h[1] <= limit)
 
-    def one_net(self, logits: Tensor, features: Tensor, reliable: Tensor) -> Tensor:
+    def one_net(self, logits: Tensor, features: Tensor, reliable: Tensor, members: Tensor) -> Tensor:
+        """Loss of one network; ``members`` are the classes of reliable voxels, ``B, ...``."""
         rows, prediction = features.movedim(1, -1), logits.argmax(dim=1)
         loss, prototypes = 0 * features.sum(), []
         for c in range(logits.shape[1]):
-            members = rows[reliable & (prediction == c)]
-            if not len(members):
+            own = rows[reliable & (members == c)]
+            if not len(own):
                 continue
-            prototypes.append(members.mean(dim=0))
+            prototypes.append(own.mean(dim=0))
             uncertain = rows[~reliable & (prediction == c)]
             if len(uncertain):
                 loss = loss + distance(uncertain, prototypes[-1].detach()).mean()

@@ -14,10 +14,31 @@ from common.losses import entropy, kl_divergence, masked_mean
 Pair = tuple[Tensor, Tensor]
 
 
-def percentile(values: Tensor, alpha: float) -> Tensor:
-    """The ``alpha``-th percentile of all ``values`` (nearest rank), on their device; not limited in size."""
+PERCENTILES = ("nearest", "linear")
+
+
+def percentile(values: Tensor, alpha: float, rule: str = "nearest") -> Tensor:
+    """The ``alpha``-th percentile of all ``values``, on their device; not limited in size.
+
+    Args:
+        values: any shape.
+        alpha: in [0, 100].
+        rule: ``nearest`` rank, always one of the values, or ``linear`` between two ranks, as numpy's default.
+    """
     flat = values.flatten()
-    return flat.kthvalue(max(1, math.ceil(alpha / 100 * flat.numel()))).values
+    if rule == "nearest":
+        return flat.kthvalue(max(1, math.ceil(alpha / 100 * flat.numel()))).values
+    rank = alpha / 100 * (flat.numel() - 1)
+    low, high = (flat.kthvalue(1 + k).values for k in (math.floor(rank), math.ceil(rank)))
+    return torch.lerp(low, high, rank - math.floor(rank))
+
+
+@torch.no_grad()
+def joint_label(logits: Pair) -> Tensor:
+    """Pseudo-label ``B, ...`` of both networks: foreground if either says so, of two classes the more confident."""
+    (pa, a), (pb, b) = (z.float().softmax(dim=1).max(dim=1) for z in logits)
+    both = torch.where(pa >= pb, a, b)
+    return torch.where(a == 0, b, torch.where(b == 0, a, both))
 
 
 class CrossPseudoSupervision(nn.Module):
@@ -50,12 +71,15 @@ class EntropyFilteredSupervision(nn.Module):
     .. math:: m(i) = 1 - [H_A(i) > q_A][H_B(i) > q_B], \qquad
               L_{efs} = \sum_k \frac{\sum_i m(i) CE(z_k(i), Y^*(i))}{\sum_i m(i)}
 
-    with :math:`q_k` the alpha-th percentile of the entropies. The comparison is strict, so that a plateau of equal
-    entropies is kept. Target and mask are constants; the logits get the gradient, which the published code cuts.
+    with :math:`q_k` the alpha-th percentile of the entropies. Target and mask are constants; the logits get the
+    gradient, which the published code cuts.
 
     Args:
         enabled: switch of the term.
         alpha: percentile; a larger one keeps more voxels (70 LA, 80 pancreas, 30 BraTS).
+        percentile: its rule, see ``percentile``; the published code takes numpy's, ``linear``.
+        limit: entropies equal to the percentile: ``keep``, so that a plateau of equal entropies counts, or ``drop``
+            (published code).
         target: ``union``: foreground if either network says so, the more confident class if both do and differ;
             ``peer``: the other's arg max; ``agreement``: only voxels where both agree.
         norm: ``valid_mean``, or ``official``: divided by the share of valid voxels once more.
@@ -63,15 +87,24 @@ class EntropyFilteredSupervision(nn.Module):
 
     TARGETS = ("union", "peer", "agreement")
     NORMS = ("valid_mean", "official")
+    LIMITS = ("keep", "drop")
 
     def __init__(
-        self, enabled: bool = True, alpha: float = 70.0, target: str = "union", norm: str = "valid_mean"
+        self,
+        enabled: bool = True,
+        alpha: float = 70.0,
+        target: str = "union",
+        norm: str = "valid_mean",
+        percentile: str = "nearest",
+        limit: str = "keep",
     ) -> None:
         super().__init__()
         require_choice(target=(target, self.TARGETS), norm=(norm, self.NORMS))
+        require_choice(percentile=(percentile, PERCENTILES), limit=(limit, self.LIMITS))
         if not 0 <= alpha <= 100:
             raise ValueError(f"alpha is a percentile in [0, 100], got {alpha}")
         self.enabled, self.alpha, self.target, self.norm = enabled, alpha, target, norm
+        self.percentile, self.limit = percentile, limit
 
     def forward(self, logits: Pair) -> tuple[Tensor, Tensor]:
         """Loss, and the share of voxels that count."""
@@ -79,7 +112,7 @@ class EntropyFilteredSupervision(nn.Module):
         labels = [z.argmax(dim=1) for z in logits]
         if self.target == "agreement":
             valid = valid & (labels[0] == labels[1])
-        targets = [self.union(logits)] * 2 if self.target == "union" else labels[::-1]
+        targets = [joint_label(logits)] * 2 if self.target == "union" else labels[::-1]
         loss = sum(masked_mean(F.cross_entropy(z.float(), y, reduction="none"), valid) for z, y in zip(logits, targets))
         share = valid.float().mean()
         return (loss / share.clamp(min=1 / valid.numel()) if self.norm == "official" else loss), share
@@ -87,15 +120,11 @@ class EntropyFilteredSupervision(nn.Module):
     @torch.no_grad()
     def valid(self, logits: Pair) -> Tensor:
         """Mask m, ``B, ...``."""
-        uncertain = [h > percentile(h, self.alpha) for h in map(entropy, logits)]
+        uncertain = []
+        for h in map(entropy, logits):
+            limit = percentile(h, self.alpha, self.percentile)
+            uncertain.append(h > limit if self.limit == "keep" else h >= limit)
         return ~(uncertain[0] & uncertain[1])
-
-    @torch.no_grad()
-    def union(self, logits: Pair) -> Tensor:
-        """Joint pseudo-label ``B, ...``."""
-        (pa, a), (pb, b) = (z.float().softmax(dim=1).max(dim=1) for z in logits)
-        both = torch.where(pa >= pb, a, b)
-        return torch.where(a == 0, b, torch.where(b == 0, a, both))
 
 
 class UncertaintyEnhancement(nn.Module):
@@ -145,3 +174,22 @@ class UncertaintyEnhancement(nn.Module):
         target = sharpened.softmax(dim=1) if self.target == "soft" else sharpened.argmax(dim=1)
         distance = kl_divergence(peer, logits)
         return (torch.exp(-distance) * F.cross_entropy(logits.float(), target, reduction="none") + distance).mean()
+
+
+class CosineConsistency(nn.Module):
+    r"""Distance of the two softmax vectors of each voxel, with gradient into both networks (published code alone).
+
+    .. math:: \mathrm{mean}_i \Big(1 - \frac{\langle p_A(i), p_B(i) \rangle}
+              {\lVert p_A(i) \rVert \lVert p_B(i) \rVert}\Big)
+
+    Args:
+        enabled: switch of the term, off as in the paper.
+    """
+
+    def __init__(self, enabled: bool = False) -> None:
+        super().__init__()
+        self.enabled = enabled
+
+    def forward(self, logits: Pair) -> Tensor:
+        a, b = (z.float().softmax(dim=1) for z in logits)
+        return (1 - F.cosine_similarity(a, b, dim=1)).mean()

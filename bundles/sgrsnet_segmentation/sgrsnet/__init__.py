@@ -1,6 +1,6 @@
 from .decay import ExtraDecay
-from .losses import RegionalLoss
+from .losses import LabeledLoss, RegionalLoss
 from .objective import SGRSNetObjective
 from .regions import SynergyRegions
 
-__all__ = ["ExtraDecay", "RegionalLoss", "SGRSNetObjective", "SynergyRegions"]
+__all__ = ["ExtraDecay", "LabeledLoss", "RegionalLoss", "SGRSNetObjective", "SynergyRegions"]

@@ -31,13 +31,14 @@ class SGRSNetObjective(Objective):
         regional: loss of the views inside the regions.
         weights: of ``supervised`` and ``regional``.
         mixup_alpha: Beta parameter of the mixture; 0 leaves U alone, all of it omega (the ablations' base).
+        mixup_draws: of the Beta distribution per mixture, see ``MixUp``.
         noise_std: deviation of the noise, clamped to twice that.
         teacher_train_mode: dropout and batch statistics in the teacher (published code) or eval mode.
 
     Batch: images ``B, C, spatial``, labels ``B_l, 1, spatial``. Diagnostics: shares of the three regions and of the
     pseudo-label's foreground.
 
-    Source: SGRS-Net (MICCAI 2025), equations 1 to 16.
+    Source: SGRS-Net (MICCAI 2025), equations 1 to 17.
     """
 
     TERMS = ("supervised", "regional")
@@ -53,11 +54,12 @@ class SGRSNetObjective(Objective):
         mixup_alpha: float = 0.75,
         noise_std: float = 0.1,
         teacher_train_mode: bool = True,
+        mixup_draws: int = 1,
     ) -> None:
         super().__init__(weights)
         self.network, self.teacher, self.supervised = network, teacher, supervised
         self.regions, self.regional, self.noise_std = regions, regional, noise_std
-        self.mixup = MixUp(mixup_alpha) if mixup_alpha else None
+        self.mixup = MixUp(mixup_alpha, mixup_draws) if mixup_alpha else None
         self.teacher_train_mode = teacher_train_mode
 
     def train(self, mode: bool = True) -> SGRSNetObjective:

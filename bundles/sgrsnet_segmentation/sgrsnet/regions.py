@@ -18,8 +18,9 @@ class SynergyRegions:
     disagree. The masks carry no gradient.
 
     Args:
-        tau_nats: entropy limit for two classes in nats; for C classes it grows with ln C / ln 2. 0.6819 is the paper's
-            0.296, which is in base-10 units: foreground probabilities between 0.425 and 0.575 are uncertain.
+        tau_nats: entropy limit for two classes in nats; for C classes it grows with ln C / ln 2. The default is the
+            entropy of the probabilities 0.425 and 0.575, between which a voxel is uncertain; the paper's 0.296 is the
+            same in base-10 units, rounded.
         rule: ``intersection`` (paper: uncertain in both views), ``union`` (published code: in either) or ``u_only``.
 
     Source: SGRS-Net (MICCAI 2025), equations 3 to 7.
@@ -27,7 +28,7 @@ class SynergyRegions:
 
     RULES = ("intersection", "union", "u_only")
 
-    def __init__(self, tau_nats: float = 0.6819, rule: str = "intersection") -> None:
+    def __init__(self, tau_nats: float = 0.6818546087307834, rule: str = "intersection") -> None:
         require_choice(rule=(rule, self.RULES))
         self.tau_nats, self.rule = tau_nats, rule
 

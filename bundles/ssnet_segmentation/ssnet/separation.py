@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from common.errors import require_choice
 from common.losses import weighted_prototype_distance
 
 RANKS = ("top", "bottom")
 ROWS = ("foreground", "all")
+MEMORY_INPUTS = ("raw", "normalized")
 
 
 def mlp(cin: int, hidden: int, cout: int, activation: nn.Module) -> nn.Sequential:
@@ -38,6 +40,7 @@ class PrototypeSeparation(nn.Module):
         rank: keep the ``top`` K scores (paper) or the ``bottom`` K (published code, which sorts ascending).
         memory_attention: weight prototypes by their own selector (paper); off, all weights are 1 and that selector
             is untrained (published code, where an axis of length 1 is normalised).
+        memory_input: prototypes as that selector sees them: ``raw``, as stored, or ``normalized`` (published code).
         rows: rows that pass the heads: ``foreground`` only, which are all the loss uses, or ``all`` (published
             code; it changes the heads' batch statistics and costs 674 MiB per sample at full size).
         row_limit: random subset of that many rows per class and stream; 0 keeps all. The mean stays unbiased.
@@ -56,11 +59,13 @@ class PrototypeSeparation(nn.Module):
         memory_attention: bool = True,
         rows: str = "foreground",
         row_limit: int = 0,
+        memory_input: str = "raw",
     ) -> None:
         super().__init__()
-        require_choice(rank=(rank, RANKS), rows=(rows, ROWS))
+        require_choice(rank=(rank, RANKS), rows=(rows, ROWS), memory_input=(memory_input, MEMORY_INPUTS))
         self.enabled, self.classes, self.k = enabled, classes, k
         self.rank, self.memory_attention, self.rows, self.row_limit = rank, memory_attention, rows, row_limit
+        self.memory_input = memory_input
         self.projector = mlp(feature_channels, dim, dim, nn.ReLU())
         self.predictor = mlp(dim, dim, dim, nn.ReLU())
         self.feature_selectors = nn.ModuleList(mlp(dim, dim, 1, nn.LeakyReLU(0.2)) for _ in range(classes))
@@ -127,7 +132,8 @@ class PrototypeSeparation(nn.Module):
         prototypes = self.memory[c, :stored].clone()
         weights = self.attention(self.feature_selectors[c], rows.detach())
         if self.memory_attention:
-            memory_weights = self.attention(self.memory_selectors[c], prototypes)
+            scored = prototypes if self.memory_input == "raw" else F.normalize(prototypes, dim=1)
+            memory_weights = self.attention(self.memory_selectors[c], scored)
         else:
             memory_weights = torch.ones_like(prototypes[:, 0])
         return weighted_prototype_distance(rows, prototypes, weights, memory_weights)

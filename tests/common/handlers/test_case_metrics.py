@@ -129,3 +129,16 @@ def test_slices_of_different_sizes_make_no_volume(tmp_path):
     with pytest.raises(InputError, match="patient p: slices of different sizes"):
         evaluate_slices(tmp_path, [SLICES[0], case("2", "A", "p", [0, 0], [0, 0])], stacked=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_slices_are_stacked_along_the_last_axis(tmp_path):
+    """Slices 5 mm apart, pixels of 1 and 2 mm: a voxel one slice off is 5 mm away, whatever the others are."""
+    empty, voxel = [[0, 0, 0], [0, 0, 0]], [[0, 1, 0], [0, 0, 0]]
+    shown = [(voxel, empty), (empty, voxel), (empty, empty)]
+    cases = [
+        {"case": str(n), "patient": "p", "pred": torch.tensor([pred]), "label": torch.tensor([label])}
+        for n, (pred, label) in enumerate(shown)
+    ]
+    evaluate_slices(tmp_path, cases, stacked=True, spacing=(1.0, 2.0, 5.0))
+    (row,) = rows(tmp_path)
+    assert (float(row["dice"]), float(row["hd95"]), float(row["asd"])) == (0, 5, 5)

@@ -131,6 +131,16 @@ def test_perturbation_has_norm_eps_and_the_probe_norm_xi_per_sample(eps):
     torch.testing.assert_close((perturbed - x).flatten(1).norm(dim=1), torch.full((3,), eps), atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize(("patch", "factor"), [(None, 1.0), ((12, 12), 0.5), ((3, 3), 2.0), ((6, 6), 1.0)])
+def test_lengths_grow_with_the_root_of_the_voxels(patch, factor):
+    recorder, x = Recorder(voxelwise()), torch.randn(3, 1, 6, 6)
+    VirtualAdversarialLoss(eps=3.0, xi=4.0, patch=patch)(recorder, x, None)
+    _, probe, perturbed = recorder.inputs
+    for image, length in ((probe, 4.0), (perturbed, 3.0)):
+        norms = (image - x).flatten(1).norm(dim=1)
+        torch.testing.assert_close(norms, torch.full((3,), factor * length), atol=1e-3, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("clean_target", "ip", "forwards"), [("recompute", 1, 3), ("recompute", 2, 4), ("reuse_main", 1, 2)]
 )

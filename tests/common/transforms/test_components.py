@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from common.transforms import largest_component
+from common.transforms import KeepLargestComponentd, largest_component
 
 
 def check(mask):
@@ -40,3 +40,21 @@ def test_winding_masks():
 def test_an_empty_mask_stays_empty_and_a_full_one_full():
     mask = torch.tensor([False, True]).view(2, 1, 1).expand(2, 5, 6)
     assert torch.equal(largest_component(mask), mask)
+
+
+@pytest.mark.parametrize("size", [(30, 30), (12, 11, 10)])
+def test_label_maps_keep_the_first_of_the_largest_components_of_each_class(size):
+    label = torch.from_numpy(np.random.default_rng(3).integers(0, 5, size)).clamp(max=2)[None]
+    kept = KeepLargestComponentd(keys="pred")({"pred": label, "case": "a"})["pred"]
+    expected = torch.zeros_like(label)
+    for number in (1, 2):
+        components, count = ndimage.label(label[0] == number, np.ones((3,) * len(size)))
+        sizes = [(components == i).sum() for i in range(1, count + 1)]
+        expected[0][torch.from_numpy(components == 1 + sizes.index(max(sizes)))] = number
+    assert torch.equal(kept, expected)
+
+
+def test_of_two_equal_components_the_first_is_kept():
+    label = torch.tensor([[[1, 1, 0, 1, 1, 0, 1]]])
+    assert KeepLargestComponentd(keys="pred")({"pred": label})["pred"].tolist() == [[[1, 1, 0, 0, 0, 0, 0]]]
+    assert not KeepLargestComponentd(keys="pred")({"pred": 0 * label})["pred"].any()

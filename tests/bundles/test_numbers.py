@@ -1,0 +1,54 @@
+"""Published hyper-parameters against what the configurations of every bundle resolve to."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from .built import Built
+from .conftest import BUNDLES
+from .quantities import READERS, SIZED, TABLED
+
+FOLDER = Path(__file__).parent / "published"
+TABLES = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
+GROUPS = [(method, layers) for method, table in TABLES.items() for layers in table["layers"]]
+OF_THE_MACHINE = {"train", "inference", "evaluate", "multi_gpu_train"}
+
+
+def differs(found, expected):
+    """Whether a value is not the table's, which gives four digits of a fraction."""
+    if isinstance(expected, dict):
+        return not isinstance(found, dict) or set(map(str, found)) != set(expected) or any(
+            differs(found[key], expected[key]) for key in found
+        )  # fmt: skip
+    if isinstance(expected, list):
+        return not isinstance(found, list | tuple) or len(found) != len(expected) or any(map(differs, found, expected))
+    if isinstance(expected, float) and isinstance(found, int | float):
+        return found != pytest.approx(expected, rel=5e-4)
+    return found != expected or isinstance(found, bool) != isinstance(expected, bool)
+
+
+@pytest.mark.parametrize(("method", "layers"), GROUPS, ids=[f"{m}-{g or 'default'}" for m, g in GROUPS])
+def test_a_configuration_resolves_to_the_published_numbers(method, layers):
+    table = TABLES[method]["layers"][layers]
+    small = not SIZED & set(table) and "base_channels" not in table.get("options", [()])[0]
+    built = Built(f"{method}_segmentation", *layers.split(), small=small)
+    wrong = {}
+    for quantity, (expected, source) in table.items():
+        found = TABLED[quantity](built, expected) if quantity in TABLED else READERS[quantity](built)
+        if differs(found, expected):
+            wrong[quantity] = f"{found}, not {expected} ({source})"
+    assert not wrong
+
+
+@pytest.mark.parametrize("bundle", sorted(path.name for path in BUNDLES.iterdir() if (path / "configs").is_dir()))
+def test_every_layer_has_its_numbers(bundle):
+    layers = {path.stem for path in (BUNDLES / bundle / "configs").glob("*.yaml")}
+    known = {name for group in TABLES[bundle.removesuffix("_segmentation")]["layers"] for name in group.split()}
+    assert layers - OF_THE_MACHINE == known
+
+
+def test_every_number_has_a_source():
+    for table in TABLES.values():
+        entries = [entry for group in table["layers"].values() for entry in group.values()]
+        assert table["source"] and all(len(entry) == 2 and entry[1].strip() for entry in entries)

@@ -1,0 +1,172 @@
+"""DualNet's published functions, by the presets ``official`` and ``official_repaired``."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from common.transforms import Batch
+
+from .recorded import Record, assert_reproduced, fill, gradient, preset, tiny_definition
+
+
+def config_of(*layers, **options):
+    tiny = [tiny_definition(3, 16, 2)] * 2
+    return preset(
+        "dualnet",
+        "la",
+        "official",
+        *layers,
+        network_def={"_target_": "dualnet.MeanSoftmax", "networks": tiny},
+        **options,
+    )
+
+
+def objective_of(*layers, **options):
+    return config_of(*layers, **options).get_parsed_content("objective").train()
+
+
+def pair_of(record, first="first", second="second"):
+    return tuple(record[f"in_logits_{name}"].requires_grad_() for name in (first, second))
+
+
+def peer_supervision(record: Record):
+    config, pair = config_of(), pair_of(record)
+    assert config["temperature"] == record["in_temperature"].item()
+    loss = config.get_parsed_content("objective").parts["ue"](pair)
+    first, second = gradient(loss, *pair)
+    yield "loss", record.difference("loss", loss), 1e-6
+    yield "gradient", record.difference("grad_first", first), 1e-7
+    yield "no gradient in second", float(second.abs().max()), 0
+
+
+def filtered_supervision(record: Record):
+    pair = pair_of(record)
+    for alpha in (20, 70):
+        objective, start = objective_of("official_repaired", alpha=alpha), f"repaired{alpha}_"
+        loss, share = objective.parts["efs"](pair)
+        recorded = record[f"out_{start}first"] + record[f"out_{start}second"]
+        yield f"repaired, percentile {alpha}: loss", abs(loss.item() - recorded.item()), 2e-6
+        grads = dict(zip(("grad_first", "grad_second"), gradient(loss, *pair)))
+        yield f"repaired, percentile {alpha}: gradient", record.worst(start, grads), 1e-7
+        kept = objective.parts["efs"].valid(pair)
+        wrong = int((kept != (record[f"out_{start}target"] != 2)).sum())
+        yield f"repaired, percentile {alpha}: kept voxels that differ", wrong, 0
+        yield f"repaired, percentile {alpha}: factor", record.difference(f"{start}factor", 1 / share), 1e-6
+    # as published: NaN entropies filter nothing, and constant probabilities stand where logits belong
+    target = pair[0].argmax(dim=1) | pair[1].argmax(dim=1)
+    assert torch.equal(target.to(torch.uint8), record["out_published_target"])
+    for name, logits in zip(("first", "second"), pair):
+        loss = F.cross_entropy(logits.detach().softmax(dim=1), target)
+        yield "as published: loss", record.difference(f"published_{name}", loss), 2e-6
+
+
+def prototypes(record: Record):
+    pair, features = pair_of(record, "loser", "winner"), record["in_features_loser"]
+    for alpha in (20, 70):
+        term, start = objective_of("official_repaired", alpha=alpha).parts["pgl"], f"all{alpha}_"
+        wrong = int((term.reliable_voxels(pair) != (record[f"out_{start}target"] != 2)).sum())
+        yield f"reliable voxels that differ, percentile {alpha}", wrong, 0
+        higher, lower = torch.tensor(2.0), torch.tensor(1.0)
+        loss, _ = term(pair, (features, torch.zeros_like(features)), (higher, lower))
+        yield f"loss, percentile {alpha}", record.difference(f"{start}loss", loss), 1e-6
+
+
+def correction(record: Record):
+    config, pair, label = config_of(), pair_of(record), record["in_label"].long()
+    objective = config.get_parsed_content("objective")
+    term = objective.parts["cr"]
+    assert term.tau == pytest.approx(record["in_confidence"].item())
+    loss = term(pair, label)
+    recorded = record["out_loss_first"] + record["out_loss_second"]
+    yield "loss", abs(loss.item() - recorded.item()), 1e-6
+    grads = dict(zip(("grad_first", "grad_second"), gradient(loss, *pair)))
+    yield "gradient", record.worst("", grads), 1e-7
+    yield "weight", abs(objective.weight("cr", 1) - 0.5), 0
+    mask = term.disagreement([z.softmax(dim=1) for z in pair], 1)
+    yield "mask", record.difference("mask", mask), 0
+
+
+def cosine_consistency(record: Record):
+    pair = pair_of(record)
+    loss = objective_of().parts["cosine"](pair)
+    yield "loss", record.difference("loss", loss), 1e-6
+    grads = dict(zip(("grad_first", "grad_second"), gradient(loss, *pair)))
+    yield "gradient", record.worst("", grads), 1e-7
+
+
+def supervised_and_better(record: Record):
+    objective, labels = objective_of("official_repaired"), record["in_label"]
+    logits = {name: record[f"in_logits_{name}"].requires_grad_() for name in ("resnet", "vnet")}
+    for name, pairs in logits.items():
+        losses = [objective.supervised(z, label) for z, label in zip(pairs, labels)]
+        recorded = record[f"out_dice_{name}"] + record[f"out_cross_entropy_{name}"]
+        yield "supervised: loss", float((torch.stack(losses).detach() - recorded).abs().max()), 1e-6
+        yield "supervised: gradient", record.difference(f"grad_{name}", *gradient(sum(losses), pairs)), 1e-7
+    term, wrong = objective.parts["pgl"], 0
+    unlabeled, features = torch.randn(2, 2, 2, 50), torch.randn(2, 2, 16, 50)
+    orders = {True: torch.tensor([1.0, 0.0]), False: torch.tensor([0.0, 1.0])}
+    chosen = {better: term(unlabeled, features, losses)[0] for better, losses in orders.items()}
+    assert chosen[True] != chosen[False]  # the loser's prototypes count: those of the ResNet if the V-Net is better
+    for number, label in enumerate(labels):
+        losses = [objective.overlap(pairs[number], label) for pairs in logits.values()]
+        wrong += term(unlabeled, features, losses)[0] != chosen[bool(record["out_vnet_is_better"][number])]
+    yield "better network: wrong of 6", float(wrong), 0
+
+
+def schedules(record: Record):
+    config = config_of()
+    objective, schedulers = (config.get_parsed_content(name) for name in ("objective", "lr_schedulers"))
+    optimizers, steps = config.get_parsed_content("optimizers"), record["in_steps"].tolist()
+    found = [objective.weight("pgl", step) for step in steps]
+    yield "prototype weight", record.difference("prototype_weight", found), 1e-12
+    for optimizer, scheduler in zip(optimizers, schedulers):
+        optimizer.step()
+        rates = [optimizer.param_groups[0]["lr"]]
+        for _ in range(steps[-1]):
+            scheduler.step()
+            rates.append(optimizer.param_groups[0]["lr"])
+        found = [rates[step - 1] for step in steps]
+        yield "learning rate", record.difference("learning_rate", found), 1e-12
+
+
+def steps_published(record: Record):
+    config = config_of()
+    objective = config.get_parsed_content("objective").train()
+    optimizers = config.get_parsed_content("optimizers")
+    resnet, vnet = objective.networks
+    fill(resnet.named(), record, "in_resnet_")
+    fill(vnet.named(), record, "in_vnet_")
+    first = int(record["in_first_step"])
+    for number in (1, 2, 3):
+        start, step = f"step{number}_", first + number - 1
+        batch = Batch(record[f"in_{start}image"], record[f"in_{start}label"].unsqueeze(1))
+        terms = objective(batch, step)
+        assert set(terms) & set(objective.TERMS) == {"supervised", "cr", "ue", "cosine"}
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        objective.total(terms, step).backward()
+        for optimizer in optimizers:
+            optimizer.step()
+        for what, term in (("supervised", "supervised"), ("correction", "cr")):
+            recorded = record[f"out_{start}{what}_vnet"] + record[f"out_{start}{what}_resnet"]
+            yield what, abs(terms[term].item() - recorded.item()), 3e-6
+        yield "peer", record.difference(f"{start}peer", terms["ue"]), 3e-6
+        yield "cosine", record.difference(f"{start}cosine", terms["cosine"]), 3e-6
+        weight = objective.weight("pgl", step)
+        yield "prototype weight", record.difference(f"{start}prototype_weight", weight), 1e-12
+    networks = max(record.worst("after_resnet_", resnet.named()), record.worst("after_vnet_", vnet.named()))
+    yield "networks after", networks, 5e-6
+
+
+TOPICS = {
+    topic.__name__: topic
+    for topic in (
+        peer_supervision, filtered_supervision, prototypes, correction, cosine_consistency, supervised_and_better,
+        schedules, steps_published,
+    )
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_published_results_are_reproduced(topic):
+    assert_reproduced("dualnet", topic, TOPICS[topic])
