@@ -89,7 +89,7 @@ def of_inference(files: Sequence[str], layers: Sequence[str]) -> dict[str, objec
     """Entries of training layers that an inference configuration has too and does not take from the weights."""
     config = ConfigParser.load_config_files(list(files))
     own = {id for id, value in config.items() if AS_TRAINED not in str(value)}
-    given = ConfigParser.load_config_files(list(layers)) if layers else {}
+    given = {id: value for file in layers for id, value in ConfigParser.load_config_file(file).items()}
     return {id: value for id, value in given.items() if id.split("#")[0] in own}
 
 
