@@ -175,9 +175,9 @@ def not_finite(state: Mapping[str, Tensor]) -> str | None:
 def _require_names(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: str | Path) -> None:
     missing = [key for key in wanted if key not in state and not key.endswith(_OPTIONAL)]
     unknown = [key for key in state if key not in wanted and not key.endswith(_OPTIONAL)]
-    if missing or unknown:
-        words = [f"{len(missing)} of its {len(wanted)} tensors are not there, the first {missing[0]!r}"] * bool(missing)
-        words += [f"{len(unknown)} are unknown to it, the first {unknown[0]!r}"] * bool(unknown)
+    words = [f"{len(missing)} of its {len(wanted)} tensors are not there, the first {key!r}" for key in missing[:1]]
+    words += [f"{len(unknown)} are unknown to it, the first {key!r}" for key in unknown[:1]]
+    if words:
         raise InputError(f"{path}: these are weights of another network than the one configured: {'; '.join(words)}")
 
 

@@ -2,42 +2,71 @@
 
 from __future__ import annotations
 
-import fire
+import ast
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
 
-from common.errors import one_line_errors
+from common.errors import InputError, one_line_errors
+from common.options.names import hint
 
-from .benchmark import benchmark
-from .check import check
-from .demo import demo
-from .export import export
-from .label import label_check
-from .package import package
-from .phantom import phantom
-from .plan import plan
-from .prepare import prepare
-from .pretrain_sam import pretrain_sam
-from .report import report
-from .results import record, tables
-from .run import run
-from .verify import verify
+VERBS = {  # where each is; the module is imported when its verb is asked for
+    "benchmark": "benchmark.command",
+    "check": "check.command",
+    "demo": "demo",
+    "export": "export",
+    "label_check": "label.check",
+    "package": "package",
+    "phantom": "phantom",
+    "plan": "plan.command",
+    "prepare": "prepare.command",
+    "pretrain_sam": "pretrain_sam",
+    "record": "results",
+    "report": "report",
+    "run": "run",
+    "sam_boxes": "sam_boxes",
+    "tables": "results",
+    "verify": "verify",
+}
+HELP = ("--help", "-h", "help")
+
+
+def verb(name: str) -> Callable:
+    """The function of a verb; ``InputError`` for one that does not exist."""
+    if name not in VERBS:
+        raise InputError(f"{name}: no such verb; python -m tools lists them{hint(name, VERBS)}")
+    return getattr(import_module(f"{__package__}.{VERBS[name]}"), name)
+
+
+def overview() -> str:
+    """All verbs with the first line of their documentation, which is read without importing them."""
+    width = max(map(len, VERBS))
+    lines = [f"  {name:{width}}  {_summary(name)}" for name in VERBS]
+    return "\n".join(
+        ["usage: python -m tools <verb> ...", "", *lines, "", "python -m tools <verb> --help tells more.", ""]
+    )
+
+
+def _summary(name: str) -> str:
+    file = Path(__file__).parent.joinpath(*VERBS[name].split(".")).with_suffix(".py")
+    functions = ast.parse(file.read_text(encoding="utf-8")).body
+    found = next(node for node in functions if isinstance(node, ast.FunctionDef) and node.name == name)
+    return (ast.get_docstring(found) or "").partition("\n")[0]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Do what a command line says."""
+    one_line_errors()
+    if not arguments or arguments[0] in HELP:
+        sys.stdout.write(overview())
+    elif arguments[0] == "run":  # reads its own words: text stays text there
+        verb("run")
+        import_module(f"{__package__}.run").command(arguments[1:])
+    else:
+        function = verb(arguments[0])
+        import_module("fire").Fire(function, command=list(arguments[1:]), name=f"python -m tools {arguments[0]}")
+
 
 if __name__ == "__main__":
-    one_line_errors()
-    verbs = {
-        "benchmark": benchmark,
-        "check": check,
-        "demo": demo,
-        "export": export,
-        "label_check": label_check,
-        "package": package,
-        "phantom": phantom,
-        "plan": plan,
-        "prepare": prepare,
-        "pretrain_sam": pretrain_sam,
-        "record": record,
-        "report": report,
-        "run": run,
-        "tables": tables,
-        "verify": verify,
-    }
-    fire.Fire(verbs, name="python -m tools")
+    main(sys.argv[1:])

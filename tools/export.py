@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from common.errors import InputError, require_file
 from common.files import atomic_path
 
+from .package import package
 from .release.archive import unpacked
 from .release.isolated import run_isolated
+from .runs import read_run
 
 TOLERANCE = 1e-4
 
 
 def export(bundle: str, output: str | None = None) -> str:
-    """Write the network of a released bundle as ONNX; onnxruntime must reproduce its output to 1e-4.
+    """Write the network of a run or a released bundle as ONNX; onnxruntime must reproduce its output to 1e-4.
 
     Args:
-        bundle: folder or archive that ``package`` wrote; TorchScript, ``models/model.ts``, is in it already.
+        bundle: folder of a run; or folder or archive that ``package`` wrote, with TorchScript in it already.
         output: file to write; ``<bundle>.onnx`` in this folder by default.
     """
-    with unpacked(Path(bundle)) as folder:
+    with TemporaryDirectory() as temporary_folder, ExitStack() as stack:
+        if read_run(bundle) is not None:
+            name = Path(bundle).resolve().name
+            bundle, output = package(bundle, output=temporary_folder, dirty=True), output or f"{name}.onnx"
+        folder = stack.enter_context(unpacked(Path(bundle)))
         require_file(folder / "configs" / "inference.json", "export takes a released bundle: python -m tools package")
         path = Path(output or f"{folder.name}.onnx").resolve()
         with atomic_path(path) as temporary:

@@ -13,13 +13,14 @@ from monai.utils import ensure_tuple
 
 from common.errors import InputError, require_file
 from common.files import atomic_path
-from common.runs import Settings, weights_file
-from common.runs.settings import FILE as SETTINGS
+from common.runs import weights_file
+from common.runs.settings import refuse_contradictions
 
 from .release import archive, figures, metadata, readme, render, vendor
 from .release.isolated import REPOSITORY, run_isolated
 from .results import RECORD, read_record
 from .run import bundle_folder
+from .runs import read_run
 
 COPIED = ("LICENSE", "configs/logging.conf", "docs/data_license.txt")
 TOLERANCE = 1e-5
@@ -27,7 +28,7 @@ TOLERANCE = 1e-5
 
 def package(
     bundle: str,
-    dataset: str | Sequence[str],
+    dataset: str | Sequence[str] | None = None,
     weights: str | None = None,
     name: str | None = None,
     output: str = "dist",
@@ -39,8 +40,9 @@ def package(
     """Write ``<output>/<name>_v<version>.zip`` with its sum and an entry in ``model_info.json``; return its path.
 
     Args:
-        bundle: folder name under ``bundles/``, or the folder.
-        dataset: configuration file of the data set, or several in order: ``acdc,acdc_quick``.
+        bundle: folder name under ``bundles/``, or the folder; or that of a run, whose bundle and weights are taken.
+        dataset: configuration file of the data set, or several in order: ``acdc,acdc_quick``; by default those that
+            the run was started with.
         weights: folder of a run, or weights in one; ``models`` of the bundle by default. Their settings count; without,
             those of the data set's files.
         name: of the released bundle; the bundle's own by default.
@@ -50,19 +52,23 @@ def package(
         dirty: allow uncommitted changes; the metadata then say so.
         options: values that override the configuration, by id.
     """
-    source = bundle_folder(bundle)
-    layers = [str(layer) for layer in ensure_tuple(dataset)]
+    run = read_run(bundle)
+    source, weights = (run.bundle, weights or bundle) if run else (bundle_folder(bundle), weights)
+    weights_path = weights_file(weights or source / "models")
+    require_file(weights_path, "train first, or give --weights")
+    run = read_run(weights_path)
+    layers = [str(layer) for layer in ensure_tuple(dataset or (run.layers if run else ()))]
+    if not layers:
+        raise InputError(f"{weights_path}: says of no data set what it was trained on; name its layer (dataset)")
+    if run:
+        refuse_contradictions(run.settings, options, weights_path)
     origin = json.loads((source / "configs" / "metadata.json").read_text(encoding="utf-8"))
     version = metadata.check_version(origin, f"{source.name}/configs/metadata.json")
     name = check_name(name or source.name)
     description = metadata.dataset_of(layers)[1]
-    weights_path = weights_file(weights or source / "models")
-    require_file(weights_path, "train first, or give --weights")
-    beside = weights_path.with_name(SETTINGS)
-    trained = Settings.read(beside) if beside.is_file() else None
     summary = figures.read_summary(results, layers[-1]) if results else None
     extra = {"provenance": provenance(source, layers, dirty), "eval_metrics": figures.eval_metrics(summary)}
-    configs = render.render(source, vendor.own_package(source), layers, options, trained)
+    configs = render.render(source, vendor.own_package(source), layers, options, run.settings if run else None)
     if "class_names" in configs["inference"]:
         configs["inference"]["class_names"] = configs["inference"]["class_names"] or description["classes"][1:]
     with TemporaryDirectory() as folder:
@@ -92,7 +98,8 @@ def check_name(name: str) -> str:
 def provenance(source: Path, layers: Sequence[str], dirty: bool) -> dict[str, object]:
     """Commit and data set files of a release; ``InputError`` for uncommitted changes unless they are allowed."""
     commit = _git("rev-parse", "HEAD").strip()
-    changes = _git("status", "--porcelain", "--", str(source), "common", "tools").splitlines() if commit else []
+    own = [str(source)] if source.is_relative_to(REPOSITORY) else []
+    changes = _git("status", "--porcelain", "--", *own, "common", "tools").splitlines() if commit else []
     if changes and not dirty:
         raise InputError(f"uncommitted changes ({changes[0].strip()}, {len(changes)} in all); commit, or give --dirty")
     return {"commit": commit + "-dirty" * bool(changes) or "unknown", "configuration": list(layers)}

@@ -15,19 +15,23 @@ from jinja2 import Environment, PackageLoader
 from common.errors import InputError
 from common.files import atomic_path
 
+from .runs import require_run
+
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402  (the backend must be chosen first)
 
 COLUMNS = (("dice", "Dice %", 100), ("jaccard", "Jaccard %", 100), ("hd95", "95HD", 1), ("asd", "ASD", 1))
 
 
-def report(runs: Mapping[str, str], dataset_dir: str, output: str = "report", split: str = "validation") -> str:
+def report(
+    runs: Mapping[str, str], dataset_dir: str | None = None, output: str = "report", split: str = "validation"
+) -> str:
     """Write ``index.html`` with pictures, and ``table.md``, into the folder ``output``.
 
     Args:
         runs: name of each method and the output folder of its run: ``<split>/summary.json`` (evaluate),
             ``history.csv`` (train) and ``predictions/`` (inference) are read from it, the last two if present.
-        dataset_dir: the data set the runs were evaluated on.
+        dataset_dir: the data set the runs were evaluated on; by default that of the first one's training.
         split: evaluated list.
     """
     folders = {name: Path(folder) for name, folder in runs.items()}
@@ -41,13 +45,17 @@ def report(runs: Mapping[str, str], dataset_dir: str, output: str = "report", sp
     _write(target / "table.md", "".join("| " + " | ".join(row) + " |\n" for row in table))
     pictures = [
         _curves(histories, target / "curves.png"),
-        _overlays(folders, Path(dataset_dir), target / "overlays.png"),
+        _overlays(folders, Path(dataset_dir or _trained_on(folders)), target / "overlays.png"),
     ]
     page = Environment(loader=PackageLoader("tools"), autoescape=True).get_template("report.html")
     any_summary = next(iter(summaries.values()))
     html = page.render(header=header, rows=rows, summary=any_summary, split=split, pictures=[p for p in pictures if p])
     _write(target / "index.html", html)
     return str(target / "index.html")
+
+
+def _trained_on(folders: Mapping[str, Path]) -> str:
+    return str(require_run(next(iter(folders.values()))).settings["dataset_dir"])
 
 
 def _summary(path: Path) -> dict:

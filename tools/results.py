@@ -55,7 +55,7 @@ def record(
     """Enter the figures of a finished run into the record of its bundle, in place of an earlier entry of the same run.
 
     Args:
-        bundle: name of the bundle.
+        bundle: name of the bundle, or its folder.
         run: output folder of the run; ``<split>/summary.json`` (evaluate) and ``history.csv`` (train) are read.
         method: name of the row.
         configuration: layers the run was made with, as one word: ``la_quick``.
@@ -149,9 +149,10 @@ def _domain(entry: Mapping, name: str) -> str:
 
 
 def _bundle(name: str) -> Path:
-    if not (BUNDLES / name).is_dir():
-        raise InputError(f"{BUNDLES / name}: no such bundle")
-    return BUNDLES / name
+    for path in (BUNDLES / name, Path(name)):
+        if path.is_dir():
+            return path
+    raise InputError(f"{BUNDLES / name}: no such bundle")
 
 
 def read_record(path: Path) -> list[dict]:

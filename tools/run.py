@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import logging.config
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from monai.bundle import ConfigParser, ConfigWorkflow
+from common.errors import InputError
+from common.options.command import Command
+from common.options.explain import explained
+from common.options.help import help_of
+from common.options.layers import ENDINGS, read_layer
+from common.options.names import BUNDLE_OPTIONS, hint
+from common.options.stack import checked
 
-from common.errors import InputError, require_file
-from common.options import check_ids
+if TYPE_CHECKING:
+    from monai.bundle import ConfigWorkflow
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BUNDLES = REPOSITORY / "bundles"
 SHARED = REPOSITORY / "common" / "configs"  # layers that suit every bundle
 BASES = ("train", "inference")
 ON_INFERENCE = ("evaluate",)  # layers that are about trained weights
+HELP = ("--help", "-h")
 AS_TRAINED = "$@trained"
 
 
@@ -30,41 +40,65 @@ class Configuration:
         files: configuration files in order.
         options: values on top of them, by id.
         kind: ``train`` or ``infer``.
+        origin: from an id to where its value comes from, for messages.
     """
 
     root: Path
     files: Sequence[str]
     options: Mapping[str, object]
     kind: str
+    origin: Callable[[str], str] | None = None
 
     def workflow(self) -> ConfigWorkflow:
         """The workflow, ready to be initialized."""
+        from monai.bundle import ConfigWorkflow  # takes seconds; a mistake in an option is known before
+
         return ConfigWorkflow(
             config_file=list(self.files),
-            meta_file=str(self.root / "configs" / "metadata.json"),
-            logging_file=str(self.root / "configs" / "logging.conf"),
             workflow_type=self.kind,
-            **{"bundle_root": str(self.root), **self.options},
+            **{
+                "meta_file": str(self.root / "configs" / "metadata.json"),
+                "logging_file": str(self.root / "configs" / "logging.conf"),
+                "bundle_root": str(self.root),
+                **self.options,
+            },
         )
 
 
-def run(bundle: str, *layers: str, **options: object) -> None:
+def command(arguments: Sequence[str]) -> None:
+    """Do what a command line says: the words behind ``python -m tools run``."""
+    wants_help = any(word in HELP for word in arguments)
+    typed = Command.of([word for word in arguments if word not in HELP])
+    if wants_help and typed.words:
+        root = bundle_folder(typed.words[0])
+        sys.stdout.write(help_of(root, {name: config_file(root, name) for name in layer_names(root)}))
+    elif wants_help:
+        sys.stdout.write(f"{inspect.getdoc(run)}\n\nBundles: {', '.join(bundle_names())}\n")
+    elif typed.words:
+        run(*typed.words, **typed.options)
+    else:
+        raise InputError(f"run: expected the name of a bundle; there are {bundle_names()}")
+
+
+def run(bundle: str, /, *layers: str, **options: object) -> None:
     """Train, evaluate or infer with a bundle: ``run ssnet_segmentation la_quick --labeled 4``.
 
     Args:
         bundle: folder name under ``bundles/``, or a folder.
-        layers: configuration files by name, or by path where they end in ``.yaml`` (as ``plan`` writes them), in order,
-            on top of ``train`` (which is implied), ``inference``, or ``evaluate``, which is about trained weights.
-        options: values that override the configuration, by id.
+        layers: configuration files by name, or by path (as ``plan`` writes them), in order, on top of ``train`` (which
+            is implied), of ``inference``, or of ``evaluate``, which is about trained weights.
+        options: values that override the configuration, by id: ``run ssnet_segmentation --help`` lists them.
     """
-    workflow = configuration(bundle, layers, options).workflow()
-    workflow.initialize()
-    workflow.run()
-    workflow.finalize()
+    config = configuration(bundle, layers, options)
+    with explained(config.origin):
+        workflow = config.workflow()
+        workflow.initialize()
+        workflow.run()
+        workflow.finalize()
 
 
 def configuration(bundle: str, layers: Sequence[str], options: Mapping[str, object]) -> Configuration:
-    """Files and options of a command; ``InputError`` for a bundle, layer or option that does not exist.
+    """Files and options of a command; ``InputError`` for a bundle, layer, option or value that does not exist.
 
     Inference and evaluation take their settings from the weights. Layers of training that are named with them say how
     weights without settings were trained; what they say of inference itself counts as if it were given as an option.
@@ -74,22 +108,24 @@ def configuration(bundle: str, layers: Sequence[str], options: Mapping[str, obje
     base = "inference" if on_weights or "inference" in layers else "train"
     others = [layer for layer in layers if layer not in (*BASES, *on_weights)]
     named = [file for layer in others for file in layer_files(root, layer)]
+    of_monai = {name: value for name, value in options.items() if name in BUNDLE_OPTIONS}
+    train = str(config_file(root, "train"))
     if base == "train":
-        files = [str(config_file(root, "train")), *named]
-        check_ids(options, files)
-        return Configuration(root, files, options, "train")
+        entries = checked([train, *named], options, root, "train", [SHARED])
+        return Configuration(root, [train, *named], {**of_monai, **entries.changed}, "train", entries.origin)
     files = [str(config_file(root, layer)) for layer in (base, *on_weights)]
-    check_ids(options, files)
-    trained = named or ([str(config_file(root, "train"))] if "train" in layers else [])
-    extra = {"layers": trained} if trained else {}
-    return Configuration(root, files, {**of_inference(files, named), **extra, **options}, "infer")
+    checked([train, *named], {}, root, "train", [SHARED])
+    trained = named or ([train] if "train" in layers else [])
+    given = {**of_inference(files, named), **({"layers": trained} if trained else {}), **options}
+    entries = checked(files, given, root, "inference", [SHARED])
+    return Configuration(root, files, {**of_monai, **entries.changed}, "infer", entries.origin)
 
 
 def of_inference(files: Sequence[str], layers: Sequence[str]) -> dict[str, object]:
     """Entries of training layers that an inference configuration has too and does not take from the weights."""
-    config = ConfigParser.load_config_files(list(files))
+    config = {id: value for file in files for id, value in read_layer(file).content.items()}
     own = {id for id, value in config.items() if AS_TRAINED not in str(value)}
-    given = {id: value for file in layers for id, value in ConfigParser.load_config_file(file).items()}
+    given = {id: value for file in layers for id, value in read_layer(file).content.items()}
     return {id: value for id, value in given.items() if id.split("#")[0] in own}
 
 
@@ -98,8 +134,12 @@ def bundle_folder(bundle: str) -> Path:
     for path in (BUNDLES / bundle, Path(bundle)):
         if (path / "configs" / "train.yaml").is_file():
             return path.resolve()
-    known = sorted(path.parents[1].name for path in BUNDLES.glob("*/configs/train.yaml"))
-    raise InputError(f"{bundle}: no such bundle; there are {known}")
+    raise InputError(f"{bundle}: no such bundle; there are {bundle_names()}{hint(bundle, bundle_names())}")
+
+
+def bundle_names() -> list[str]:
+    """Names of all bundles of the repository."""
+    return sorted(path.parents[1].name for path in BUNDLES.glob("*/configs/train.yaml"))
 
 
 def config_file(root: Path, layer: str) -> Path:
@@ -114,13 +154,19 @@ def layer_names(root: Path) -> list[str]:
 
 
 def layer_files(root: Path, layer: str) -> list[str]:
-    """Files of a layer of the bundle in ``root``: one of its own, a shared one, or a file anywhere."""
+    """Files of a layer of the bundle in ``root``: one of its own, a shared one, or a file anywhere.
+
+    A file that is empty is left out: MONAI takes none.
+
+    Raises:
+        InputError: for a layer that does not exist or cannot be read.
+    """
     known = layer_names(root)
     if layer in known:
         return [str(config_file(root, layer))]
-    if not str(layer).endswith(".yaml"):
-        raise InputError(f"{layer}: no such configuration of {root.name}; there are {known}")
-    return [require_file(layer, "it is given as a layer")]
+    if not str(layer).endswith(ENDINGS):
+        raise InputError(f"{layer}: no such configuration of {root.name}; there are {known}{hint(layer, known)}")
+    return [str(layer)] if read_layer(layer).content else []
 
 
 def quiet() -> None:

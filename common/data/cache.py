@@ -44,10 +44,11 @@ class CachedDataset(CheckedDataset):
         slices: split volumes along their last axis into 2D samples; images that are flat stay as they are.
         workers: decoding threads.
         progress: show a progress bar, if there is a terminal.
+        channels: of every image; ``None``: any.
 
     Raises:
         InputError: naming the file, for one that cannot be read, an image and a label of different shapes, label
-            values outside the classes, or an image with NaN or infinite values.
+            values outside the classes, or an image of other channels or with NaN or infinite values.
     """
 
     def __init__(
@@ -59,15 +60,17 @@ class CachedDataset(CheckedDataset):
         slices: bool = False,
         workers: int = 4,
         progress: bool = False,
+        channels: int | None = None,
     ) -> None:
         super().__init__(data=list(data), transform=transform)
-        self.classes, self.device = classes, torch.device(device)
+        self.classes, self.channels, self.device = classes, channels, torch.device(device)
         self.settings = {
             "classes": classes,
             "device": device,
             "slices": slices,
             "workers": workers,
             "progress": progress,
+            "channels": channels,
         }
         with ThreadPoolExecutor(max_workers=max(workers, 1)) as pool:
             decoded = pool.map(self._decode, range(len(self.data)))
@@ -86,15 +89,17 @@ class CachedDataset(CheckedDataset):
     def _decode(self, index: int) -> dict:
         decoded = self._transform(index)
         case = {key: _plain(value) for key, value in decoded.items() if not isinstance(value, Mapping)}
-        check_case(case, _files(self.data[index]), self.classes)
+        check_case(case, _files(self.data[index]), self.classes, self.channels)
         if "label" in case:
             case["label"] = case["label"].to(torch.uint8)
         return {key: value.to(self.device) if isinstance(value, Tensor) else value for key, value in case.items()}
 
 
-def check_case(case: Mapping, files: Mapping[str, str], classes: int) -> None:
+def check_case(case: Mapping, files: Mapping[str, str], classes: int, channels: int | None = None) -> None:
     """Raise ``InputError`` unless image and label fit each other and hold usable values."""
     image = case["image"]
+    if channels is not None and image.shape[0] != channels:
+        raise InputError(f"{files['image']}: {image.shape[0]} channels, expected {channels} (in_channels)")
     if not torch.isfinite(image).all():
         raise InputError(f"{files['image']}: the image holds NaN or infinite values")
     if "label" not in case:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ..errors import InputError, require_file
 
 ROLES = ("labeled", "unlabeled", "validation", "test")
+LONGEST_NAME = 240  # bytes of a file's name without its ending
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".png")
 
 
@@ -63,14 +64,48 @@ def load_datalist(
     return {role: [_locate(root, case, role != "unlabeled", files) for case in roles[role]] for role in ROLES}
 
 
+def load_json(path: Path, purpose: str) -> object:
+    """Content of a JSON file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        InputError: naming the file, for one that is missing (``purpose`` says what it must do) or no JSON, and for a
+            key that stands twice in a mapping, where JSON would silently take the last.
+    """
+    try:
+        return json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=_unique)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; {purpose}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not valid JSON (not UTF-8 text)") from None
+    except RecursionError:
+        raise InputError(f"{path}: not valid JSON (nested too deeply)") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON ({error})") from None
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"key '{repeated}' is there twice")
+    return content
+
+
+def require_name(case: str, where: str) -> None:
+    """Raise ``InputError`` unless ``case`` can name files below a folder: no absolute path, none that leads out."""
+    parts = PurePath(case).parts
+    if not parts or PurePath(case).is_absolute() or ".." in parts or not case.isprintable():
+        raise InputError(f"{where}: {case!r} is no name of a case: expected a path inside the folder of the images")
+    if any(len(part.encode()) > LONGEST_NAME for part in parts):
+        raise InputError(f"{where}: {case[:40]}... is too long for the name of a file")
+
+
 def read_lists(path: Path) -> dict:
     """Content of a ``splits.json``; ``InputError`` for a missing file or malformed lists."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; it must list the cases ('labeled' or 'train', ...)") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: not valid JSON ({error})") from None
+    content = load_json(path, "it must list the cases ('labeled' or 'train', ...)")
     if not isinstance(content, Mapping) or not ("labeled" in content or "train" in content):
         raise InputError(f"{path}: expected a list 'labeled' or 'train'")
     lists = {key: content[key] for key in ("train", "val", *ROLES) if key in content}
@@ -80,6 +115,8 @@ def read_lists(path: Path) -> dict:
     for key, cases in lists.items():
         if not isinstance(cases, list) or not all(isinstance(case, str) for case in cases):
             raise InputError(f"{path}: key '{key}' must be a list of case names")
+        for case in cases:
+            require_name(case, f"{path}: key '{key}'")
         if len(set(cases)) != len(cases):
             repeated = next(case for case in cases if cases.count(case) > 1)
             raise InputError(f"{path}: key '{key}' names the case {repeated} twice")

@@ -8,14 +8,13 @@ masks of one image, a list. Files in folders are sorted by name as strings; list
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 from ..errors import InputError, require_file
-from .datalist import SUFFIXES
+from .datalist import SUFFIXES, load_json, require_name
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 SPLITS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
@@ -41,18 +40,31 @@ def split_folders(root: Path, inner: str = "") -> Iterator[Case]:
 
 def domain_lists(root: Path, splits: str = "splits.json") -> Iterator[Case]:
     """``<domain>/{images,masks}/<name>`` with ``{"train": {domain: [names]}, "val": ..., "test": ...}`` in a file."""
-    path = Path(require_file(root / splits, "it must list the cases of each domain under 'train' ('val', 'test')"))
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: not valid JSON ({error})") from None
+    path = root / splits
+    content = _lists(path, "it must list the cases of each domain under 'train' ('val', 'test')")
     for key in [key for key in SPLITS if key in content]:
         if not isinstance(content[key], dict):
             raise InputError(f"{path}: key '{key}' must map each domain to a list of case names")
         for domain, names in content[key].items():
-            for name in names:
+            require_name(domain, f"{path}: key '{key}'")
+            for name in _names(names, f"{path}: key '{key}', {domain}"):
                 image, mask = (_with_ending(root / domain / folder / name) for folder in ("images", "masks"))
                 yield make_case(root, image, mask, domain, SPLITS[key])
+
+
+def _lists(path: Path, purpose: str) -> dict:
+    content = load_json(path, purpose)
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a mapping with the key 'train' ('val', 'test')")
+    return content
+
+
+def _names(names: object, where: str) -> list[str]:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{where}: expected a list of case names")
+    for name in names:
+        require_name(name, where)
+    return names
 
 
 def busi(root: Path) -> Iterator[Case]:
@@ -85,10 +97,10 @@ PATHOLOGIES = ("DCM", "HCM", "MINF", "NOR", "RV")  # of ACDC's patients 1 to 100
 
 def acdc_groups(root: Path, splits: str = "splits.json") -> Iterator[Case]:
     """ACDC volumes ``{images,labels}/patient<nnn>_<frame>`` with ``splits.json``; a domain is a group of pathology."""
-    path = Path(require_file(root / splits, "it must list the volumes under 'train' ('val', 'test')"))
-    content = json.loads(path.read_text(encoding="utf-8"))
+    path = root / splits
+    content = _lists(path, "it must list the volumes under 'train' ('val', 'test')")
     for key in [key for key in SPLITS if key in content]:
-        for name in content[key]:
+        for name in _names(content[key], f"{path}: key '{key}'"):
             patient = re.match(r"patient(\d+)", name)
             if patient is None or not 1 <= int(patient[1]) <= 20 * len(PATHOLOGIES):
                 raise InputError(f"{path}: {name} does not begin with patient and a number from 1 to 100")

@@ -88,11 +88,16 @@ class TwoStreamLoader:
         for _ in range(self.epoch_length):
             yield self.next_batch()
 
+    def counts(self) -> list[int]:
+        """How many labeled and unlabeled samples the next batch takes."""
+        return [count for _, count, _ in self.streams]
+
     def next_batch(self) -> Batch:
         """Draw, cut, stack and augment one batch."""
-        taken = [(dataset, i) for dataset, count, stream in self.streams for i in stream.take(count)]
+        counts = self.counts()
+        taken = [(d, i) for (d, _, stream), count in zip(self.streams, counts) for i in stream.take(count)]
         cases = [self.sample(dataset[i], self.generator) for dataset, i in taken]
-        labels = [case["label"] for case in cases[: self.streams[0][1]]]
+        labels = [case["label"] for case in cases[: counts[0]]]
         batch = Batch(torch.stack([case["image"] for case in cases]), torch.stack(labels))
         for transform in self.augment:
             batch = transform(batch, self.generator)

@@ -10,6 +10,7 @@ from monai.utils import set_determinism
 from torch import distributed
 
 from ..errors import InputError
+from ..options import check_options
 
 
 def start_process(seed: int, distributed_only: bool = False) -> None:
@@ -24,6 +25,7 @@ def start_process(seed: int, distributed_only: bool = False) -> None:
     Raises:
         InputError: for a process outside ``torchrun`` that must not be.
     """
+    values = check_options(resolve=False)  # a seed that is none must not come as far as the generators
     if "RANK" in os.environ and not distributed.is_initialized():
         distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
         if torch.cuda.is_available():
@@ -32,7 +34,7 @@ def start_process(seed: int, distributed_only: bool = False) -> None:
         raise InputError("multi_gpu_train: start it by torchrun (--nproc_per_node=2 -m monai.bundle run ...)")
     if not is_main():
         logging.disable(logging.INFO)
-    set_determinism(seed=seed)
+    set_determinism(seed=values.get("seed", seed))
 
 
 def end_process() -> None:

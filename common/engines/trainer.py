@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,12 +15,13 @@ from torch.optim import Optimizer
 
 from ..errors import DivergedError, require_choice
 from ..networks.modes import to_channels_last
+from ..precision import AUTO, CHOICES, Precision, choose_precision
 from ..transforms.batch import Batch
+from .bfloat16 import right_bfloat16
 from .memory import keep_freed_memory
 from .objective import Objective
-from .precision import reject_wrong_bfloat16
 
-_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+LEAST_SCALE = 2.0**-20  # of the loss in float16; gradients that overflow even then are not finite at all
 
 
 @dataclass(frozen=True)
@@ -28,22 +29,20 @@ class StepSettings:
     """How a training step is executed.
 
     Attributes:
-        amp: autocast the objective; works on CPU too, where MONAI's own switch does not.
-        amp_dtype: ``bfloat16`` (no loss scaling needed) or ``float16`` (CUDA without bfloat16).
+        amp: number type of the objective, see ``choose_precision``; float16 scales the loss.
         channels_last: lay out networks and images channels-last.
         max_grad_norm: clip the gradient of each optimizer's parameters to this Euclidean norm; ``None``: no clipping.
         check_every: iterations between two looks at whether all terms are finite. A look waits for the device; which
             term failed first is known whatever the interval.
     """
 
-    amp: bool = False
-    amp_dtype: str = "bfloat16"
+    amp: bool | str = AUTO
     channels_last: bool = True
     max_grad_norm: float | None = None
     check_every: int = 1
 
     def __post_init__(self) -> None:
-        require_choice(amp_dtype=(self.amp_dtype, _DTYPES))
+        require_choice(amp=(self.amp, CHOICES))
         if self.check_every < 1:
             raise ValueError(f"check_every must be at least 1, got {self.check_every}")
 
@@ -87,8 +86,9 @@ class SemiSupervisedTrainer(Trainer):
         self.optimizers = [optimizers] if isinstance(optimizers, Optimizer) else list(optimizers)
         if self.settings.channels_last:
             to_channels_last(self.objective)
-        half = self.settings.amp and self.settings.amp_dtype == "float16"
-        self.loss_scaler = torch.amp.GradScaler(self.state.device.type, enabled=half)
+        self.precision = _of_all_processes(choose_precision(self.settings.amp, self.state.device), self.state.device)
+        scaled = self.precision.dtype == torch.float16
+        self.loss_scaler = torch.amp.GradScaler(self.state.device.type, enabled=scaled)
         self._failed: dict[str, Tensor] = {}
         for event in (Events.EPOCH_COMPLETED, Events.COMPLETED):  # before any handler can save weights
             self.add_event_handler(event, self.raise_if_failed)
@@ -107,10 +107,7 @@ class SemiSupervisedTrainer(Trainer):
         self.objective.train()
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        with ExitStack() as stack:
-            stack.enter_context(torch.autocast(device.type, dtype=_DTYPES[settings.amp_dtype], enabled=settings.amp))
-            if settings.amp and device.type == "cpu" and not self._failed:  # the first iteration of a run
-                stack.enter_context(reject_wrong_bfloat16(self.objective))
+        with self.precision.autocast(device.type), self._right_gradients():
             terms = self.objective(batch, step)
         engine.fire_event(IterationEvents.FORWARD_COMPLETED)
         total = self.terms_of.total(terms, step)
@@ -123,6 +120,11 @@ class SemiSupervisedTrainer(Trainer):
         self._step_optimizers()
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         return {"loss": total.detach(), **{name: value.detach() for name, value in terms.items()}}
+
+    def _right_gradients(self) -> AbstractContextManager:
+        if self.precision.dtype == torch.bfloat16 and self.state.device.type == "cpu":
+            return right_bfloat16(self.objective, refuse=self.settings.amp != AUTO)
+        return nullcontext()
 
     def _step_optimizers(self) -> None:
         for optimizer in self.optimizers:
@@ -148,6 +150,8 @@ class SemiSupervisedTrainer(Trainer):
             first = min(failed.values())
             names = ", ".join(name for name, step in failed.items() if step == first)
             raise DivergedError(f"iteration {first}: loss term {names} is NaN or infinite; training stopped")
+        if self.loss_scaler.is_enabled() and self.loss_scaler.get_scale() < LEAST_SCALE:
+            raise DivergedError(f"iteration {self.state.iteration}: gradients stay NaN or infinite; training stopped")
 
 
 def _distributed(objective: Objective, device: torch.device) -> nn.Module:
@@ -156,3 +160,11 @@ def _distributed(objective: Objective, device: torch.device) -> nn.Module:
         return objective
     devices = [device] if device.type == "cuda" else None
     return nn.parallel.DistributedDataParallel(objective, device_ids=devices, find_unused_parameters=True)
+
+
+def _of_all_processes(precision: Precision, device: torch.device) -> Precision:
+    """That of the first process where several train on CPUs, which may be timed differently."""
+    held = [precision]
+    if device.type == "cpu" and torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.broadcast_object_list(held, src=0)
+    return held[0]

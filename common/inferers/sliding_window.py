@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
 from monai.inferers import Inferer, sliding_window_inference
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..networks.modes import to_channels_last
+from ..errors import require_choice
+from ..networks.modes import keep_default_layout, to_channels_last
+from ..precision import AUTO, CHOICES, choose_precision
 
 
 class SlidingWindowInferer(Inferer):
@@ -22,7 +23,7 @@ class SlidingWindowInferer(Inferer):
         roi_size: extents of the window.
         stride: step of the window along each axis, at most the window (18, 18, 4 in the LA protocol).
         sw_batch_size: windows per forward.
-        amp: bfloat16 autocast of the network, on CPU too; the averaging stays in float32.
+        amp: number type of the network, see ``choose_precision``; the averaging stays in float32.
         channels_last: lay out the windows channels-last.
         softmax: apply softmax to the output of the network; off for one that returns probabilities.
         stride_factor: take steps so many times the stride, up to the window: faster and coarser.
@@ -36,11 +37,12 @@ class SlidingWindowInferer(Inferer):
         roi_size: Sequence[int],
         stride: Sequence[int],
         sw_batch_size: int = 4,
-        amp: bool = False,
+        amp: bool | str = AUTO,
         channels_last: bool = True,
         softmax: bool = True,
         stride_factor: float = 1,
     ) -> None:
+        require_choice(amp=(amp, CHOICES))
         if len(roi_size) != len(stride) or any(not 1 <= s <= r for s, r in zip(stride, roi_size)):
             raise ValueError(f"stride {list(stride)} must lie between 1 and the window {list(roi_size)} on each axis")
         stride = [min(max(round(s * stride_factor), 1), r) for s, r in zip(stride, roi_size)]
@@ -49,10 +51,14 @@ class SlidingWindowInferer(Inferer):
         self.amp, self.channels_last, self.softmax = amp, channels_last, softmax
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args, **kwargs) -> Tensor:
+        precision = choose_precision(self.amp, inputs.device)
+        if self.channels_last and isinstance(network, nn.Module):
+            keep_default_layout(network)
+
         def probabilities(windows: Tensor) -> Tensor:
             if self.channels_last:
                 windows = to_channels_last(windows)
-            with torch.autocast(windows.device.type, dtype=torch.bfloat16, enabled=self.amp):
+            with precision.autocast(windows.device.type):
                 output = network(windows, *args, **kwargs)
             return output.float().softmax(dim=1) if self.softmax else output.float()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 
-def gaussian_rampup(step: int, length: int, quantum: int = 1, exponent: float = 2.0) -> float:
+def gaussian_rampup(step: int, length: int, quantum: float = 1, exponent: float = 2.0) -> float:
     r"""Weight of the Gaussian-shaped ("sigmoid") warm-up.
 
     .. math:: r(t; T) = \exp(-5 (1 - \mathrm{clip}(t/T, 0, 1))^2), \qquad r = 1 \text{ if } T = 0
@@ -13,7 +13,8 @@ def gaussian_rampup(step: int, length: int, quantum: int = 1, exponent: float = 
     Args:
         step: iteration t.
         length: iterations T until the weight is 1.
-        quantum: hold the weight for this many iterations; published code uses 150.
+        quantum: hold the weight for this many iterations, not necessarily a whole number; published code uses 150, or
+            a two-hundredth of a run.
         exponent: of the bracket, 2 everywhere but in formulas printed without the square.
 
     Raises:
@@ -46,7 +47,7 @@ class Ramp:
         self,
         maximum: float = 1.0,
         length: int = 6000,
-        quantum: int = 1,
+        quantum: float = 1,
         start: int = 0,
         minimum: float = 0.0,
         exponent: float = 2.0,

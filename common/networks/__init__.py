@@ -1,5 +1,5 @@
 from .make import dimensions, make_network
-from .modes import frozen_batchnorm_statistics, inactive_dropout, set_dropout, to_channels_last
+from .modes import frozen_batchnorm_statistics, inactive_dropout, keep_default_layout, set_dropout, to_channels_last
 from .teacher import make_teacher
 from .unet2d import UNet2D
 from .vnet import VNet
@@ -10,6 +10,7 @@ __all__ = [
     "dimensions",
     "frozen_batchnorm_statistics",
     "inactive_dropout",
+    "keep_default_layout",
     "make_network",
     "make_teacher",
     "set_dropout",

@@ -50,11 +50,45 @@ def to_channels_last(data: nn.Module | torch.Tensor) -> nn.Module | torch.Tensor
 
     The strides say so even for a single channel, where both layouts are one in memory: ``contiguous`` leaves those
     alone, and then the first convolution of a network for grey images, and all of its first level, ran channels-first.
+    Layers that ``keep_default_layout`` finds stay as they are.
     """
     if isinstance(data, torch.Tensor):
         if data.dim() not in (4, 5):
             return data
         return data.movedim(1, -1).clone(memory_format=torch.contiguous_format).movedim(-1, 1)
+    kept = {id(layer.weight) for layer in keep_default_layout(data)}
     for parameter in data.parameters():
-        parameter.data = to_channels_last(parameter.data)
+        if id(parameter) not in kept:
+            parameter.data = to_channels_last(parameter.data)
     return data
+
+
+BLOCK = 16  # channels that oneDNN takes together, at most: 8 with AVX2, 16 with AVX-512
+
+
+def keep_default_layout(network: nn.Module) -> list[nn.Module]:
+    """Let the network's strided pointwise convolutions of few channels run channels-first on a CPU, and return them.
+
+    The weight gradient of a channels-last 1x1 convolution with a stride writes past oneDNN's buffer when it has fewer
+    input channels than a block (https://github.com/uxlfoundation/oneDNN/issues/6035, in torch 2.13): wrong numbers, a
+    crash, or threads that wait for each other for ever. The layout of the input decides as well as that of the
+    weights, so such a layer relays both. Copies of the network do so too.
+    """
+    layers = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Conv3d)) and _miscomputed(m)]
+    for layer in layers:
+        if _to_default_layout not in layer._forward_pre_hooks.values():
+            layer.weight.data = layer.weight.data.reshape(-1).view(layer.weight.shape)
+            layer.register_forward_pre_hook(_to_default_layout)
+    return layers
+
+
+def _miscomputed(layer: nn.Conv2d | nn.Conv3d) -> bool:
+    strided_pointwise = max(layer.kernel_size) == 1 and max(layer.stride) > 1
+    return strided_pointwise and layer.in_channels // layer.groups < BLOCK
+
+
+def _to_default_layout(layer: nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+    x = inputs[0]
+    if x.device.type == "cpu":
+        x = x.reshape(-1).view(x.shape)  # unlike contiguous, resets the strides of a single channel
+    return (x,)

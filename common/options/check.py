@@ -1,79 +1,165 @@
-"""Mistyped options are errors here; MONAI alone would take them for new configuration entries."""
+"""The check of all options of a run, before it reads any data."""
 
 from __future__ import annotations
 
-import ast
-import difflib
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-
-from monai.bundle import ConfigParser
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from ..errors import InputError
+from .containers import Mapping as MappingType
+from .containers import Sequence, inner
+from .entries import holds_code, literal, split_id
+from .names import hint
+from .rules import check_rules
+from .table import Table
+from .types import Option, Type, WrongValueError
 
-BUNDLE_OPTIONS = {
-    *("run_id", "init_id", "final_id", "meta_file", "config_file", "logging_file", "tracking", "args_file"),
-    *("workflow_name", "workflow_type", "properties_path"),
-}
+UNKNOWN = object()  # a value that only MONAI can tell
 
 
-def check_options(arguments: Sequence[str] | None = None) -> None:
-    """Raise ``InputError`` for an option of ``python -m monai.bundle run`` that no configuration file defines.
+class Written(Protocol):
+    """What is checked: ``Entries`` before MONAI knows of them, or the ``Configuration`` that MONAI resolves."""
+
+    def __iter__(self): ...
+
+    def __contains__(self, id: str) -> bool: ...
+
+    def written(self, id: str) -> object:
+        """The entry as it stands."""
+
+    def replace(self, id: str, value: object) -> None:
+        """Let the entry be a value in its canonical form."""
+
+
+def check_configuration(
+    configuration: Written,
+    base: Mapping[str, object],
+    table: Table,
+    resolve: bool = False,
+    origin: Callable[[str], str] | None = None,
+) -> dict[str, object]:
+    """Check every option of a configuration and bring it to its canonical form.
 
     Args:
-        arguments: the command line, ``sys.argv`` by default; one that is no ``monai.bundle`` run is left alone.
+        configuration: the merged files and options.
+        base: the first of the files: what replaces a component or a mapping of it must be whole. May be empty.
+        table: types of the options.
+        resolve: resolve references and expressions too, and check what they stand for. It takes MONAI, in a run.
+        origin: from an id to what messages call it; ``--id`` by default.
+
+    Returns:
+        The values by name, of those options that are known.
+
+    Raises:
+        InputError: one line that names the option or file and says what was expected.
     """
-    arguments = sys.argv if arguments is None else arguments
-    if not arguments or "monai" not in arguments[0] or "bundle" not in arguments[0]:
-        return
-    given = _options(arguments[1:])
-    if "config_file" in given:
-        files = given["config_file"]
-        check_ids(given, ast.literal_eval(files) if files.startswith("[") else files)
+    walk = _Walk(configuration, resolve, origin or (lambda id: f"--{id.replace('::', '#')}"))
+    values: dict[str, object] = {}
+    for name in list(configuration):
+        _require_whole(configuration.written(name), base.get(name), walk.origin(name), name)
+        if name in table:
+            values[name] = walk.value(name, table[name])
+    known = {name: value for name, value in values.items() if value is not UNKNOWN}
+    check_rules(known, base, _multiple(configuration, base, table))
+    for rule in table.rules:
+        rule(known)
+    return known
 
 
-def check_ids(names: Iterable[str], config_files: str | Sequence[str]) -> None:
-    """Raise ``InputError`` unless every name is an id of the merged configuration files, or a bundle option."""
-    config = ConfigParser.load_config_files(config_files)
-    for name in names:
-        if name not in BUNDLE_OPTIONS and not name.startswith(("+", "_meta_")):
-            _check_id(name, config)
-
-
-def _options(arguments: Sequence[str]) -> dict[str, str]:
-    given = {}
-    for position, argument in enumerate(arguments):
-        if argument.startswith("--"):
-            name, equals, value = argument[2:].partition("=")
-            following = arguments[position + 1] if position + 1 < len(arguments) else ""
-            given[name] = value if equals else following
-    return given
-
-
-def _check_id(name: str, config: object) -> None:
-    walked, parts = config, name.replace("::", "#").split("#")
-    for depth, part in enumerate(parts):
-        if isinstance(walked, str) and walked.startswith("@"):
-            return  # a reference: its target decides
-        children = _children(walked)
-        if part in children:
-            walked = children[part]
-        elif depth and depth == len(parts) - 1 and "_target_" in children:
-            return  # an argument that the file leaves at the component's default
+def option_of(table: Table, id: str) -> Option | None:
+    """The option of a nested id, ``sam#kind`` or ``patch_size#0``; ``None`` for what the table does not know."""
+    name, *rest = split_id(id)
+    option = table.get(name)
+    for depth, part in enumerate(rest):
+        kind = inner(option.type, {part: None}) if option else None
+        if isinstance(kind, MappingType):
+            option = kind.options.get(part)
+        elif isinstance(kind := inner(option.type, [None]) if option else None, Sequence):
+            option = Option("#".join([name, *rest[: depth + 1]]), kind.item, option.description)
         else:
-            close = difflib.get_close_matches(part, children, n=1)
-            hint = f"; did you mean '{'#'.join([*parts[:depth], close[0]])}'?" if close else ""
-            raise InputError(f"--{name}: no such option in the configuration{hint}")
+            return None
+    return option
 
 
-def _children(node: object) -> dict[str, object]:
-    if isinstance(node, Mapping):
-        return dict(node)
-    return {str(i): child for i, child in enumerate(node)} if isinstance(node, list) else {}
+class _Walk:
+    """Goes through the values of a configuration along their types."""
+
+    def __init__(self, configuration: Written, resolve: bool, origin: Callable[[str], str]) -> None:
+        self.configuration, self.resolve, self.origin = configuration, resolve, origin
+
+    def value(self, id: str, option: Option) -> object:
+        """Canonical value of the entry, which takes its place; ``UNKNOWN`` for one that only MONAI can tell."""
+        written = self.configuration.written(id)
+        kind = inner(option.type, written)
+        if isinstance(kind, MappingType) and isinstance(written, Mapping) and written:
+            return {key: self._entry(f"{id}::{key}", key, kind) for key in written}
+        value = self._plain(id, written, kind)
+        if value is UNKNOWN:
+            return UNKNOWN
+        canonical = option.parse(value, self.origin(id))
+        if not same(written, canonical) and not holds_code(written):
+            self.configuration.replace(id, canonical)
+        return canonical
+
+    def _entry(self, id: str, key: str, kind: MappingType) -> object:
+        if key in kind.options:
+            return self.value(id, kind.options[key])
+        if kind.component:
+            return UNKNOWN
+        raise InputError(f"{self.origin(id)}: no such option in the configuration{hint(key, kind.options)}")
+
+    def _plain(self, id: str, written: object, kind: Type) -> object:
+        if not holds_code(written) or (kind.code and _takes(kind, written)):
+            return written
+        if isinstance(written, str):
+            try:
+                return literal(written)
+            except ValueError:
+                pass
+        return self.configuration.value(id) if self.resolve else self._followed(id, written)  # type: ignore
+
+    def _followed(self, id: str, written: object) -> object:
+        """The value behind references to other options, as long as they lead to a plain one."""
+        seen = [id]
+        while isinstance(written, str) and written.startswith("@"):
+            target = "::".join(split_id(written[1:]))
+            if target in seen:
+                raise InputError(f"{self.origin(id)}: refers to itself ({' -> '.join([*seen, target])})")
+            if target not in self.configuration:
+                raise InputError(f"{self.origin(id)}: {written} refers to nothing in the configuration")
+            seen.append(target)
+            written = self.configuration.written(target)
+        return UNKNOWN if holds_code(written) else written
 
 
-def whole_epochs(iterations: int, epoch_length: int) -> int:
-    """Number of epochs that make up ``iterations`` exactly; ``InputError`` when there is none."""
-    if epoch_length < 1 or iterations < 1 or iterations % epoch_length:
-        raise InputError(f"iterations={iterations} must be a positive multiple of epoch_length={epoch_length}")
-    return iterations // epoch_length
+def same(one: object, other: object) -> bool:
+    """Whether two plain values are equal, type for type."""
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(map(same, one, other))
+    return type(one) is type(other) and one == other
+
+
+def _takes(kind: Type, value: object) -> bool:
+    try:
+        kind.parse(value)
+    except WrongValueError:
+        return False
+    return True
+
+
+def _multiple(configuration: Written, base: Mapping[str, object], table: Table) -> int:
+    """What the extents of a patch must be a multiple of; 1 where the network is not the bundle's own."""
+    network = configuration.written("network_def") if "network_def" in configuration else None
+    known = base.get("network_def", network)
+    target, own = (node.get("_target_") if isinstance(node, Mapping) else node for node in (network, known))
+    return table.patch_multiple if target == own else 1
+
+
+def _require_whole(written: object, base: object, given: str, name: str) -> None:
+    if not isinstance(written, Mapping) or not isinstance(base, Mapping):
+        return
+    if "_target_" in base and "_target_" not in written:
+        raise InputError(f"{given}: expected a component with its _target_; {name}#... changes one argument of it")
+    missing = [key for key in base if key not in written]
+    if "_target_" not in base and "_target_" not in written and missing:
+        raise InputError(f"{given}: without {', '.join(missing)}; {name}#... changes one of its values")

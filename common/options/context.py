@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 
-from monai.bundle import ConfigParser
+from monai.bundle import ConfigItem, ConfigParser
 from monai.bundle.reference_resolver import ReferenceResolver
+
+from .entries import children, quoted
 
 PLAIN = (str, int, float, bool, type(None))
 
@@ -44,10 +46,19 @@ class Configuration:
         return self.resolver.get_resolved_content(id)
 
     def replace(self, id: str, value: object) -> None:
-        """Let the entry be ``value``, also where it stands as a reference, unless it has been resolved before."""
+        """Let the entry be ``value``, taken as it stands, wherever it is referred to, unless it was resolved before."""
         id = self.resolver.normalize_id(id)
-        self.resolver.items[id].update_config(value)
+        above, _, last = id.rpartition("::")
+        if above in self.resolver.items:  # what refers to the whole sees its parts as they are written there
+            whole = self.resolver.items[above].get_config()
+            whole[int(last) if isinstance(whole, list) else last] = quoted(value)
+        self._put(id, value)
+
+    def _put(self, id: str, value: object) -> None:
+        self.resolver.items[id] = ConfigItem(config=value, id=id)
         self.resolver.resolved_content[id] = value
+        for key, child in children(value).items():
+            self._put(f"{id}::{key}", child)
 
     def literal(self, id: str) -> object:
         """The entry with plain values in place of references and expressions, as JSON takes it.

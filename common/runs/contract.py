@@ -92,9 +92,8 @@ def check_same_data(before: Mapping[str, Mapping], now: Mapping[str, Mapping]) -
     for case in sorted(roles_before.keys() | roles_now.keys()):
         old, new = roles_before.get(case), roles_now.get(case)
         if old != new:
-            was = f"was in the list {old}" if old else "was in no list"
             raise InputError(
-                f"resume: case {case!r} {was} when this run was started and is in {f'{new!r}' if new else 'none'} now; "
+                f"resume: case {case!r} was in {_lists(old)} when this run was started and is in {_lists(new)} now; "
                 "a run continues on the same cases"
             )
         contents = before[old[0]].get(case), now[old[0]].get(case)
@@ -113,6 +112,10 @@ def _roles(data: Mapping[str, Mapping]) -> dict[str, tuple[str, ...]]:
         for case in cases:
             roles[case] = (*roles.get(case, ()), role)
     return roles
+
+
+def _lists(roles: tuple[str, ...] | None) -> str:
+    return f"the list {' and '.join(roles)}" if roles else "no list"
 
 
 class _Unset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import tempfile
 from collections.abc import Mapping
@@ -32,6 +33,12 @@ class _Opened:
 
 
 _opened: dict[Path, _Opened] = {}
+
+
+@atexit.register
+def _close_all() -> None:
+    for folder in list(_opened):
+        close_run(folder)
 
 
 def open_run(
@@ -153,15 +160,22 @@ def written_settings() -> dict[str, object] | None:
 
 
 def check_contract(state: Mapping, settings: Mapping[str, object] | None, data: Mapping[str, Mapping] | None) -> None:
-    """Raise ``InputError`` unless a saved state may be continued with these settings and data, where both are known."""
+    """Raise ``InputError`` unless a saved state may be continued with these settings and data, where they are known.
+
+    Where the contents of the cases are compared, now or (with ``data=None``) later, ``dataset_dir`` may be another.
+    """
     before = state["data"]
     if state["settings"] is not None and settings is not None:
-        compared = before is not None and data is not None and all(None not in c.values() for c in before.values())
-        moved = {"dataset_dir"} if compared else set()  # where contents are compared, their folder may be another
+        moved = {"dataset_dir"} if _told(before) and (data is None or _told(data)) else set()
         was, now = ({k: v for k, v in s.items() if k not in moved} for s in (state["settings"], settings))
         check_resumable(was, now)
     if before is not None and data is not None:
         check_same_data(before, data)
+
+
+def _told(data: Mapping[str, Mapping] | None) -> bool:
+    """Whether the content of every case is known."""
+    return data is not None and not any(None in cases.values() for cases in data.values())
 
 
 def begin_run(output_dir: str | Path, fresh: bool) -> None:

@@ -20,6 +20,17 @@ except ImportError:  # Windows
 NAME = ".lock"
 _BUSY = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
 _TEXT = 128  # bytes at the start of the file that say who holds it; the byte after them is locked on Windows
+_held: set[int] = set()
+
+
+def _leave_to_parent() -> None:
+    for handle in _held:
+        os.close(handle)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):  # a worker that outlives its parent must not hold the lock for it
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 class FolderLock:
@@ -49,12 +60,14 @@ class FolderLock:
             if error.errno in _BUSY:
                 who = holder.decode("utf-8", "replace").strip() or "another process"
                 raise InputError(f"{option}: a run in {self.path.parent} is going on ({who}); one at a time") from None
+            self.path.unlink(missing_ok=True)
             logging.getLogger(__name__).warning(f"{self.path.parent}: no locks here ({error}); start one run at a time")
             return -1
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), os.stat(self.path)):
                 os.truncate(handle, 0)
                 os.write(handle, f"process {os.getpid()} on {socket.gethostname()}"[:_TEXT].encode("utf-8"))
+                _held.add(handle)
                 return handle
         os.close(handle)
         return None
@@ -64,6 +77,7 @@ class FolderLock:
         if self.handle not in (None, -1):
             with contextlib.suppress(OSError):  # Windows removes no open file
                 self.path.unlink(missing_ok=True)
+            _held.discard(self.handle)
             os.close(self.handle)
         self.handle = -1
 

@@ -8,23 +8,26 @@ from .embeddings import EmbeddingCache
 from .lora import LoraLinear, inject_lora, merge_lora
 from .preprocess import CONVENTIONS, Frame, prepare
 from .promptable import BoxRefiner, Refined
-from .prompts import Group, adjust_boxes, boxes_from_masks, class_groups, compose, group_masks
+from .prompts import Group, adjust_boxes, boxes_from_masks, class_groups, compose, group_masks, move_boxes
 from .segmenter import SamSegmenter
+from .trust import MeasuredTrust, take_trusted
+from .volumes import refine_volume
 from .weights import WHEELS, file_hash, installed, locate
 
 __all__ = [
     "ARCHITECTURES",
-    "CONVENTIONS",
-    "WHEELS",
     "BoxRefiner",
+    "CONVENTIONS",
     "EmbeddingCache",
     "Frame",
     "Group",
     "LoadReport",
     "LoraLinear",
+    "MeasuredTrust",
     "Refined",
     "Sam",
     "SamSegmenter",
+    "WHEELS",
     "adjust_boxes",
     "boxes_from_masks",
     "build_sam",
@@ -39,7 +42,10 @@ __all__ = [
     "load_checkpoint",
     "locate",
     "merge_lora",
+    "move_boxes",
     "no_mask",
     "prepare",
     "read_checkpoint",
+    "refine_volume",
+    "take_trusted",
 ]

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import InputError, require_choice
+from ..transforms.resize import resampling_weights
 
 CONVENTIONS = ("sam", "medsam", "litemedsam", "unit")
 _PADDED = ("sam", "litemedsam")  # the longest side is resized, the rest of the square is zero
@@ -130,27 +131,9 @@ def _resize(images: Tensor, size: Sequence[int], cubic: bool) -> Tensor:
     """Linear or cubic resampling without aliasing."""
     if not torch.onnx.is_in_onnx_export():
         return F.interpolate(images, size=tuple(size), mode="bicubic" if cubic else "bilinear", antialias=True)
-    rows, columns = (_weights(old, new, cubic).to(images) for old, new in zip(images.shape[-2:], size))
+    kernel = "cubic" if cubic else "linear"
+    rows, columns = (resampling_weights(old, new, kernel).to(images) for old, new in zip(images.shape[-2:], size))
     return rows @ images @ columns.T  # ONNX has no operator that the exporter knows
-
-
-def _weights(old: int, new: int, cubic: bool) -> Tensor:
-    r"""The matrix ``new, old`` of a resampling without aliasing along one axis.
-
-    .. math:: w_{ij} \propto k\Big(\frac{(i + 1/2) s - j - 1/2}{\max(s, 1)}\Big), \qquad
-              s = \frac{\text{old}}{\text{new}}
-
-    The kernel k is the triangle, or Keys' cubic one with a = -1/2.
-    """
-    step = torch.ones(()) * old / new  # a tensor, whether old is a number or traced
-    centres = (torch.arange(new) + 0.5) * step
-    t = (centres[:, None] - torch.arange(old) - 0.5).abs() / step.clamp_min(1)
-    if cubic:
-        near, far = (1.5 * t - 2.5) * t * t + 1, ((2.5 - 0.5 * t) * t - 4) * t + 2
-        kernel = torch.where(t < 1, near, torch.where(t < 2, far, torch.zeros_like(t)))
-    else:
-        kernel = (1 - t).clamp_min(0)
-    return kernel / kernel.sum(dim=1, keepdim=True)
 
 
 def _require_range(images: Tensor, convention: str, slack: float = 1e-3) -> None:

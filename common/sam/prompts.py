@@ -98,6 +98,16 @@ def adjust_boxes(
     return torch.stack([x0, y0, x1, y1], dim=1)
 
 
+def move_boxes(boxes: Tensor, share: float, generator: torch.Generator | None = None) -> Tensor:
+    """Move each side of boxes ``..., 4`` in- or outward at random, by up to ``share`` of the box's own extent.
+
+    That is how far off the boxes of pseudo-labels may be; ``generator`` is on the CPU.
+    """
+    extent = (boxes[..., 2:] - boxes[..., :2] + 1).repeat_interleave(2, -1)[..., [0, 2, 1, 3]]
+    shift = 2 * torch.rand(boxes.shape, generator=generator).to(boxes, non_blocking=True) - 1
+    return boxes + share * extent * shift
+
+
 def full_boxes(count: int, size: Sequence[int], like: Tensor) -> Tensor:
     """``count`` boxes around everything."""
     boxes = like.new_zeros(count, 4)
@@ -127,6 +137,15 @@ def compose(logits: Tensor, groups: Sequence[Group], valid: Tensor | None = None
         highest = functools.reduce(torch.maximum, rivals, score)
         label = torch.where((score > 0) & (score == highest), group.paint, label)
     return label
+
+
+def keep_ungrouped(label: Tensor, pseudo: Tensor, groups: Sequence[Group]) -> Tensor:
+    """``label``, where it is background with the classes of ``pseudo`` that no group contains.
+
+    So a class that boxes cannot name, such as a thin ring, can be left to the network that made the pseudo-label.
+    """
+    prompted = torch.tensor([0, *{number for group in groups for number in group.classes}], device=pseudo.device)
+    return torch.where((label == 0) & ~torch.isin(pseudo, prompted), pseudo, label)
 
 
 def require_empty_policy(empty: str) -> str:

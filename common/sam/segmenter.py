@@ -44,6 +44,7 @@ class SamSegmenter(nn.Module):
             alone and the rest of it, tokens, upscaling and perceptrons, as it is (SAMed_s).
         train: ``lora`` (as above), ``lora_only`` (the decoder stays as it is), ``decoder`` (the encoder stays as it
             is) or ``full`` (the whole encoder too, without LoRA).
+        train_prompt: the embedding that says "no mask" learns too; ``False`` keeps the checkpoint's.
         full_size: logits at the size of the images, bilinearly: slower to train on, better for thin structures, and
             all that an exported network needs to be used on its own.
         last_blocks: only so many of the encoder's last blocks adapt or, with its neck, learn; see ``late_blocks``.
@@ -67,6 +68,7 @@ class SamSegmenter(nn.Module):
         lora_rank: int = 4,
         lora_targets: Sequence[str] = ("q", "v"),
         train: str = "lora",
+        train_prompt: bool = True,
         full_size: bool = False,
         last_blocks: int | None = None,
         recompute: bool = False,
@@ -77,7 +79,7 @@ class SamSegmenter(nn.Module):
         self.settings = {
             "arch": arch, "img_size": list(self.sam.img_size), "num_classes": num_classes, "preprocess": preprocess,
             "lora_rank": lora_rank, "lora_targets": list(lora_targets), "train": train, "full_size": full_size,
-            "last_blocks": last_blocks,
+            "last_blocks": last_blocks, "train_prompt": train_prompt,
         }  # fmt: skip
         self.preprocess, self.full_size, self.unchecked = preprocess, full_size, True
         adapted = late_blocks(self.sam, last_blocks)
@@ -86,7 +88,7 @@ class SamSegmenter(nn.Module):
             let_encoder_learn(self.sam, last_blocks)
         self.sam.mask_decoder.requires_grad_(train != "lora_only")
         self.sam.mask_decoder.iou_prediction_head.requires_grad_(False)
-        self.sam.prompt_encoder.no_mask_embed.requires_grad_(True)
+        self.sam.prompt_encoder.no_mask_embed.requires_grad_(train_prompt)
         if train in ("lora", "lora_only") and lora_rank:
             inject_lora(self.sam, lora_rank, lora_targets, adapted)
         if checkpoint is not None:

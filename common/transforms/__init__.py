@@ -8,7 +8,8 @@ from .make import make_augment, make_sample
 from .mixup import MixUp
 from .noise import clamped_noise
 from .one_of import OneOf
-from .patch import RandomPatch, ResizedSlice, resize_image, resize_nearest
+from .patch import RandomPatch, ResizedSlice
+from .resize import resize_image, resize_nearest
 from .rotate import RandomRotate2D
 from .rotflip import RandomRotFlip
 from .spacing import SpacingOfKeysd

@@ -18,27 +18,24 @@ class RandomBoxMask:
     Args:
         share: range of the covered share of the image, inside (0, 1].
         aspect: range of each side's ratio to that of a box of the image's shape (1, 1: no bending); log-uniform.
-        shared: one box for the whole batch instead of one per sample.
     """
 
-    def __init__(
-        self, share: tuple[float, float] = (0.25, 0.5), aspect: tuple[float, float] = (0.5, 2.0), shared: bool = False
-    ) -> None:
+    def __init__(self, share: tuple[float, float] = (0.25, 0.5), aspect: tuple[float, float] = (0.5, 2.0)) -> None:
         if not 0 < share[0] <= share[1] <= 1 or not 0 < aspect[0] <= aspect[1]:
             raise ValueError(f"need 0 < share <= 1 and 0 < aspect, in order, got {share} and {aspect}")
-        self.share, self.aspect, self.shared = share, aspect, shared
+        self.share, self.aspect = share, aspect
 
     def draw(self, count: int, shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         """First and last-plus-one voxel of each box along each axis, ``count, 2, dims``."""
-        boxes, dims = 1 if self.shared else count, len(shape)
+        dims = len(shape)
         extents = torch.tensor(shape, dtype=torch.float32)
-        share = torch.empty(boxes, 1).uniform_(*self.share, generator=generator)
+        share = torch.empty(count, 1).uniform_(*self.share, generator=generator)
         low, high = map(math.log, self.aspect)
-        bend = torch.empty(boxes, dims).uniform_(low, high, generator=generator).exp()
+        bend = torch.empty(count, dims).uniform_(low, high, generator=generator).exp()
         bend = bend / bend.log().mean(dim=1, keepdim=True).exp()  # the volume stays that of the share
         sides = (extents * share ** (1 / dims) * bend).round().clamp(min=torch.ones(dims), max=extents)
-        first = (torch.rand(boxes, dims, generator=generator) * (extents - sides + 1)).floor()
-        return torch.stack([first, first + sides], dim=1).long().expand(count, -1, -1)
+        first = (torch.rand(count, dims, generator=generator) * (extents - sides + 1)).floor()
+        return torch.stack([first, first + sides], dim=1).long()
 
     def apply(self, boxes: Tensor, shape: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
         """Boolean masks ``count, 1, spatial``, set inside the boxes."""

@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import require_choice
-
-RESAMPLES = ("nearest", "antialias")
+from .resize import RESAMPLES, resize_image
 
 
 class RandomPatch:
@@ -61,11 +60,11 @@ class RandomPatch:
 
 
 class ResizedSlice:
-    """Resize a whole slice to one size, labels always by nearest neighbour.
+    """Resize a whole slice to one size, labels always to the nearest pixel.
 
     Args:
         size: extents of the result, e.g. ``[256, 256]``.
-        resample: of images: ``nearest`` (ACDC protocol) or ``antialias``, see ``resize_image``.
+        resample: of images, see ``resize_image``: ``nearest`` (ACDC protocol), ``antialias`` or another.
     """
 
     def __init__(self, size: Sequence[int], resample: str = "nearest") -> None:
@@ -80,16 +79,6 @@ class ResizedSlice:
             if isinstance(v, Tensor)
         }
 
-
-def resize_nearest(tensor: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize the spatial axes of ``B, C, spatial...`` to ``size``, each voxel taking the nearest one's value."""
-    if tuple(tensor.shape[2:]) == tuple(size):
-        return tensor
-    return F.interpolate(tensor.float(), size=tuple(size), mode="nearest-exact").to(tensor.dtype)
-
-
-def resize_image(image: Tensor, size: Sequence[int], resample: str = "antialias") -> Tensor:
-    """Resize images ``B, C, H, W`` to ``size``: ``nearest``, or ``antialias``, linear without aliasing."""
-    if resample == "nearest" or tuple(image.shape[2:]) == tuple(size):
-        return resize_nearest(image, size)
-    return F.interpolate(image, size=tuple(size), mode="bilinear", antialias=True)
+    def image(self, images: Tensor) -> Tensor:
+        """Images ``B, C, H, W`` at the size."""
+        return resize_image(images, self.size, self.resample)

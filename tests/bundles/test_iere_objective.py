@@ -2,14 +2,22 @@
 
 import pytest
 import torch
-from iere import IEREObjective, IERESettings, InternalRegularizer, RandomResizedCrop2D, ResNetUNet, Teacher
+from iere import (
+    IEREObjective,
+    IERESettings,
+    InternalRegularizer,
+    RandomResizedCrop2D,
+    ResNetUNet,
+    SquareMask,
+    Teacher,
+)
 from iere.losses import weight_norm
 from iere.teacher import largest_per_class
 from torch import nn
 
 from common.errors import InputError
 from common.losses import jaccard_multiclass
-from common.transforms import Batch, RandomBoxMask
+from common.transforms import Batch
 
 SIZE = 64
 
@@ -27,8 +35,8 @@ class Echo(nn.Module):
     def loss(self, image, label, index):
         return self.weight * image.mean()
 
-    def labels(self, image, pseudo, raw, theta, index):
-        self.asked = image, pseudo, raw, theta, index
+    def labels(self, views, pseudo, logits):
+        self.asked = views, pseudo, logits
         return pseudo, torch.ones(len(pseudo))
 
 
@@ -36,7 +44,7 @@ def objective_of(classes=2, teacher="shared_head", sam=None, ir=None, size=SIZE,
     network = ResNetUNet(1, classes, "resnet18", base_channels=8)
     augment = RandomResizedCrop2D([size, size])
     return IEREObjective(
-        network, Teacher(network, teacher), augment, RandomBoxMask((0.4356, 0.4356), (1.0, 1.0), shared=True),
+        network, Teacher(network, teacher), augment, SquareMask(),
         ir or InternalRegularizer(), sam, IERESettings(**{"pretrain_steps": 0, **settings}),
     ).train()  # fmt: skip
 
@@ -61,10 +69,12 @@ def test_external_regularizer_on_the_teachers_own_labels_is_the_copy_paste_loss(
     terms = objective(batch, 1)
     torch.testing.assert_close(terms["er"], terms["bcp"])
     assert terms["sam_dice"] == 1 and terms["sam_used"] == 1
-    image, pseudo, raw, theta, index = sam.asked
-    assert torch.equal(image, batch.image[4:]) and index == (0, 1, 2, 3)
-    assert theta.shape == (4, 2, 3) and pseudo.shape == raw.shape == (4, SIZE, SIZE)
-    assert not pseudo.requires_grad and not ((pseudo != raw) & (pseudo != 0)).any()
+    views, pseudo, logits = sam.asked
+    assert torch.equal(views.slices, batch.image[4:]) and views.index == (0, 1, 2, 3)
+    assert views.theta.shape == (4, 2, 3) and views.crops.shape == (4, 1, SIZE, SIZE)
+    assert logits.shape == (4, classes, SIZE, SIZE) and pseudo.shape == (4, SIZE, SIZE)
+    raw = logits.argmax(1)
+    assert not logits.requires_grad and not ((pseudo != raw) & (pseudo != 0)).any()
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from iere import RandomResizedCrop2D
+from iere import RandomResizedCrop2D, Views
 from iere.sam import SamOptions, SamTeacher, case_name, reject
+from torch.nn import functional as F
 
 from common.sam import BoxRefiner
 from common.sam.testing import tiny_sam
@@ -20,6 +21,12 @@ def sam_of(size=64, **options):
 IDENTITY = torch.eye(2, 3).expand(4, 2, 3)
 
 
+def answer(teacher, image, pseudo, raw=None, theta=IDENTITY, index=range(4), crops=None):
+    """SAM's labels for crops that are the slices, unless others are given, with logits whose arg max is ``raw``."""
+    logits = 9 * F.one_hot(pseudo if raw is None else raw, 3).movedim(-1, 1).float()
+    return teacher.labels(Views(image, image if crops is None else crops, theta, index), pseudo, logits)
+
+
 def shapes(count=4, size=64):
     """Label maps of two classes: boxes that differ per image, the last image empty."""
     label = torch.zeros(count, size, size, dtype=torch.long)
@@ -32,7 +39,7 @@ def shapes(count=4, size=64):
 @pytest.mark.parametrize("cache", ["ram", "off"])
 def test_for_the_identity_the_kept_embeddings_give_what_the_images_give(cache):
     teacher, image, pseudo = sam_of(cache=cache), torch.rand(4, 1, 64, 64), shapes()
-    label, trust = teacher.labels(image, pseudo, pseudo, IDENTITY, range(4))
+    label, trust = answer(teacher, image, pseudo)
     with torch.no_grad():
         direct = teacher.refiner(image, pseudo)
     assert (label == direct.label).float().mean() > 0.999  # embeddings are kept in half precision
@@ -44,7 +51,7 @@ def test_kept_embeddings_serve_autocast():
     teacher, image, pseudo = sam_of(finetune_params="decoder"), torch.rand(4, 1, 64, 64), shapes()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         for _ in range(2):
-            label, _ = teacher.labels(image, pseudo, pseudo, IDENTITY, range(4))
+            label, _ = answer(teacher, image, pseudo)
             assert torch.isfinite(teacher.loss(image[:2], pseudo[:2], (0, 1)))
     assert label.shape == pseudo.shape and (label > 0).any()
 
@@ -55,8 +62,9 @@ def test_a_crop_is_prompted_where_its_object_lies_in_the_slice(seed):
     crop = RandomResizedCrop2D([48, 48], area=(0.999, 1.0), ratio=(1.0, 1.0), turn=1.0, contrast_probability=0.0)
     batch = Batch(image, truth.unsqueeze(1).to(torch.uint8))
     drawn = crop.draw(batch, torch.Generator().manual_seed(seed))
-    pseudo = crop.apply(batch, drawn).label.squeeze(1).long()
-    label, _ = teacher.labels(image, pseudo, pseudo, drawn["theta"], range(4))
+    view = crop.apply(batch, drawn)
+    pseudo = view.label.squeeze(1).long()
+    label, _ = answer(teacher, image, pseudo, theta=drawn["theta"], crops=view.image)
     with torch.no_grad():
         whole = teacher.refiner(image, truth).label
     moved = warp_affine(whole[:, None].float(), drawn["theta"], (48, 48), "nearest").squeeze(1)
@@ -68,7 +76,7 @@ def test_embeddings_are_computed_once_per_slice():
     seen = []
     teacher.refiner.sam.image_encoder.patch_embed.register_forward_hook(lambda _, x, y: seen.append(len(x[0])))
     for index in ([0, 1, 2, 3], [3, 2, 1, 0], [0, 0, 1, 1]):
-        teacher.labels(image[index], pseudo[index], pseudo[index], IDENTITY, index)
+        answer(teacher, image[index], pseudo[index], index=index)
     for _ in range(2):
         teacher.loss(image[:2], pseudo[:2], (0, 1))
     assert seen == [4, 2]
@@ -119,7 +127,7 @@ def test_policies_for_an_image_without_pseudo_label():
     for empty, painted, weights in (("teacher", False, 1), ("full_box", True, 1), ("ignore", False, 0)):
         torch.manual_seed(5)
         teacher = sam_of(empty=empty)
-        label, trust = teacher.labels(image, pseudo, pseudo, IDENTITY, range(4))
+        label, trust = answer(teacher, image, pseudo)
         assert bool((label[3] > 0).any()) == painted and trust.tolist() == [1, 1, 1, weights]
 
 
@@ -139,7 +147,7 @@ def test_raw_or_filtered_pseudo_labels_prompt():
     for box_from, other in (("filtered", raw), ("raw", pseudo)):
         torch.manual_seed(5)
         teacher = sam_of(box_from=box_from, cache="off")
-        label, _ = teacher.labels(image, pseudo, raw, IDENTITY, range(4))
+        label, _ = answer(teacher, image, pseudo, raw)
         prompt = pseudo if box_from == "filtered" else raw
         assert torch.equal(label, teacher.refiner(image, prompt).label)
         assert not torch.equal(label, teacher.refiner(image, other).label)

@@ -1,69 +1,39 @@
-"""A run killed with SIGKILL and resumed ends with the weights of a run that was not."""
+"""A run killed with SIGKILL at random moments and resumed ends with the weights of a run that was not.
+
+``SSL_SEG_KILLS=20 pytest -rA tests/bundles/test_resume_killed.py`` spreads so many kills over the bundles and tells
+where they struck; without it there are three, in three bundles.
+"""
 
 import os
-import signal
+import random
 import subprocess
-import sys
-import time
 
 import pytest
 import torch
 
-from .conftest import BUNDLES, base_layers, tiny
+from .conftest import BUNDLES
+from .killing import QUIET, ROWS, command, rows, train_with_kills
 
-SETTINGS = {
-    "iterations": 24, "epoch_length": 2, "val_interval": 100, "base_channels": 4,
-}  # fmt: skip
-
-RAMPS = {"iere_segmentation": "regularizer_ramp"}
-
-
-def command(name, data, output, **options):
-    configs = BUNDLES / name / "configs"
-    options = {
-        **tiny(name), **SETTINGS, RAMPS.get(name, "ramp_up"): 12, "dataset_dir": data,
-        "bundle_root": BUNDLES / name, "output_dir": output, "ckpt_dir": output, **options,
-    }  # fmt: skip
-    words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
-    files = str([str(configs / f"{layer}.yaml") for layer in ("train", *base_layers(name))])
-    return [sys.executable, "-m", "monai.bundle", "run", "--config_file", files, *words]
+NAMES = sorted(path.name for path in BUNDLES.glob("*_segmentation"))
+NAMES = NAMES[1::2] + NAMES[::2]  # two and three dimensions among the first three
+KILLS = int(os.environ.get("SSL_SEG_KILLS", "3"))
+COUNTS = {name: len(range(number, KILLS, len(NAMES))) for number, name in enumerate(NAMES)}
 
 
-def wait_for_rows(path, rows, process):
-    """Wait until the history of a running process has ``rows`` lines; fail if it ends before."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if path.is_file() and len(path.read_text(encoding="utf-8").splitlines()) > rows:
-            return
-        assert process.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.01)
-    raise AssertionError("no progress")
-
-
-@pytest.mark.parametrize("name", sorted(path.name for path in BUNDLES.glob("*_segmentation")))
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("name", [name for name in NAMES if COUNTS[name]])
 def test_killed_and_resumed_equals_uninterrupted(name, phantoms_of, tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(BUNDLES.parent), "OMP_NUM_THREADS": "1"}
-    quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    subprocess.run(command(name, phantoms_of(name), whole), check=True, **quiet)
-
-    process = subprocess.Popen(command(name, phantoms_of(name), broken), **quiet)
-    wait_for_rows(broken / "history.csv", 4, process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (broken / "model.pt").exists()
-    iteration = torch.load(broken / "resume.pt", weights_only=True)["counters"]["iteration"]
-    assert 0 < iteration < SETTINGS["iterations"]
-
-    subprocess.run(command(name, phantoms_of(name), broken, resume=True), check=True, **quiet)
-    first, second = (torch.load(folder / "model.pt", weights_only=True) for folder in (whole, broken))
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[key], second[key]) for key in first)
-    without_time = [
-        [
-            ",".join(cell for i, cell in enumerate(line.split(",")) if i != 1)
-            for line in (f / "history.csv").read_text(encoding="utf-8").split()
-        ]
-        for f in (whole, broken)
-    ]
-    assert without_time[0] == without_time[1]
+    subprocess.run(command(name, phantoms_of(name), whole), check=True, **QUIET)
+    draw = random.Random(f"{name} {os.environ.get('SSL_SEG_KILLS_SEED', 0)}")
+    moments = train_with_kills(name, phantoms_of(name), broken, COUNTS[name], draw)
+    assert len(moments) == COUNTS[name]
+    for number, moment in enumerate(moments, start=1):
+        print(f"{name}, kill {number}: {moment}")  # noqa: T201
+    for file in ("model.pt", "model_best.pt"):
+        first, second = (torch.load(folder / file, weights_only=True) for folder in (whole, broken))
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[key], second[key]) for key in first), file
+    assert rows(broken) == rows(whole) and len(rows(whole)) == ROWS
+    assert {path.name for path in broken.iterdir()} == {path.name for path in whole.iterdir()}
+    assert not [path.name for path in broken.iterdir() if path.name.startswith(".")]

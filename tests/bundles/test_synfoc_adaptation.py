@@ -43,6 +43,17 @@ def test_what_was_trained_restores_the_output_with_its_base(checkpoint, tmp_path
         load_segmenter(path)
 
 
+def test_an_adaptation_of_late_blocks_of_a_tiny_vit_is_restored(tmp_path):
+    base = write_tiny_checkpoint(tmp_path / "tiny_t.pth", 64, "tiny_t")
+    options = {"preprocess": "litemedsam", "last_blocks": 2}
+    segmenter = shaken(SamSegmenter("tiny_t", (32, 48), 3, base, **options))
+    x = torch.rand(1, 1, 32, 48)
+    save_segmenter(segmenter, tmp_path / "adapted.pt", base)
+    assert torch.equal(load_segmenter(tmp_path / "adapted.pt", base)(x), segmenter(x))
+    save_segmenter(segmenter, tmp_path / "merged.pt")
+    torch.testing.assert_close(load_segmenter(tmp_path / "merged.pt")(x), segmenter(x), atol=2e-5, rtol=1e-4)
+
+
 def test_the_file_of_an_adaptation_is_small(checkpoint, tmp_path):
     segmenter = SamSegmenter("tiny", 64, 3, checkpoint)
     save_segmenter(segmenter, tmp_path / "adapted.pt", checkpoint)

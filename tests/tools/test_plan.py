@@ -83,7 +83,7 @@ def test_color_pictures_are_trained_as_they_are(tmp_path):
             mask[10:20, 5 : 15 + n] = 1
             archives.picture(tmp_path / "data" / "labels" / f"p{n}.png", 0, values=mask)
     values = planned(tmp_path / "data")
-    assert values["in_channels"] == 3 and values["slices"] is False and values["patch_size"] == [48, 48]
+    assert values["in_channels"] == 3 and values["slices"] is True and values["patch_size"] == [48, 48]
     image = tmp_path / "data" / "images" / "p3.png"
     train_and_infer("meanteacher_segmentation", tmp_path / "data", image, tmp_path)
 

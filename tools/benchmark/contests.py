@@ -140,7 +140,7 @@ def windows(
     """Sliding window: one at a time, averaged on the host -> several at a time, averaged on the device"""
     network, image = VNet(base_channels=channels).eval().to(device), torch.randn(1, 1, *shape, device=device)
     stride = [extent // 2 for extent in window]
-    inferer = SlidingWindowInferer(window, stride, together, channels_last=False)
+    inferer = SlidingWindowInferer(window, stride, together, amp=False, channels_last=False)
     return Contest(
         f"V-Net of {channels} channels, {_times(shape)}, window {_times(window)}, {together} at a time",
         _no_grad(lambda: references.sliding_window(image, network, window, stride)[:1]),

@@ -107,7 +107,7 @@ def _set_slices(plan: Plan, found: Fingerprint, machine: Machine) -> None:
     sides = [max(size[:2]) for size in found.sizes]
     side = min(max(_round_up(sides[1]), 2 * MULTIPLE), SIDE[machine.device])
     seen = f"slices of {found.sizes[1][0]:g} x {found.sizes[1][1]:g} are resized"
-    plan.set("slices", found.dims == 3, "volumes are split along head-feet" if found.dims == 3 else "images are flat")
+    plan.set("slices", True, "volumes are split along head-feet" if found.dims == 3 else "flat images stay as they are")
     plan.set("spacing", None, "slices are resized instead")
     plan.set("patch_size", [side, side], f"{seen}; a multiple of {MULTIPLE}, at most {SIDE[machine.device]}")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from common.engines import Objective
 from common.errors import InputError, require_choice
@@ -18,6 +19,7 @@ from .crop import RandomResizedCrop2D
 from .losses import InternalRegularizer, weight_norm
 from .network import ResNetUNet
 from .teacher import Teacher, largest_per_class
+from .views import Views
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class IERESettings:
         external: switch of the external regularizer.
         substitute: what takes its place: ``none``, or ``l1`` or ``l2`` norms of the weights.
         cc_filter: ``largest`` keeps each class's largest component of a pseudo-label, ``none`` all of it.
+        ties: what a pixel is where background and a class are equally probable: ``background``, or that class,
+            ``foreground``, as in the published code.
         bn_groups: ``official`` gives each half of a batch its own batch-norm statistics, ``joint`` one to both.
     """
 
@@ -38,12 +42,14 @@ class IERESettings:
     external: bool = True
     substitute: str = "none"
     cc_filter: str = "largest"
+    ties: str = "background"
     bn_groups: str = "official"
 
     def __post_init__(self) -> None:
         require_choice(
             substitute=(self.substitute, ("none", "l1", "l2")),
             cc_filter=(self.cc_filter, ("largest", "none")),
+            ties=(self.ties, ("background", "foreground")),
             bn_groups=(self.bn_groups, ("official", "joint")),
         )
 
@@ -56,7 +62,8 @@ class IEREObjective(Objective):
 
     The teacher learns from labels (Jaccard) and labels :math:`x_u`; the student S learns from both mixtures:
     :math:`L_{bcp} = mix(S(x_{in}); y^a, q^a; M) + mix(S(x_{out}); q^b, y^b; M)`. :math:`L_{ER}` is the same with SAM's
-    labels, prompted by the teacher's boxes, for q, on the same predictions. Both lambdas are in ``weights``. In
+    labels, prompted by the teacher's boxes, for q, on the same predictions. Both lambdas are in ``weights``, and so is
+    the factor of the cross-entropy of :math:`S(x_u)` with q, ``unlabeled``, which is left out without one. In
     pretraining, both heads learn from mixtures of two labeled halves, :math:`J(T) + J(S)`.
 
     Args:
@@ -76,7 +83,7 @@ class IEREObjective(Objective):
     Source: IERE (Pattern Recognition 179, 2026) and its published code.
     """
 
-    TERMS = ("supervised", "bcp", "ir", "er", "sam")
+    TERMS = ("supervised", "bcp", "ir", "er", "unlabeled", "sam")
 
     def __init__(
         self,
@@ -130,8 +137,8 @@ class IEREObjective(Objective):
         l_a, l_b, u_a, u_b = image.chunk(4)
         supervised = zip(self.grouped(self.teacher.supervised_logits, l_a, l_b), label.chunk(2))
         with torch.no_grad():
-            raw = torch.cat(self.grouped(self.teacher.logits, u_a, u_b)).argmax(dim=1)
-            pseudo = largest_per_class(raw, self.network.classes) if self.settings.cc_filter == "largest" else raw
+            logits = torch.cat(self.grouped(self.teacher.logits, u_a, u_b))
+            pseudo = self.pseudo_label(logits)
         (y_a, y_b), (q_a, q_b) = label.chunk(2), pseudo.chunk(2)
         box = self.box(l_a)
         p_in, p_out = self.grouped(ResNetUNet.logits, paste(box, u_a, l_a), paste(box, l_b, u_b))
@@ -148,10 +155,23 @@ class IEREObjective(Objective):
             terms["er"] = weight_norm(self.network, self.settings.substitute)
         elif self.settings.external and self.sam is not None:
             n = batch.labeled
-            refined, trust = self.sam.labels(batch.image[n:], pseudo, raw, theta[n:], batch.index[n:])
+            views = Views(batch.image[n:], image[n:], theta[n:], batch.index[n:])
+            refined, trust = self.sam.labels(views, pseudo, logits)
             terms["er"] = self.copy_paste(p_in, p_out, label, refined, box, trust)
             terms["sam_dice"], terms["sam_used"] = agreement(refined, pseudo), trust.mean()
+        if self.weights.get("unlabeled"):
+            whole = torch.cat(self.grouped(ResNetUNet.logits, u_a, u_b))
+            terms["unlabeled"] = F.cross_entropy(whole.float(), pseudo)
         return terms
+
+    def pseudo_label(self, logits: Tensor) -> Tensor:
+        """Label maps ``B, ...`` of the teacher's logits ``B, K, ...``."""
+        label = logits.argmax(dim=1)
+        if self.settings.ties == "foreground":
+            p = logits.float().softmax(dim=1)
+            best, number = p[:, 1:].max(dim=1)
+            label = torch.where(best >= p[:, 0], number + 1, 0)
+        return largest_per_class(label, self.network.classes) if self.settings.cc_filter == "largest" else label
 
     def copy_paste(
         self, p_in: Tensor, p_out: Tensor, label: Tensor, pseudo: Tensor, box: Tensor, trust: Tensor | None = None

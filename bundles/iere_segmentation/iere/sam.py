@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from common.errors import InputError, require_choice
-from common.sam import BoxRefiner, EmbeddingCache, file_hash
+from common.sam import BoxRefiner, EmbeddingCache, Frame, file_hash
 from common.sam.crops import CropFrame
 from common.sam.tuning import box_loss, choose_trained, keep_frozen_out_of_state
+
+from .views import Views
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,9 @@ class SamOptions:
         finetune: on labeled images during pretraining (``pre``), until the end (``joint``), or not (``none``).
         finetune_params: what learns then, see ``common.sam.tuning``.
         lora_rank: of ``lora_decoder``.
-        box_from: pseudo-label that prompts: ``filtered`` by its components, or ``raw``.
+        view: image that SAM sees: the ``slice``, whose embedding can be kept, or the augmented ``crop`` (published).
+        box_from: pseudo-label that prompts: ``filtered`` by its components, ``raw``, or ``upsampled``, that of logits
+            at the size of SAM's input (published code).
         empty: label of a class that the teacher does not see: the ``teacher``'s, that is none, or SAM's for a
             ``full_box``; ``ignore`` drops images without any class.
         reject: take the teacher's label where SAM's overlaps it by less than a tenth (IoU) or is not between a quarter
@@ -35,6 +40,7 @@ class SamOptions:
     finetune: str = "pre"
     finetune_params: str = "lora_decoder"
     lora_rank: int = 4
+    view: str = "slice"
     box_from: str = "filtered"
     empty: str = "teacher"
     reject: bool = False
@@ -44,7 +50,8 @@ class SamOptions:
     def __post_init__(self) -> None:
         require_choice(
             finetune=(self.finetune, ("none", "pre", "joint")),
-            box_from=(self.box_from, ("filtered", "raw")),
+            view=(self.view, ("slice", "crop")),
+            box_from=(self.box_from, ("filtered", "raw", "upsampled")),
             empty=(self.empty, ("teacher", "full_box", "ignore")),
         )
         if self.moves_encoder and (self.cache == "disk" or (self.cache == "ram" and self.finetune == "joint")):
@@ -114,27 +121,34 @@ class SamTeacher(nn.Module):
         return box_loss(self.refiner, embeddings, self.refiner.frame(image.shape[2:]), label)
 
     @torch.no_grad()
-    def labels(
-        self, image: Tensor, pseudo: Tensor, raw: Tensor, theta: Tensor, index: Sequence[int]
-    ) -> tuple[Tensor, Tensor]:
+    def labels(self, views: Views, pseudo: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         """SAM's label maps of crops, and how far to trust each crop's.
 
         Args:
-            image: slices ``B, C, H, W``.
+            views: the slices and their crops.
             pseudo: the teacher's label maps of the crops, ``B, h, w``.
-            raw: the same before the filter of components.
-            theta: maps that sampled the crops, ``B, 2, 3``.
-            index: places of the slices among the unlabeled cases.
+            logits: the teacher's logits, ``B, K, h, w``.
 
         Returns:
             Label maps ``B, h, w`` and weights ``B``, 0 or 1.
         """
-        whole = self.refiner.frame(image.shape[2:])
-        frame = CropFrame(tuple(pseudo.shape[1:]), whole.content, whole.size, theta, whole.image)
-        prompt = raw if self.options.box_from == "raw" else pseudo
-        refined = self.refiner.refine(self.embeddings(image, 1, index), frame, prompt)
+        embeddings, frame = self.embedded(views)
+        labels = pseudo if self.options.box_from == "filtered" else logits.argmax(dim=1)
+        prompt = None
+        if self.options.box_from == "upsampled":
+            large = F.interpolate(logits.float(), size=frame.content, mode="bilinear")
+            prompt = large.argmax(dim=1), replace(frame, image=frame.content)
+        refined = self.refiner.refine(embeddings, frame, labels, prompt)
         trust = (refined.prompted.any(dim=1) | (self.options.empty != "ignore")).float()
         return (reject(refined.label, pseudo) if self.options.reject else refined.label), trust
+
+    def embedded(self, views: Views) -> tuple[Tensor, Frame]:
+        """Embeddings of what SAM sees, and the frame of the crops in them."""
+        if self.options.view == "crop":
+            return self.refiner.embed(views.crops)
+        whole = self.refiner.frame(views.slices.shape[2:])
+        frame = CropFrame(tuple(views.crops.shape[2:]), whole.content, whole.size, views.theta, whole.image)
+        return self.embeddings(views.slices, 1, views.index), frame
 
 
 def reject(label: Tensor, pseudo: Tensor) -> Tensor:

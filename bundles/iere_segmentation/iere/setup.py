@@ -17,7 +17,7 @@ from .sam import SamOptions, SamTeacher
 STRIDE = 32  # of the network, which pads other sizes
 WINDOW = 28  # the published window is 224 of 256 pixels: 28 per 32
 PRETRAINING = 1 / 1.63  # share of the iterations: 1000 of 1630
-OPTIONS = ("finetune", "finetune_params", "lora_rank", "box_from", "empty", "reject", "cache")
+OPTIONS = ("finetune", "finetune_params", "lora_rank", "view", "box_from", "empty", "reject", "cache")
 
 
 def input_sizes(patch_size: Sequence[int], image_size: Sequence[int] | None = None) -> dict[str, list[int]]:

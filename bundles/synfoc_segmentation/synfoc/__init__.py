@@ -4,6 +4,7 @@ from .losses import ConsensusDivergence, masked_loss
 from .networks import make_deployed, make_students, make_unet, merged
 from .objective import SynFoCObjective, SynFoCSettings
 from .rectangle import RandomRectangle
+from .selection import SmoothedDice, make_score
 from .setup import (
     choose_deployed,
     deployed_name,
@@ -24,6 +25,7 @@ __all__ = [
     "RandomWarp2D",
     "SaveAdaptation",
     "SelfMutualConfidence",
+    "SmoothedDice",
     "SynFoCObjective",
     "SynFoCSettings",
     "choose_deployed",
@@ -33,6 +35,7 @@ __all__ = [
     "make_inferer",
     "make_optimizers",
     "make_sample",
+    "make_score",
     "parts_to_compare",
     "make_deployed",
     "make_students",

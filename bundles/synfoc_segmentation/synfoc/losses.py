@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -48,7 +50,7 @@ class ConsensusDivergence(nn.Module):
               L_d = \mathrm{mean}((p^\uparrow - q)^2 (1 - M_c))
 
     with p the foundation model's probabilities, q the U-Net's, :math:`M_c` the pixels where their classes agree, up
-    and down by nearest neighbours. Means run over all elements; both networks get the gradient.
+    and down by nearest pixels. Means run over all elements; both networks get the gradient.
 
     Args:
         mode: ``cdcr``; ``consensus`` or ``divergence`` alone; ``cr``, the squared difference everywhere; ``none``.
@@ -64,15 +66,18 @@ class ConsensusDivergence(nn.Module):
         require_choice(mode=(mode, self.MODES))
         self.mode, self.factor = mode, 0.5 if half else 1.0
 
-    def forward(self, sam_logits: Tensor, unet_logits: Tensor) -> dict[str, Tensor]:
-        """Terms of logits ``B, K, s, s`` and ``B, K, P, P``; ``agreement`` is the share of consensus pixels."""
+    def forward(self, sam_logits: Tensor, unet_logits: Tensor, resize: Callable = resize_nearest) -> dict[str, Tensor]:
+        """Terms of logits ``B, K, s, s`` and ``B, K, P, P``; ``agreement`` is the share of consensus pixels.
+
+        ``resize`` brings maps up and down.
+        """
         size, small = unet_logits.shape[2:], sam_logits.shape[2:]
         p, q = (logits.float().softmax(dim=1) for logits in (sam_logits, unet_logits))
-        p_up = resize_nearest(p, size)
+        p_up = resize(p, size)
         agree = p_up.argmax(dim=1, keepdim=True) == q.argmax(dim=1, keepdim=True)
         terms = {"agreement": agree.float().mean()}
         if self.mode in ("cdcr", "consensus"):
-            maps = zip((sam_logits, unet_logits), (resize_nearest(agree, small), agree))
+            maps = zip((sam_logits, unet_logits), (resize(agree, small), agree))
             terms["consensus"] = sum((entropy(z) * m[:, 0]).mean() for z, m in maps) * (self.factor / p.shape[1])
         if self.mode in ("cdcr", "divergence", "cr"):
             where = torch.ones_like(agree) if self.mode == "cr" else ~agree

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from monai.networks.nets import BasicUNet
+from monai.networks.nets.basic_unet import BasicUNet, UpCat
 from torch import nn
 
 from common.errors import require_choice
@@ -17,21 +17,22 @@ KINDS = ("sam", "none")
 NETWORKS = ("both", "unet_only", "sam_only")
 
 
-def make_unet(in_channels: int = 1, num_classes: int = 2, base_channels: int = 64) -> BasicUNet:
-    """The plain batch-norm U-Net; 31,106,242 parameters for one channel and two classes.
+def make_unet(in_channels: int = 1, num_classes: int = 2, base_channels: int = 64, wide_end: bool = True) -> BasicUNet:
+    """The plain batch-norm U-Net, MONAI's; 31,106,242 parameters for one channel and two classes.
 
-    MONAI's ``BasicUNet`` in this setting is the published network but for 64 more channels in its last up-level.
+    ``wide_end``: its last upsampling keeps all channels. The published network halves them there too (31,036,546).
     """
-    return BasicUNet(
-        spatial_dims=2,
-        in_channels=in_channels,
-        out_channels=num_classes,
-        features=tuple(base_channels * factor for factor in (1, 2, 4, 8, 16, 1)),
-        act=("RELU", {"inplace": True}),
-        norm=("batch", {"affine": True}),
-        upsample="deconv",
-        bias=False,
-    )
+    shared = {
+        "act": ("RELU", {"inplace": True}),
+        "norm": ("batch", {"affine": True}),
+        "upsample": "deconv",
+        "bias": False,
+    }
+    features = tuple(base_channels * factor for factor in (1, 2, 4, 8, 16, 1))
+    unet = BasicUNet(spatial_dims=2, in_channels=in_channels, out_channels=num_classes, features=features, **shared)
+    if not wide_end:
+        unet.upcat_1 = UpCat(2, features[1], features[0], features[5], halves=True, **shared)
+    return unet
 
 
 def make_students(unet: Mapping, sam: Mapping, networks: str = "both") -> nn.ModuleDict:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.engines import Objective
-from common.errors import InputError
+from common.errors import InputError, require_choice
 from common.networks import frozen_batchnorm_statistics
 from common.transforms import Batch, paste, resize_image, resize_nearest
+from common.transforms.resize import NEAREST, RESAMPLES
 
 from .losses import ConsensusDivergence, masked_loss
 from .smc import SelfMutualConfidence
@@ -30,7 +32,11 @@ class SynFoCSettings:
             batch-norm statistics, as it does in the published code.
         joint_batch: networks that see labeled and mixed images in one pass. It is exact, and faster, for a network
             without batch norm.
-        resample: of images to a network's input size: ``antialias``, or ``nearest`` as published.
+        resample: of images to a network's input size, see ``common.transforms.resize_image``; ``nearest_corners`` in
+            the published code.
+        resample_labels: of labels, a rule of ``common.transforms.resize_nearest``; ``nearest_corners`` there.
+        resample_maps: of class and agreement maps, probabilities and boxes within the step; ``nearest_floor`` there.
+        dice_eps: smoothing of the Dice losses; 1e-10 there.
     """
 
     tau: float = 0.95
@@ -39,6 +45,16 @@ class SynFoCSettings:
     update_statistics: bool = False
     joint_batch: Sequence[str] = ("sam",)
     resample: str = "antialias"
+    resample_labels: str = "nearest"
+    resample_maps: str = "nearest"
+    dice_eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        require_choice(
+            resample=(self.resample, RESAMPLES),
+            resample_labels=(self.resample_labels, NEAREST),
+            resample_maps=(self.resample_maps, NEAREST),
+        )
 
 
 class SynFoCObjective(Objective):
@@ -89,6 +105,7 @@ class SynFoCObjective(Objective):
         super().__init__(weights)
         self.students, self.teachers, self.sizes = students, teachers, {k: tuple(v) for k, v in sizes.items()}
         self.smc, self.cdcr, self.strong, self.box, self.settings = smc, cdcr, strong, box, settings
+        self.resize = partial(resize_nearest, rule=settings.resample_maps)
 
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
         n = batch.labeled
@@ -111,17 +128,20 @@ class SynFoCObjective(Objective):
             terms[f"pseudo_{name}"], more = self.pseudo(mixed[name], blends[name], batch.label, box)
             terms |= {f"{key}_{name}": value for key, value in more.items()}
         if len(mixed) == 2:
-            terms |= self.cdcr(mixed["sam"], mixed["unet"])
+            terms |= self.cdcr(mixed["sam"], mixed["unet"], self.resize)
         return terms
 
     def view(self, image: Tensor, name: str) -> Tensor:
         """``image`` at the input size of a network."""
         return resize_image(image, self.sizes[name], self.settings.resample)
 
-    @staticmethod
-    def supervised(logits: Tensor, label: Tensor) -> Tensor:
+    def label_at(self, label: Tensor, logits: Tensor) -> Tensor:
+        """``label`` at the size of ``logits``."""
+        return resize_nearest(label, logits.shape[2:], self.settings.resample_labels)
+
+    def supervised(self, logits: Tensor, label: Tensor) -> Tensor:
         """Loss of logits against labels of any size."""
-        return masked_loss(logits, resize_nearest(label, logits.shape[2:]))
+        return masked_loss(logits, self.label_at(label, logits), eps=self.settings.dice_eps)
 
     @torch.no_grad()
     def teach(self, unlabeled: Tensor, step: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -133,7 +153,7 @@ class SynFoCObjective(Objective):
         if self.smc.mode == "cps":
             return {"unet": at_unet["sam"], "sam": at_unet["unet"]}, {}
         student = self.student_classes(unlabeled) if self.smc.needs_student else None
-        alpha = self.smc(student, p["unet"].argmax(dim=1), p["sam"].argmax(dim=1), step)
+        alpha = self.smc(student, p["unet"].argmax(dim=1), p["sam"].argmax(dim=1), step, self.resize)
         blend = torch.lerp(at_unet["sam"], at_unet["unet"], alpha.view(-1, 1, 1, 1))
         return {"unet": blend, "sam": blend}, {"alpha": alpha.mean()}
 
@@ -148,7 +168,7 @@ class SynFoCObjective(Objective):
     def predict(self, name: str, labeled: Tensor, strong: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of a student on labeled images and on strong images with a piece of these."""
         inside, outside = self.view(labeled, name), self.view(strong, name)
-        mixed = paste(resize_nearest(box, self.sizes[name]), inside, outside)
+        mixed = paste(self.resize(box, self.sizes[name]), inside, outside)
         student = self.students[name]
         if name in self.settings.joint_batch:
             return student(torch.cat([inside, mixed])).chunk(2)
@@ -159,9 +179,9 @@ class SynFoCObjective(Objective):
         size = logits.shape[2:]
         confidence, classes = resize_linear(blend, size).max(dim=1, keepdim=True)
         confident = confidence >= self.settings.tau if self.settings.tau_inclusive else confidence > self.settings.tau
-        box = resize_nearest(box, size)
-        target = paste(box, resize_nearest(label, size).long(), classes)
-        loss = masked_loss(logits, target, confident | box, self.settings.mask_background)
+        box = self.resize(box, size)
+        target = paste(box, self.label_at(label, logits).long(), classes)
+        loss = masked_loss(logits, target, confident | box, self.settings.mask_background, self.settings.dice_eps)
         return loss, {"confident": confident.float().mean(), "pseudo_foreground": (classes > 0).float().mean()}
 
 

@@ -30,17 +30,31 @@ def trained_names(networks: str) -> tuple[str, ...]:
     return {"both": ("unet", "sam"), "unet_only": ("unet",), "sam_only": ("sam",)}[networks]
 
 
-def make_sample(sizes: Mapping[str, Sequence[int]], networks: str = "both") -> ResizedSlice:
+def make_sample(
+    sizes: Mapping[str, Sequence[int]], networks: str = "both", resample: str = "antialias"
+) -> ResizedSlice:
     """Images become as large as the largest input of the networks that train."""
     sides = zip(*(sizes[name] for name in trained_names(networks)))
-    return ResizedSlice([max(side) for side in sides], resample="antialias")
+    return ResizedSlice([max(side) for side in sides], resample=resample)
 
 
 def make_inferer(
-    sizes: Mapping[str, Sequence[int]], name: str, resample: str = "antialias", amp: bool | str = "auto"
+    sizes: Mapping[str, Sequence[int]],
+    name: str,
+    resample: str = "antialias",
+    networks: str = "both",
+    sample_resample: str = "antialias",
+    output_size: Sequence[int] | None = None,
+    amp: bool | str = "auto",
 ) -> SliceWiseInferer:
-    """Inferer of the network ``name``, at the size it was trained at."""
-    return SliceWiseInferer(sizes[name], resample=resample, amp=amp)
+    """Inferer of the network ``name``, at the size it was trained at.
+
+    Images are resized to it at once; by another ``sample_resample`` than ``antialias`` to the size of a batch first,
+    as in training. ``output_size``: extents of the result, ``None`` for the image's own.
+    """
+    first = None if sample_resample == "antialias" else make_sample(sizes, networks, sample_resample)
+    size = None if output_size is None else output_size[:2]
+    return SliceWiseInferer(sizes[name], resample=resample, first=first, output_size=size, amp=amp)
 
 
 def deployed_name(deploy: str, networks: str, sam: Mapping) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import reduce
 from operator import or_
 
@@ -60,7 +60,9 @@ class SelfMutualConfidence:
         """Whether the weight depends on the U-Net student's own prediction."""
         return self.mode in ("smc", "self")
 
-    def __call__(self, student: Tensor | None, unet: Tensor, sam: Tensor, step: int) -> Tensor:
+    def __call__(
+        self, student: Tensor | None, unet: Tensor, sam: Tensor, step: int, resize: Callable = resize_nearest
+    ) -> Tensor:
         """Weights ``B`` in [0, 1], float32.
 
         Args:
@@ -68,6 +70,7 @@ class SelfMutualConfidence:
             unet: that of its teacher.
             sam: that of the foundation teacher, ``B, s, s``; the comparison takes place at this size.
             step: iteration, 1 for the first.
+            resize: of a map ``B, 1, P, P`` to ``s, s``.
         """
         if self.mode in ("constant", "linear"):
             value = self.value if self.mode == "constant" else (step - 1) / self.iterations
@@ -76,5 +79,5 @@ class SelfMutualConfidence:
         if self.needs_student:
             alpha = alpha * overlap(student, unet, self.parts)
         if self.mode in ("smc", "mutual"):
-            alpha = alpha * overlap(resize_nearest(unet[:, None], sam.shape[1:])[:, 0], sam, self.parts)
+            alpha = alpha * overlap(resize(unet[:, None], sam.shape[1:])[:, 0], sam, self.parts)
         return alpha

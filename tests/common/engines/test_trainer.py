@@ -162,12 +162,22 @@ class Probe(LinearObjective):
         return {"supervised": output.float().mean()}
 
 
-@pytest.mark.parametrize(("amp", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+@pytest.mark.parametrize(("amp", "dtype"), [(True, torch.bfloat16), ("float16", torch.float16), (False, torch.float32)])
 def test_autocast_reaches_the_network_on_a_cpu(amp, dtype):
     objective = Probe()
-    make(objective, amp=amp).run()
+    trainer = make(objective, amp=amp)
+    trainer.run()
+    assert trainer.loss_scaler.is_enabled() == (amp == "float16")
     assert objective.seen["output"] == dtype
     assert objective.layer.weight.dtype == objective.layer.weight.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("speedup", "dtype"), [(0.1, torch.float32), (3.0, torch.bfloat16)])
+def test_the_machine_chooses_by_default(speedup, dtype, monkeypatch):
+    monkeypatch.setattr("common.precision.bfloat16_speedup", lambda: speedup)
+    objective = Probe()
+    make(objective).run()
+    assert objective.seen["output"] == dtype
 
 
 def test_networks_and_images_are_laid_out_channels_last():
@@ -178,11 +188,61 @@ def test_networks_and_images_are_laid_out_channels_last():
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [({"amp_dtype": "float8"}, "bfloat16.*'float8'"), ({"check_every": 0}, "at least 1")]
+    ("options", "message"),
+    [({"amp": "float8"}, "amp must be .*bfloat16.*'float8'"), ({"check_every": 0}, "at least 1")],
 )
 def test_impossible_settings_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         StepSettings(**options)
+
+
+# ---- float16: the loss is scaled
+
+
+class Steep(LinearObjective):
+    """One term ``slope * w``; the gradient overflows while slope times the scale of the loss exceeds float32."""
+
+    TERMS = ("supervised",)
+
+    def __init__(self, slope):
+        super().__init__(start=1.0)
+        self.slope = slope
+
+    def forward(self, batch, step):
+        return {"supervised": self.slope * self.w}
+
+
+@pytest.mark.parametrize("clip", [None, 1000.0])
+def test_a_scaled_step_is_the_unscaled_one(clip):
+    objective = LinearObjective({"supervised": 2.0, "consistency": 0.5}, start=2.0)
+    make(objective, amp="float16", max_grad_norm=clip).run()
+    assert objective.w.item() == pytest.approx(2 - 0.1 * (2 * 1 + 0.5 * 3))
+
+
+def test_gradients_are_unscaled_before_they_are_clipped():
+    objective = TwoWeights()
+    make(objective, [sgd(objective.a), sgd(objective.b, lr=0.2)], max_grad_norm=3.5, amp="float16").run()
+    assert objective.a.item() == pytest.approx(1 - 0.1 * 3, abs=1e-5)
+    assert objective.b.item() == pytest.approx(1 - 0.2 * 3.5, abs=1e-5)
+
+
+@pytest.mark.parametrize(("clip", "moved"), [(None, 0.5), (1.0, 5e-36)])
+def test_a_step_whose_gradient_overflows_is_skipped_and_training_goes_on(clip, moved):
+    objective, outputs = Steep(1e35), Outputs()
+    optimizer = sgd(objective.w, lr=5e-36)
+    trainer = make(objective, optimizer, batches(6), handlers=[outputs], amp="float16", max_grad_norm=clip)
+    trainer.run()  # 1e35 times 2**12 is more than float32 holds: five steps are skipped, the sixth is taken
+    assert all(torch.isfinite(output["loss"]) for output in outputs.seen)
+    assert trainer.loss_scaler.get_scale() == 2.0**11
+    assert objective.w.item() == pytest.approx(1 - moved)
+
+
+def test_gradients_that_are_never_finite_end_the_training():
+    objective = LinearObjective(start=1.0)
+    objective.w.register_hook(lambda gradient: gradient * float("nan"))
+    with pytest.raises(FloatingPointError, match="gradients stay NaN or infinite"):
+        make(objective, loader=batches(100), amp="float16").run()
+    assert objective.w.item() == 1
 
 
 # ---- failures

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from common.errors import InputError
 from common.inferers import SlidingWindowInferer
 from common.networks import VNet
 from tools.benchmark.references import sliding_window, window_starts
@@ -78,7 +79,7 @@ def test_result_equals_the_slow_community_loop(shape, roi, stride):
     image = 3 * torch.randn(1, 2, *shape)
     with torch.no_grad():
         expected, _ = sliding_window(image, network, roi, stride)
-        result = SlidingWindowInferer(roi, stride, sw_batch_size=3)(image, network)
+        result = SlidingWindowInferer(roi, stride, sw_batch_size=3, amp=False)(image, network)
     torch.testing.assert_close(result, expected, atol=1e-5, rtol=0)
 
 
@@ -86,14 +87,14 @@ def test_vnet_result_equals_the_slow_community_loop():
     network, image = VNet(base_channels=2).eval(), torch.randn(1, 1, 20, 17, 16)
     with torch.no_grad():
         expected, windows = sliding_window(image, network, (16, 16, 16), (4, 4, 4))
-        result = SlidingWindowInferer([16, 16, 16], [4, 4, 4])(image, network)
+        result = SlidingWindowInferer([16, 16, 16], [4, 4, 4], amp=False)(image, network)
     assert windows == 4
     torch.testing.assert_close(result, expected, atol=1e-5, rtol=0)
 
 
 def test_volumes_of_a_batch_are_independent():
     network, images = nn.Conv2d(1, 2, 3, padding=1), torch.randn(3, 1, 20, 12)
-    inferer = SlidingWindowInferer([8, 8], [5, 3])
+    inferer = SlidingWindowInferer([8, 8], [5, 3], amp=False)
     with torch.no_grad():
         together = inferer(images, network)
         alone = torch.cat([inferer(image[None], network) for image in images])
@@ -117,7 +118,8 @@ def test_softmax_off_averages_what_the_network_returns():
     torch.testing.assert_close(result, torch.full((1, 1, 6, 6), 5.0))
 
 
-def test_amp_reaches_the_network_and_the_result_stays_float32():
+def test_amp_reaches_the_network_and_the_result_stays_float32(monkeypatch):
+    monkeypatch.setattr("common.precision.bfloat16_speedup", lambda: 0.1)
     seen, layer = [], nn.Conv2d(1, 2, 3, padding=1)
 
     def network(windows):
@@ -125,7 +127,8 @@ def test_amp_reaches_the_network_and_the_result_stays_float32():
         seen.append(output.dtype)
         return output
 
-    for amp, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+    types = {True: torch.bfloat16, "float16": torch.float16, False: torch.float32, "auto": torch.float32}
+    for amp, dtype in types.items():
         seen.clear()
         assert SlidingWindowInferer([8, 8], [8, 8], amp=amp)(torch.randn(1, 1, 8, 8), network).dtype == torch.float32
         assert set(seen) == {dtype}
@@ -160,3 +163,17 @@ def test_the_factor_widens_the_stride_up_to_the_window(factor, windows):
 
     SlidingWindowInferer((4, 4), (2, 2), softmax=False, stride_factor=factor)(torch.zeros(1, 1, 8, 8), network)
     assert sum(seen) == windows
+
+
+def test_an_unknown_number_type_is_refused_at_once():
+    with pytest.raises(InputError, match="amp must be one of"):
+        SlidingWindowInferer((8, 8), (4, 4), amp="half")
+
+
+def test_windows_reach_strided_pointwise_layers_of_few_channels_in_the_default_layout():
+    network, seen = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 8, 1, stride=2)), []
+    network[1].register_forward_hook(lambda layer, inputs, output: seen.append(inputs[0].is_contiguous()))
+    inferer = SlidingWindowInferer((8, 8), (8, 8), amp=False)
+    with torch.no_grad():
+        result = inferer(torch.randn(1, 1, 8, 8), network)
+    assert result.shape[:2] == (1, 8) and seen == [True]

@@ -3,7 +3,6 @@ import torch
 
 from common.errors import InputError
 from common.sam import Frame, prepare
-from common.sam.preprocess import _weights
 
 
 def test_sam_pads_zeros_after_normalising():
@@ -28,16 +27,6 @@ def test_medsam_resizes_cubically_and_keeps_the_range():
     (cubic, _), (linear, _) = prepare(image, 64, "medsam"), prepare(image / 4, 64, "unit")
     assert cubic[..., :28].max() < 1e-6 and cubic[..., 36:].min() > 1 - 1e-6
     assert (cubic[0, 0, 0, 33] - cubic[0, 0, 0, 30]) > (linear[0, 0, 0, 33] - linear[0, 0, 0, 30])
-
-
-@pytest.mark.parametrize("cubic", [False, True])
-@pytest.mark.parametrize(("old", "new"), [(10, 32), (32, 10), (33, 32), (16, 16)])
-def test_resampling_matrices_equal_torchs(old, new, cubic):
-    x = torch.rand(2, 3, old, old + 3)
-    mode = "bicubic" if cubic else "bilinear"
-    expected = torch.nn.functional.interpolate(x, size=(new, new), mode=mode, antialias=True)
-    product = _weights(old, new, cubic) @ x @ _weights(old + 3, new, cubic).T
-    torch.testing.assert_close(product, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_sam_rounds_halves_up():

@@ -27,9 +27,7 @@ def test_bending_keeps_the_volume_while_it_fits():
     assert (sides[:, 0] / sides[:, 1]).max() > 2
 
 
-def test_a_shared_box_is_the_same_for_all_samples():
-    masks = RandomBoxMask(shared=True)(torch.zeros(4, 1, 16, 16))
-    assert all(torch.equal(masks[0], mask) for mask in masks)
+def test_each_sample_has_a_box_of_its_own():
     own = RandomBoxMask()(torch.zeros(8, 1, 16, 16))
     assert not all(torch.equal(own[0], mask) for mask in own)
 

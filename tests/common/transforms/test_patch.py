@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from common.transforms import RandomPatch, ResizedSlice
-from common.transforms.patch import resize_nearest
+from common.transforms import RandomPatch, ResizedSlice, resize_nearest
 
 
 def coordinates(*shape):

@@ -1,0 +1,181 @@
+"""Options of IERE alone, or that say something else here than elsewhere."""
+
+from __future__ import annotations
+
+from common.options.containers import Mapping, Optional, Sequence
+from common.options.table import COUNT, DECAY, EXTENTS, RANGE, SHARE, SIZE
+from common.options.types import FAR, Boolean, Choice, Integer, Number, Option, Path, Pattern, Text
+
+ENABLED = Option("enabled", Boolean(), "switch of the term")
+WEIGHT = Option("weight", Number(0, 1000), "of the term")
+RATE = Option("learning_rate", Number(0, 10, above=True), "of Adam")
+OPTIONS = (
+    Option("dataset_dir", Path("folder", read=True), "folder of the data set, see layout"),
+    Option("source", Optional(Text()), "the domain to train on; may be left out where there is only one"),
+    Option("targets", Optional(Sequence(Text())), "the unseen domains to test on; null: all others"),
+    Option(
+        "ratios",
+        Optional(
+            Mapping(
+                Option("labeled", SHARE, "of the training patients"),
+                Option("unlabeled", SHARE, "of the training patients"),
+                Option("validation", SHARE, "of the rest"),
+            )
+        ),
+        "of source patients, validation of the rest; null: lists",
+    ),
+    Option("labeled", Optional(Integer(1, FAR)), "label so many of the source's patients instead"),
+    Option("validation", Optional(Integer(0, FAR)), "hold out so many of its training patients instead"),
+    Option("group", Optional(Pattern()), "regular expression on a case's path whose first group is the patient"),
+    Option("in_channels", Integer(1, 64), "3 for color"),
+    Option(
+        "intensity",
+        Choice("unit", "byte", "zscore", "none"),
+        "images in [0, 1]; byte: in [0, 255] (published code); zscore, none",
+    ),
+    Option(
+        "intensity_range",
+        Optional(RANGE),
+        "stored values that become the ends of it; null: percentiles 0.5 and 99.5 of each file",
+    ),
+    Option(
+        "patch_size",
+        EXTENTS,
+        "random windows are resized to it; a third extent, of a plan for volumes, is left out",
+    ),
+    Option(
+        "image_size",
+        Optional(Sequence(SIZE, 2)),
+        "slices are resized to it, in training and inference; null: 8/7 of the patch, in multiples of 32",
+    ),
+    Option(
+        "empty_policy",
+        Choice("official", "penalised", "nan", "distance_100"),
+        "an empty mask scores 0, or 1 if it should be empty, and no distance; see common.metrics",
+    ),
+    Option("stacked", Boolean(), "slices of a patient are measured as one volume"),
+    Option("labeled_batch", Integer(2, 4096), "labeled images per step, an even number"),
+    Option(
+        "unlabeled_batch",
+        Integer(0, 4096),
+        "unlabeled images per step: as many, or 0 for supervised training",
+    ),
+    Option("iterations", Integer(1, FAR), "the only clock; pretraining is part of it"),
+    Option("learning_rate", Number(0, 10, above=True), "of the student stage"),
+    Option("backbone", Choice("resnet50", "resnet34", "resnet18"), "of the encoder; resnet34, resnet18"),
+    Option("base_channels", Integer(4, 1024), "of the encoder's first level"),
+    Option(
+        "init",
+        Optional(Path("file", read=True)),
+        "file with weights of the encoder (torchvision, timm, BYOL) or of the network",
+    ),
+    Option(
+        "pretrained",
+        Optional(Path("file", read=True)),
+        "file pretrained.pt of an earlier run: network, teacher and tuned SAM",
+    ),
+    Option(
+        "pretrain",
+        Mapping(
+            Option(
+                "steps",
+                Optional(COUNT),
+                "iterations on labeled images alone; null: 1000 of each 1630; 0 with pretrained",
+            ),
+            RATE,
+            Option("warm_up", COUNT, "iterations"),
+        ),
+        "of network and teacher, and of SAM",
+    ),
+    Option(
+        "restart_period",
+        Integer(1, FAR),
+        "iterations of the first cosine of the student stage; each next takes twice as many",
+    ),
+    Option(
+        "teacher",
+        Choice("shared_head", "ema", "fixed"),
+        "a second head on the trunk; ema, fixed: a copy of the network",
+    ),
+    Option("ema_decay", DECAY, "of the teacher ema"),
+    Option("cc_filter", Choice("largest", "none"), "component of each class of a pseudo-label; none"),
+    Option(
+        "bn_groups",
+        Choice("official", "joint"),
+        "batch-norm statistics of each half of a batch; joint: of both",
+    ),
+    Option(
+        "bcp",
+        Mapping(
+            Option("alpha", Number(0, 1000), "weight of pseudo-labeled regions"),
+            Option("mask_ratio", Number(0, 1, above=True, below=True), "side of the pasted square"),
+            Option("per_sample", Boolean(), "a square for each sample instead of one per step"),
+        ),
+        "copy-paste in both directions",
+    ),
+    Option(
+        "regularizer_ramp",
+        COUNT,
+        "iterations of the student stage until both regularizers have their full weight (paper: at once)",
+    ),
+    Option(
+        "ir",
+        Mapping(
+            ENABLED,
+            Option("mode", Choice("paper", "code", "spa", "abs"), "signed softmax variance; code, spa, abs"),
+            Option("weight", Number(0, 1000), "below 1, see iere.InternalRegularizer"),
+            Option("normalize", Boolean(), "variance by its maximum"),
+        ),
+        "internal regularizer",
+    ),
+    Option(
+        "er",
+        Mapping(
+            ENABLED,
+            WEIGHT,
+            Option("substitute", Choice("none", "l1", "l2"), "l1, l2: norms of the weights in its place"),
+        ),
+        "external regularizer",
+    ),
+    Option(
+        "sam",
+        Mapping(
+            Option(
+                "kind",
+                Choice("vit_b", "vit_l", "vit_h", "tiny", "small", "none"),
+                "none: no external regularizer, no checkpoint",
+            ),
+            Option("checkpoint", Optional(Path("file", read=True)), "weights of SAM or MedSAM"),
+            Option("img_size", Integer(16, 2048), "its input"),
+            Option("convention", Choice("medsam", "sam", "unit"), "of its input; sam (needs intensity byte), unit"),
+            Option(
+                "finetune",
+                Choice("pre", "joint", "none"),
+                "on the labeled images, in the iterations of pretraining; joint: to the end; none",
+            ),
+            Option("finetune_params", Choice("lora_decoder", "decoder", "full", "none"), "decoder, full"),
+            Option("lora_rank", Integer(1, 256), "of the additions to the encoder"),
+            RATE,
+            Option(
+                "groups",
+                Optional(Sequence(Sequence(Integer(1, 254)))),
+                "classes prompted together, [[2, 3], [3]]; null: each by itself",
+            ),
+            Option("box_pad", Number(0, 1), "outward shift of boxes, share of the input"),
+            Option("box_from", Choice("filtered", "raw"), "by components; raw"),
+            Option(
+                "empty",
+                Choice("teacher", "full_box", "ignore"),
+                "label where the teacher sees nothing: none; full_box: of the whole image; ignore",
+            ),
+            Option("reject", Boolean(), "take the teacher's label where SAM's is far from it"),
+            Option(
+                "cache",
+                Choice("ram", "disk", "off"),
+                "embeddings of slices; disk (finetune none, or of the decoder), off",
+            ),
+        ),
+        "teaches what its boxes enclose",
+    ),
+    Option("rot90", Boolean(), "quarter turns in the augmentation"),
+)

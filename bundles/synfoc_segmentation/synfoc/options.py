@@ -1,0 +1,159 @@
+"""Options of SynFoC alone, or that say something else here than elsewhere."""
+
+from __future__ import annotations
+
+from common.options.containers import Either, Mapping, Named, Optional, Sequence
+from common.options.table import COUNT, DECAY, EXTENTS, RANGE, SHARE
+from common.options.types import FAR, Boolean, Choice, Integer, Number, Option, Path, Pattern, Text
+
+FACTORS = Sequence(Number(0, 100), 2, order="<=")
+OPTIMIZER = Choice("sgd", "adamw")
+STRENGTH = Number(0, 1000)
+OPTIONS = (
+    Option("dataset_dir", Path("folder", read=True), "folder of the data set, see layout"),
+    Option("labeled_domain", Optional(Text()), "the domain of the labeled images"),
+    Option(
+        "labeled",
+        Optional(Integer(1, FAR)),
+        "label so many of its images (patients, where known), the first by name; null: all",
+    ),
+    Option(
+        "validation",
+        Optional(Integer(0, FAR)),
+        "hold out the last N training images of each domain; null takes the layout's list",
+    ),
+    Option("group", Optional(Pattern()), "regular expression on a case's path whose first group is the patient"),
+    Option(
+        "by_patient",
+        Optional(Boolean()),
+        "count patients instead of images; null: where all patients are known",
+    ),
+    Option(
+        "parts",
+        Optional(Named(Sequence(Integer(1, 254)), key=Text())),
+        "nested parts to compare and measure, {name: classes}; null: every class by itself",
+    ),
+    Option("in_channels", Integer(1, 64), "3 for color"),
+    Option(
+        "intensity_range",
+        Optional(RANGE),
+        "stored values that become 0 and 1; null: the ends of each image",
+    ),
+    Option(
+        "patch_size",
+        EXTENTS,
+        "input of the U-Net, P x P; a third extent, of a plan for volumes, is left out",
+    ),
+    Option(
+        "unlabeled_batch",
+        Integer(0, 4096),
+        "unlabeled images per step: as many, or 0 for supervised training",
+    ),
+    Option("learning_rate", Number(0, 10, above=True), "of the U-Net, constant"),
+    Option("learning_rate_sam", Number(0, 10, above=True), "of the foundation network, constant"),
+    Option("max_grad_norm", Optional(Number(0, above=True)), "clip gradients to this norm, network by network"),
+    Option("labeled_batch", Integer(1, 4096), "labeled images per step"),
+    Option("base_channels", Integer(1, 1024), "of the U-Net's first level"),
+    Option(
+        "networks",
+        Choice("both", "unet_only", "sam_only"),
+        "unet_only and sam_only train one network with its own teacher",
+    ),
+    Option(
+        "deploy",
+        Choice("auto", "sam", "unet"),
+        "the network that is validated and saved: sam or unet; auto: the SAM where there is one",
+    ),
+    Option(
+        "deploy_teacher",
+        Either(Boolean(), Choice("unet")),
+        "its moving average instead, with statistics of weak images of all domains; unet: of a U-Net",
+    ),
+    Option(
+        "sam",
+        Mapping(
+            Option("kind", Choice("sam", "none"), "none: a second U-Net instead, which needs no checkpoint"),
+            Option("arch", Choice("vit_b", "vit_l", "vit_h", "tiny", "small"), "of the image encoder"),
+            Option("checkpoint", Optional(Path("file", read=True)), "SAM's or MedSAM's published weights"),
+            Option("img_size", Integer(16, 2048), "its input, S x S; 448 is a third cheaper"),
+            Option("preprocess", Choice("sam", "medsam", "unit"), "images stay in [0, 1]"),
+            Option(
+                "decoder_init",
+                Choice("match_shapes", "reinit", "expand"),
+                "what the decoder takes from the checkpoint where classes differ",
+            ),
+            Option("lora_rank", Integer(0, 256), "of the additions to the encoder"),
+            Option(
+                "lora_targets",
+                Sequence(Choice("q", "k", "v", "proj", "mlp", "decoder")),
+                "what they are added to",
+            ),
+            Option("train", Choice("lora", "lora_only", "decoder", "full"), "with the decoder; decoder, full"),
+        ),
+        "the foundation network",
+    ),
+    Option(
+        "smc",
+        Mapping(
+            Option(
+                "mode",
+                Choice("smc", "self", "mutual", "constant", "linear", "cps"),
+                "self, mutual, constant, linear, cps",
+            ),
+            Option("value", SHARE, "of constant"),
+        ),
+        "weight of the U-Net in the pseudo-label",
+    ),
+    Option(
+        "cdcr",
+        Choice("cdcr", "cr", "consensus", "divergence", "none"),
+        "consensus-divergence term: cdcr, cr, consensus, divergence, none",
+    ),
+    Option("consensus_half", Boolean(), "halve the consensus loss (published code)"),
+    Option("tau", DECAY, "confidence of supervised pixels"),
+    Option("tau_inclusive", Boolean(), "at least tau; above it in the published code"),
+    Option("mask_background", Boolean(), "of the Dice on pseudo-labels; not masked in the published code"),
+    Option(
+        "update_statistics",
+        Boolean(),
+        "batch-norm statistics from the extra weak pass of the U-Net (published code: true)",
+    ),
+    Option(
+        "joint_batch",
+        Either(Choice("auto"), Sequence(Choice("unet", "sam"), empty=True)),
+        "networks that see labeled and mixed images in one pass; auto: a SAM",
+    ),
+    Option("resample", Choice("antialias", "nearest"), "of images; nearest in the published code"),
+    Option("unsupervised_weight", STRENGTH, "of the four unsupervised terms after ramp-up"),
+    Option("ramp_up", COUNT, "iterations until then"),
+    Option("ramp_exponent", Number(0, 10, above=True), "of the ramp; printed without the square"),
+    Option(
+        "strong",
+        Mapping(
+            Option("brightness", FACTORS, "factors"),
+            Option("contrast", FACTORS, "factors"),
+            Option("sigma", Sequence(Number(0, 100, above=True), 2, order="<="), "of the blur, in pixels"),
+        ),
+        "sigma in pixels",
+    ),
+    Option(
+        "box",
+        Mapping(
+            Option("share", Sequence(Number(0, 0.9, above=True), 2, order="<="), "of the image"),
+            Option("aspect", Sequence(Number(0, 100, above=True), 2, order="<="), "range around 1"),
+        ),
+        "pasted rectangle",
+    ),
+    Option("copy_paste", Boolean(), "paste rectangles of labeled images into unlabeled ones"),
+    Option("ema_decay", DECAY, "of the teachers"),
+    Option(
+        "empty_policy",
+        Choice("official", "penalised", "nan", "distance_100"),
+        "an empty mask scores 0, or 1 if it should be empty, and no distance; published code: distance_100",
+    ),
+    Option(
+        "optimizers_of",
+        Mapping(Option("unet", OPTIMIZER, "of the U-Net"), Option("sam", OPTIMIZER, "of the foundation network")),
+        "of both networks",
+    ),
+)

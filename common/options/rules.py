@@ -1,0 +1,60 @@
+"""Rules between options that need no data: what fits each value alone may not fit the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+
+from ..errors import InputError
+
+MOST_VOXELS = 2**27  # of a patch; its activations would fill the largest machines
+
+
+def check_rules(values: Mapping[str, object], base: Mapping[str, object], multiple: int = 1) -> None:
+    """Raise ``InputError`` for values that do not fit each other.
+
+    Args:
+        values: canonical values by name, of those options that are known.
+        base: the configuration's first file: a value that it has already is not the user's.
+        multiple: what the extents of a patch must be multiples of.
+    """
+    if "iterations" in values and "epoch_length" in values:
+        whole_epochs(values["iterations"], values["epoch_length"])
+    if "patch_size" not in values:
+        return
+    patch = values["patch_size"]
+    _check_patch(patch, multiple)
+    for name in ("labeled_batch", "unlabeled_batch"):
+        if multiple > 1 and values.get(name) == 1 and all(side == multiple for side in patch):
+            raise InputError(
+                f"--{name} 1: batch norm needs two values, and a patch of {patch} leaves one; take 2 or more"
+            )
+    if "slices" in values and values["slices"] != (len(patch) == 2):
+        given = "slices are cut: give two extents" if values["slices"] else "two extents are of slices: give three"
+        raise InputError(f"--patch_size {patch}: {given}, or set slices to {str(not values['slices']).lower()}")
+    if values.get("symmetries", "none") != "none" and patch[0] != patch[1]:
+        raise InputError(f"--patch_size {patch}: quarter turns need two equal first extents, or symmetries none")
+    for name in ("stride", "test_stride"):
+        if len(patch) == 3 and name in values and (name == "stride" or values[name] != base.get(name, values[name])):
+            _check_stride(name, values[name], patch)
+
+
+def whole_epochs(iterations: int, epoch_length: int) -> int:
+    """Number of epochs that make up ``iterations`` exactly; ``InputError`` when there is none."""
+    if epoch_length < 1 or iterations < 1 or iterations % epoch_length:
+        raise InputError(f"iterations={iterations} must be a positive multiple of epoch_length={epoch_length}")
+    return iterations // epoch_length
+
+
+def _check_patch(patch: list[int], multiple: int) -> None:
+    if any(side % multiple for side in patch):
+        raise InputError(f"--patch_size {patch}: the network takes multiples of {multiple} on each axis")
+    if prod(patch) > MOST_VOXELS:
+        raise InputError(f"--patch_size {patch}: expected at most {MOST_VOXELS} voxels; no memory holds more")
+
+
+def _check_stride(name: str, stride: list[int], patch: list[int]) -> None:
+    if len(stride) != len(patch):
+        raise InputError(f"--{name} {stride}: expected as many values as patch_size has, {len(patch)}")
+    if any(step > side for step, side in zip(stride, patch)):
+        raise InputError(f"--{name} {stride}: expected steps of at most the patch, {patch}; larger ones leave gaps")
