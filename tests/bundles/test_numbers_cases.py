@@ -37,7 +37,7 @@ def test_a_data_set_is_split_as_published(method, row, data_of, tmp_path):
     command = (f"{method}_segmentation", *row["layers"].split(), str(chosen))
     options = {"dataset_dir": data_of(row["data"])}
     training = parser(*command, **options)
-    evaluation = parser(*command, "evaluate", **options, split="test", ckpt_dir="no/such/run")
+    evaluation = parser(*command, "evaluate", **options, split="test")
     found = [units(training, "train#dataset#data"), units(training, "train#unlabeled_dataset#cases"),
              units(training, "validate#dataset#data"), units(evaluation, "dataset#data")]  # fmt: skip
     assert [len(names) for names in found] == row["counts"], row["source"]
