@@ -85,7 +85,9 @@ def test_a_word_becomes_the_value_that_monai_is_told(name, word, value):
     assert told == value and type(told) is type(value)
 
 
-@pytest.mark.parametrize("text", ["$HOME", "@x", "%x", "%#x", "$1/0", "$import os", "a#b", "a@b#0", "it's $5", "@network"])
+@pytest.mark.parametrize(
+    "text", ["$HOME", "@x", "%x", "%#x", "$1/0", "$import os", "a#b", "a@b#0", "it's $5", "@network"]
+)
 def test_text_is_never_code(text):
     from monai.bundle import ConfigParser
 
@@ -196,7 +198,9 @@ def test_what_is_wrong_in_a_file_names_it_and_the_key(layer, text, message):
 
 def test_a_file_may_say_in_its_own_words_what_options_are(layer, tmp_path):
     (tmp_path / "2024_01").mkdir()
-    file = layer('amp: "0"\nresume: no\noutput_dir: 2024_01\ngroup: "(a)"\nspacing: 1.5\niterations: "1e3"\nckpt_dir: 2024-01-05\n')
+    file = layer(
+        'amp: "0"\nresume: no\noutput_dir: 2024_01\ngroup: "(a)"\nspacing: 1.5\niterations: "1e3"\nckpt_dir: 2024-01-05\n'
+    )
     told = check({}, file)
     assert {k: told[k] for k in ("amp", "output_dir", "spacing", "iterations", "ckpt_dir")} == {
         "amp": False, "output_dir": "2024_01", "spacing": [1.5] * 3, "iterations": 1000, "ckpt_dir": "2024-01-05",
@@ -205,7 +209,9 @@ def test_a_file_may_say_in_its_own_words_what_options_are(layer, tmp_path):
 
 
 def test_a_file_may_bring_entries_that_something_refers_to_and_those_of_other_bundles(layer):
-    file = layer("rate: 0.1\nsteps: {a: 3}\noptimizer#lr: '@rate'\niterations: '$100 * @steps#a'\nalpha: 70\nlayout: lists\n")
+    file = layer(
+        "rate: 0.1\nsteps: {a: 3}\noptimizer#lr: '@rate'\niterations: '$100 * @steps#a'\nalpha: 70\nlayout: lists\n"
+    )
     assert set(check({}, file)) == {"patch_size", "stride"}
 
 
@@ -236,14 +242,30 @@ def test_inference_and_evaluation_pass(bundle):
     check({"amp": "false", "largest_component": "yes"}, bundle=bundle, base="inference", size={})
     told = check({"split": "test", "metric_spacing": "1"}, evaluate, bundle=bundle, base="inference", size={})
     assert told["metric_spacing"] == [1, 1, 1]
-    assert "expected one of validation, test" in refused({"split": "tests"}, evaluate, bundle=bundle, base="inference", size={})
+    assert "expected one of validation, test" in refused(
+        {"split": "tests"}, evaluate, bundle=bundle, base="inference", size={}
+    )
 
 
 # ---- words
 
 
 def test_the_words_of_a_command_line():
-    words = ["ssnet", "la", "--seed", "-3", "--a=b=c", "--resume", "--learning-rate", "1", "more", "--seed", "4", "--x", "--y"]
+    words = [
+        "ssnet",
+        "la",
+        "--seed",
+        "-3",
+        "--a=b=c",
+        "--resume",
+        "--learning-rate",
+        "1",
+        "more",
+        "--seed",
+        "4",
+        "--x",
+        "--y",
+    ]
     command = Command.of(words)
     assert command.words == ["ssnet", "la", "more"]
     assert command.options == {"seed": "4", "a": "b=c", "resume": FLAG, "learning_rate": "1", "x": FLAG, "y": FLAG}
