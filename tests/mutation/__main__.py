@@ -28,12 +28,15 @@ LOG = logging.getLogger("mutation")
 
 def sources() -> list[str]:
     """Files that are mutated, relative to the repository."""
-    listed = subprocess.run(
-        ["git", "ls-files", "common", "bundles"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    files = [Path(name) for name in listed.stdout.split()]
-    kept = [f for f in files if f.suffix == ".py" and f.name != "__init__.py" and f.stem not in ("progress", "testing")]
-    return [str(f) for f in [*kept, *(f for f in files if f.suffix == ".yaml" and "configs" in f.parts)]]
+    files = [Path(name) for name in listed("common", "bundles")]
+    modules = [f for f in files if f.suffix == ".py" and f.stem not in ("__init__", "progress", "testing")]
+    return [str(f) for f in [*modules, *(f for f in files if f.suffix == ".yaml" and "configs" in f.parts)]]
+
+
+def listed(*arguments: str) -> list[str]:
+    """Files that git knows."""
+    command = ["git", "ls-files", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 def draw(count: int, seed: int) -> list[Mutant]:
