@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from monai.transforms import KeepLargestConnectedComponentd
 from sgrsnet import ExtraDecay
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from common.handlers import CaseMetrics
 from common.losses.vat import DIVERGENCES
+from common.transforms import KeepLargestComponentd
 
 from .built import Built, after_iteration, parameters, stride
 
@@ -53,7 +53,7 @@ def case_metrics(b: Built) -> CaseMetrics:
 
 def keeps_largest(b: Built) -> bool:
     transforms = b.evaluation.get_parsed_content("postprocessing").transforms
-    return any(isinstance(t, KeepLargestConnectedComponentd) for t in transforms)
+    return any(isinstance(t, KeepLargestComponentd) for t in transforms)
 
 
 def divergence(b: Built) -> str:
@@ -113,11 +113,13 @@ READERS: dict[str, Reader] = {
     # terms
     "terms": terms,
     "supervised Dice": attribute("supervised.dice"),
+    "factor of the overlap": attribute("supervised.dice_factor"),
     "weight of supervised Dice": attribute("supervised.dice_weight"),
     "weight of cross-entropy": attribute("supervised.ce_weight"),
     # the teacher
     "averages": lambda b: [[round(1 - a.momentum, 6), a.warm_up, a.buffers, a.first] for a in b.averages],
     "teacher in training mode": attribute("teacher_train_mode"),
+    "mixup draws": attribute("mixup.draws"),
     "mixup alpha": lambda b: b.objective.mixup.alpha if b.objective.mixup else 0,
     "noise": attribute("noise_std"),
     # evaluation
@@ -132,6 +134,7 @@ READERS: dict[str, Reader] = {
     "divergence": divergence,
     "xi": attribute("lds.xi"),
     "eps": attribute("lds.eps"),
+    "radius per voxel": lambda b: b.objective.lds.eps / (b.objective.lds.patch or 1) ** 0.5,
     "power iterations": attribute("lds.ip"),
     "clean target": attribute("lds.clean_target"),
     "dropout masks": attribute("lds.dropout"),
@@ -139,6 +142,7 @@ READERS: dict[str, Reader] = {
     "kept prototypes": attribute("separation.k"),
     "rank": attribute("separation.rank"),
     "memory attention": attribute("separation.memory_attention"),
+    "memory input": attribute("separation.memory_input"),
     "rows": attribute("separation.rows"),
     "row limit": attribute("separation.row_limit"),
     "feature after dropout": attribute("post_dropout"),
@@ -146,9 +150,12 @@ READERS: dict[str, Reader] = {
     "spread of weights": spread_of_weights,
     "cr": lambda b: [getattr(b.objective.parts["cr"], n) for n in ("tau", "mask", "target", "distance")],
     "cps threshold": attribute("parts.cps.threshold"),
-    "efs": lambda b: [getattr(b.objective.parts["efs"], n) for n in ("alpha", "target", "norm")],
+    "efs": lambda b: [getattr(b.objective.parts["efs"], n) for n in ("alpha", "target", "norm", "percentile", "limit")],
     "ue": lambda b: [getattr(b.objective.parts["ue"], n) for n in ("temperature", "target", "direction", "scope")],
-    "pgl": lambda b: [getattr(b.objective.parts["pgl"], n) for n in ("alpha", "reliable", "proto_term", "nets")],
+    "pgl": lambda b: [
+        getattr(b.objective.parts["pgl"], n) for n in ("alpha", "reliable", "proto_term", "nets", "percentile")
+    ],
+    "biases of the heads": lambda b: [bool(network.head.bias.any()) for network in b.objective.networks],
     # SGRS-Net
     "tau in nats": attribute("regions.tau_nats"),
     "rule of delta": attribute("regions.rule"),
@@ -156,6 +163,8 @@ READERS: dict[str, Reader] = {
     "label smoothing": attribute("regional.eps"),
     "Dice smoothing": attribute("regional.eta"),
     "reduction": attribute("regional.reduction"),
+    "regional Dice": attribute("regional.dice_form"),
+    "uncertain agreement": attribute("regional.uncertain_agreement"),
     "extra decay": lambda b: [h.rate for h in after_iteration(b.trainer, ExtraDecay)],
     # Mean Teacher
     "target": attribute("target"),

@@ -36,6 +36,8 @@ def test_a_data_set_is_split_as_published(method, row, data_of):
     ids = {"labeled": "train#dataset#data", "unlabeled": "train#unlabeled_dataset#cases", "validation":
            "validate#dataset#data"}  # fmt: skip
     found = {role: units(training, id) for role, id in ids.items()}
-    found["test"] = units(parser(bundle, *layers, "evaluate", **options, split="test", ckpt_dir="no/such/run"), "dataset#data")
+    found["test"] = units(
+        parser(bundle, *layers, "evaluate", **options, split="test", ckpt_dir="no/such/run"), "dataset#data"
+    )
     assert [len(found[role]) for role in ("labeled", "unlabeled", "validation", "test")] == row["counts"], row["source"]
     assert sorted(found["labeled"])[: len(row.get("first", ()))] == row.get("first", [])
