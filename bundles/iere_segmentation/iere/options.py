@@ -82,6 +82,11 @@ OPTIONS = (
                 Optional(COUNT),
                 "iterations on labeled images alone; null: 1000 of each 1630; 0 with pretrained",
             ),
+            Option(
+                "batch",
+                Optional(Integer(2, 4096)),
+                "labeled images per iteration of it; 30 in the published code; null: labeled_batch",
+            ),
             RATE,
             Option("warm_up", COUNT, "iterations"),
         ),
@@ -100,6 +105,16 @@ OPTIONS = (
     Option("ema_decay", DECAY, "of the teacher ema"),
     Option("cc_filter", Choice("largest", "none"), "component of each class of a pseudo-label; none"),
     Option(
+        "ties",
+        Choice("background", "foreground"),
+        "what a pixel of equal probabilities is; foreground in the published code",
+    ),
+    Option(
+        "extra_unlabeled",
+        Number(0, 1000),
+        "weight of the student's cross-entropy on unlabeled images with the teacher's labels",
+    ),
+    Option(
         "bn_groups",
         Choice("official", "joint"),
         "batch-norm statistics of each half of a batch; joint: of both",
@@ -110,6 +125,11 @@ OPTIONS = (
             Option("alpha", Number(0, 1000), "weight of pseudo-labeled regions"),
             Option("mask_ratio", Number(0, 1, above=True, below=True), "side of the pasted square"),
             Option("per_sample", Boolean(), "a square for each sample instead of one per step"),
+            Option(
+                "last_place",
+                Boolean(),
+                "the square may reach the last row and column; never in the published code",
+            ),
         ),
         "copy-paste in both directions",
     ),
@@ -162,7 +182,16 @@ OPTIONS = (
                 "classes prompted together, [[2, 3], [3]]; null: each by itself",
             ),
             Option("box_pad", Number(0, 1), "outward shift of boxes, share of the input"),
-            Option("box_from", Choice("filtered", "raw"), "by components; raw"),
+            Option(
+                "view",
+                Choice("slice", "crop"),
+                "what SAM sees: the slice, whose embedding is kept; crop: the augmented crop (published code)",
+            ),
+            Option(
+                "box_from",
+                Choice("filtered", "raw", "upsampled"),
+                "by components; raw; upsampled: raw at the size of SAM's input (published code)",
+            ),
             Option(
                 "empty",
                 Choice("teacher", "full_box", "ignore"),
