@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Values
+
+from common.errors import InputError
 from common.options.containers import Mapping, Optional, Sequence
 from common.options.table import COUNT, DECAY, EXTENTS, RANGE, SHARE, SIZE
 from common.options.types import FAR, Boolean, Choice, Integer, Number, Option, Path, Pattern, Text
@@ -103,17 +106,12 @@ OPTIONS = (
         "a second head on the trunk; ema, fixed: a copy of the network",
     ),
     Option("ema_decay", DECAY, "of the teacher ema"),
-    Option("cc_filter", Choice("largest", "none"), "component of each class of a pseudo-label; none"),
     Option(
         "ties",
         Choice("background", "foreground"),
         "what a pixel of equal probabilities is; foreground in the published code",
     ),
-    Option(
-        "extra_unlabeled",
-        Number(0, 1000),
-        "weight of the student's cross-entropy on unlabeled images with the teacher's labels",
-    ),
+    Option("cc_filter", Choice("largest", "none"), "component of each class of a pseudo-label; none"),
     Option(
         "bn_groups",
         Choice("official", "joint"),
@@ -132,6 +130,11 @@ OPTIONS = (
             ),
         ),
         "copy-paste in both directions",
+    ),
+    Option(
+        "extra_unlabeled",
+        Number(0, 1000),
+        "weight of the student's cross-entropy on unlabeled images with the teacher's labels",
     ),
     Option(
         "regularizer_ramp",
@@ -162,12 +165,16 @@ OPTIONS = (
         Mapping(
             Option(
                 "kind",
-                Choice("vit_b", "vit_l", "vit_h", "tiny", "small", "none"),
+                Choice("vit_b", "vit_l", "vit_h", "vit_t", "litemedsam", "tiny", "small", "tiny_t", "none"),
                 "none: no external regularizer, no checkpoint",
             ),
             Option("checkpoint", Optional(Path("file", read=True)), "weights of SAM or MedSAM"),
             Option("img_size", Integer(16, 2048), "its input"),
-            Option("convention", Choice("medsam", "sam", "unit"), "of its input; sam (needs intensity byte), unit"),
+            Option(
+                "convention",
+                Choice("medsam", "sam", "litemedsam", "unit"),
+                "of its input; sam (needs intensity byte), unit",
+            ),
             Option(
                 "finetune",
                 Choice("pre", "joint", "none"),
@@ -208,3 +215,19 @@ OPTIONS = (
     ),
     Option("rot90", Boolean(), "quarter turns in the augmentation"),
 )
+
+
+def even_batches(values: Values) -> None:
+    """Copy-paste mixes the two halves of a batch."""
+    labeled, unlabeled = values.get("labeled_batch"), values.get("unlabeled_batch")
+    batch = values.get("pretrain", {}).get("batch")
+    for name, count in (("labeled_batch", labeled), ("pretrain#batch", batch)):
+        if isinstance(count, int) and count % 2:
+            raise InputError(f"--{name} {count}: expected an even number; the halves of a batch are mixed")
+    if labeled and unlabeled and labeled != unlabeled:
+        raise InputError(f"--unlabeled_batch {unlabeled}: expected as many as labeled_batch, {labeled}, or 0")
+    if values.get("base_channels", 4) % 4:
+        raise InputError(f"--base_channels {values['base_channels']}: expected a multiple of 4")
+
+
+RULES = (even_batches,)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Values
+
+from common.errors import InputError
 from common.options.containers import Either, Mapping, Named, Optional, Sequence
-from common.options.table import COUNT, DECAY, EXTENTS, RANGE, SHARE, SIZE
+from common.options.table import DECAY, EXTENTS, RANGE, SHARE, SIZE
 from common.options.types import FAR, Boolean, Choice, Integer, Number, Option, Path, Pattern, Text
 
-NEAREST = Choice("nearest", "nearest_floor", "nearest_corners")
-RESAMPLE = Choice("antialias", "nearest", "nearest_floor", "nearest_corners", "pillow_linear", "pillow_lanczos")
 FACTORS = Sequence(Number(0, 100), 2, order="<=")
+NEAREST = ("nearest", "nearest_floor", "nearest_corners")
+RESAMPLES = ("antialias", *NEAREST, "pillow_linear", "pillow_lanczos")
 OPTIMIZER = Choice("sgd", "adamw")
 STRENGTH = Number(0, 1000)
 OPTIONS = (
@@ -75,10 +78,14 @@ OPTIONS = (
         "sam",
         Mapping(
             Option("kind", Choice("sam", "none"), "none: a second U-Net instead, which needs no checkpoint"),
-            Option("arch", Choice("vit_b", "vit_l", "vit_h", "tiny", "small"), "of the image encoder"),
+            Option(
+                "arch",
+                Choice("vit_b", "vit_l", "vit_h", "vit_t", "litemedsam", "tiny", "small", "tiny_t"),
+                "of the image encoder",
+            ),
             Option("checkpoint", Optional(Path("file", read=True)), "SAM's or MedSAM's published weights"),
             Option("img_size", Integer(16, 2048), "its input, S x S; 448 is a third cheaper"),
-            Option("preprocess", Choice("sam", "medsam", "unit"), "images stay in [0, 1]"),
+            Option("preprocess", Choice("sam", "medsam", "litemedsam", "unit"), "images stay in [0, 1]"),
             Option(
                 "decoder_init",
                 Choice("match_shapes", "reinit", "expand"),
@@ -131,15 +138,35 @@ OPTIONS = (
         "networks that see labeled and mixed images in one pass; auto: a SAM",
     ),
     Option("dice_eps", Number(0, 1, above=True), "smoothing of the Dice losses; 1e-10 in the published code"),
-    Option("published_resample", RESAMPLE, "of files of this data set in the published code, see sample_resample"),
-    Option("sample_resample", RESAMPLE, "of files to the size of a batch; other than this, in inference too"),
-    Option("resample", RESAMPLE, "of images to a network's size; nearest_corners in the published code"),
-    Option("resample_labels", NEAREST, "of labels to the size of logits; nearest_corners in the published code"),
-    Option("resample_maps", NEAREST, "of the step's maps and boxes; nearest_floor in the published code"),
+    Option(
+        "sample_resample",
+        Choice(*RESAMPLES),
+        "of files to the size of a batch; other than this, in inference too",
+    ),
+    Option(
+        "resample",
+        Choice(*RESAMPLES),
+        "of images to a network's size; nearest_corners in the published code",
+    ),
+    Option(
+        "resample_labels",
+        Choice(*NEAREST),
+        "of labels to the size of logits; nearest_corners in the published code",
+    ),
+    Option(
+        "resample_maps",
+        Choice(*NEAREST),
+        "of the step's maps and boxes; nearest_floor in the published code",
+    ),
     Option(
         "metric_size",
         Optional(Sequence(SIZE, 2)),
         "compare masks at this size; published code: patch_size; null: the image's own",
+    ),
+    Option(
+        "published_resample",
+        Choice(*RESAMPLES),
+        "of files of this data set in the published code, see sample_resample",
     ),
     Option(
         "wide_end",
@@ -152,7 +179,6 @@ OPTIONS = (
         "score of the best weights: dice, where the label is not empty; smoothed_dice (published code)",
     ),
     Option("unsupervised_weight", STRENGTH, "of the four unsupervised terms after ramp-up"),
-    Option("ramp_up", COUNT, "iterations until then"),
     Option("ramp_exponent", Number(0, 10, above=True), "of the ramp; printed without the square"),
     Option(
         "strong",
@@ -184,3 +210,13 @@ OPTIONS = (
         "of both networks",
     ),
 )
+
+
+def equal_batches(values: Values) -> None:
+    """Images are pasted in pairs."""
+    labeled, unlabeled = values.get("labeled_batch"), values.get("unlabeled_batch")
+    if labeled and unlabeled and labeled != unlabeled:
+        raise InputError(f"--unlabeled_batch {unlabeled}: expected as many as labeled_batch, {labeled}, or 0")
+
+
+RULES = (equal_batches,)
