@@ -10,7 +10,7 @@ from common.runs import Settings, weights_file
 from common.runs.record import read_record
 from common.runs.settings import FILE
 
-from .run import BASES, bundle_folder, layer_names
+from .run import BASES, bundle_folder, config_file, layer_names
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Run:
     Attributes:
         weights: file of its weights.
         settings: of the training.
-        bundle: folder of its bundle in the repository.
+        bundle: folder of its bundle, where it was or, by its name, in the repository.
         layers: names of the bundle's layers that it was started with.
     """
 
@@ -36,7 +36,9 @@ def read_run(path: str | Path) -> Run | None:
     if not weights.with_name(FILE).is_file():
         return None
     settings = Settings.read(weights.with_name(FILE))
-    bundle = bundle_folder(Path(str(settings["bundle_root"])).name)
+    stated = Path(str(settings["bundle_root"]))
+    still_there = stated.is_absolute() and config_file(stated, "train").is_file()
+    bundle = bundle_folder(str(stated) if still_there else stated.name)
     words = [str(word) for word in read_record(weights.parent).get("command", ())]
     known = [name for name in layer_names(bundle) if name not in (*BASES, "multi_gpu_train")]
     parts = [part for word in words for part in word.strip("[]").replace("'", "").split(",")]

@@ -42,7 +42,7 @@ def help_of(root: Path, layers: Mapping[str, Path]) -> str:
             lines += [
                 "",
                 f"Options of {base}:",
-                *_options(layers[base], table_of(root, "train" if base == "train" else "inference")),
+                *_options(layers[base], table_of(root, base)),
             ]
     return "\n".join(
         [*lines, "", "null and true or false as in YAML, lists as [a, b]; text is text, whatever it looks like.", ""]

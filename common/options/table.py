@@ -32,8 +32,10 @@ SHARED = (
     # where
     Option("bundle_root", Path("folder"), "the bundle's folder"),
     Option("dataset_dir", Path("folder", read=True), "folder with images/, labels/ and splits.json"),
+    Option("dataset_dir", Path("folder", read=True), "folder with images/", base="inference"),
     Option("output_dir", Path("folder"), "of the run: weights, settings, record, history, resume state", base="train"),
     Option("output_dir", Path("folder"), "of the segmentations", base="inference"),
+    Option("output_dir", Path("folder"), "receives <split>/metrics.csv and summary.json", base="evaluate"),
     Option("ckpt_dir", Path("folder"), "of the weights, their settings and record"),
     Option("studies", Text(empty=True), "MONAI Label's folder: what has no label in it is unlabeled"),
     Option("device", Device(), "the GPU where there is one"),
@@ -45,7 +47,9 @@ SHARED = (
     ),
     Option("checkpoint", Path(read=True), "the folder of a run, or weights in one"),
     Option(
-        "layers", Sequence(Path("file", read=True), empty=True), "configuration files that weights without settings had"
+        "layers",
+        Sequence(Path("file", read=True), empty=True),
+        "configuration files that weights without settings were trained with",
     ),
     # data
     Option(
@@ -79,14 +83,15 @@ SHARED = (
         "turn volumes to these axes before they are split along the last, e.g. RAS; null: as stored",
     ),
     # what the networks see
-    Option("normalize", Boolean(), "z-score each volume"),
+    Option("normalize", Boolean(), "z-score each volume; the LA benchmark's files are normalised already"),
     Option("slices", Boolean(), "2D: split volumes along the last axis"),
     Option(
         "patch_size",
         EXTENTS,
         "voxels; two extents: whole slices are resized to it and a 2D network is trained",
     ),
-    Option("stride", EXTENTS, "of the sliding window"),
+    Option("stride", EXTENTS, "of validation windows during training", base="train"),
+    Option("stride", EXTENTS, "of the sliding window", base="inference"),
     Option("test_stride", EXTENTS, "of the windows of inference and final evaluation (published protocol)"),
     Option("stride_factor", Number(0.01, 100), "take steps so many times the stride: faster and coarser"),
     Option(
@@ -176,15 +181,15 @@ class Table(Mapping):
 
     Args:
         options: in the order of precedence; the first of a name and base counts.
-        base: ``train`` or ``inference``, the configuration they are asked for. Options of the other alone are known
-            too: a layer may be meant for both.
+        base: ``train``, ``inference`` or ``evaluate``, a layer on inference: the configuration they are asked for.
+            Options of the others alone are known too: a layer may be meant for both.
         patch_multiple: what the extents of a patch must be a multiple of, for the bundle's own networks.
         rules: the bundle's own checks of values that depend on each other, functions of all values by name.
     """
 
     def __init__(self, options: Iterable[Option], base: str = "train", patch_multiple: int = 1, rules=()) -> None:
         self.options: dict[str, Option] = {}
-        for option in sorted(options, key=lambda option: option.base not in ("", base)):
+        for option in sorted(options, key=lambda option: _distance(option.base, base)):
             self.options.setdefault(option.name, option)
         self.patch_multiple, self.rules = patch_multiple, tuple(rules)
 
@@ -196,6 +201,11 @@ class Table(Mapping):
 
     def __len__(self) -> int:
         return len(self.options)
+
+
+def _distance(base: str, wanted: str) -> int:
+    near = ("inference", "") if wanted == "evaluate" else ("",)
+    return 0 if base == wanted else near.index(base) + 1 if base in near else len(near) + 1
 
 
 def table_of(bundle_root: str | FilePath, base: str = "train") -> Table:

@@ -245,7 +245,7 @@ class Reference(Type):
 class Option:
     """A setting: its name, its type, and what it is in one line, which is its comment in the configurations too.
 
-    ``base`` is ``train`` or ``inference`` for a name that means different things in the two.
+    ``base`` is ``train``, ``inference`` or ``evaluate`` for a name that means different things there.
     """
 
     name: str

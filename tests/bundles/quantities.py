@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from monai.transforms import ScaleIntensityRanged, ScaleIntensityRangePercentilesd
 from sgrsnet import ExtraDecay
+from sgrsnet.losses import joint_dice
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from common.handlers import CaseMetrics
 from common.losses.vat import DIVERGENCES
-from common.transforms import KeepLargestComponentd
+from common.transforms.components import KeepLargestComponentd
 
 from .built import Built, after_iteration, parameters, stride
 
@@ -60,6 +62,17 @@ def divergence(b: Built) -> str:
     return next(name for name, function in DIVERGENCES.items() if function is b.objective.lds.divergence)
 
 
+def part(name: str, settings: str) -> Reader:
+    """Settings of one of DualNet's terms."""
+    return lambda b: [getattr(b.objective.parts[name], setting) for setting in settings.split()]
+
+
+def dice_of_labels(b: Built) -> list:
+    """Kind and factor of SGRS-Net's supervised Dice."""
+    loss = b.objective.supervised
+    return ["joint" if loss.dice is joint_dice else "classwise", loss.dice_factor]
+
+
 def spread_of_weights(b: Built) -> list[float]:
     """Deviation of each member's first weights by that of He's normal initialisation, 1 for the latter."""
     found = []
@@ -72,6 +85,23 @@ def spread_of_weights(b: Built) -> list[float]:
 
 def student(name: str) -> Reader:
     return lambda b: b.objective.students[name]
+
+
+def deployed(b: Built) -> list[str]:
+    """Name of SynFoC's network that is validated, and whether it is the student or its average."""
+    network = b.option("validate#evaluator").network
+    kinds = {"student": b.objective.students, "average": b.objective.teachers}
+    return next([name, kind] for kind, members in kinds.items() for name, m in members.items() if m is network)
+
+
+def scaling(b: Built) -> list[float | None] | str:
+    """Stored values and what they become; percentiles where each image has its own."""
+    for t in b.option("preprocessing").transforms:
+        if isinstance(t, ScaleIntensityRanged):
+            return [getattr(t.scaler, name) for name in ("a_min", "a_max", "b_min", "b_max")]
+        if isinstance(t, ScaleIntensityRangePercentilesd):
+            return [getattr(t.scaler, name) for name in ("lower", "upper", "b_min", "b_max")]
+    return [type(t).__name__ for t in b.option("preprocessing").transforms]
 
 
 def staged(b: Built) -> object:
@@ -113,13 +143,11 @@ READERS: dict[str, Reader] = {
     # terms
     "terms": terms,
     "supervised Dice": attribute("supervised.dice"),
-    "factor of the overlap": attribute("supervised.dice_factor"),
     "weight of supervised Dice": attribute("supervised.dice_weight"),
     "weight of cross-entropy": attribute("supervised.ce_weight"),
     # the teacher
     "averages": lambda b: [[round(1 - a.momentum, 6), a.warm_up, a.buffers, a.first] for a in b.averages],
     "teacher in training mode": attribute("teacher_train_mode"),
-    "mixup draws": attribute("mixup.draws"),
     "mixup alpha": lambda b: b.objective.mixup.alpha if b.objective.mixup else 0,
     "noise": attribute("noise_std"),
     # evaluation
@@ -134,37 +162,38 @@ READERS: dict[str, Reader] = {
     "divergence": divergence,
     "xi": attribute("lds.xi"),
     "eps": attribute("lds.eps"),
-    "radius per voxel": lambda b: b.objective.lds.eps / (b.objective.lds.patch or 1) ** 0.5,
     "power iterations": attribute("lds.ip"),
     "clean target": attribute("lds.clean_target"),
     "dropout masks": attribute("lds.dropout"),
+    "voxels that eps is for": attribute("lds.patch"),
+    "input of the memory's selector": attribute("separation.memory_input"),
     "prototypes": lambda b: list(b.objective.separation.memory.shape),
     "kept prototypes": attribute("separation.k"),
     "rank": attribute("separation.rank"),
     "memory attention": attribute("separation.memory_attention"),
-    "memory input": attribute("separation.memory_input"),
     "rows": attribute("separation.rows"),
     "row limit": attribute("separation.row_limit"),
     "feature after dropout": attribute("post_dropout"),
     # DualNet
     "spread of weights": spread_of_weights,
-    "cr": lambda b: [getattr(b.objective.parts["cr"], n) for n in ("tau", "mask", "target", "distance")],
+    "cr": part("cr", "tau mask target distance"),
     "cps threshold": attribute("parts.cps.threshold"),
-    "efs": lambda b: [getattr(b.objective.parts["efs"], n) for n in ("alpha", "target", "norm", "percentile", "limit")],
-    "ue": lambda b: [getattr(b.objective.parts["ue"], n) for n in ("temperature", "target", "direction", "scope")],
+    "efs": part("efs", "alpha target norm percentile limit"),
+    "ue": part("ue", "temperature target direction scope"),
     "pgl": lambda b: [
         getattr(b.objective.parts["pgl"], n) for n in ("alpha", "reliable", "proto_term", "nets", "percentile")
     ],
-    "biases of the heads": lambda b: [bool(network.head.bias.any()) for network in b.objective.networks],
     # SGRS-Net
+    "Dice of labels": dice_of_labels,
+    "Dice of regions": lambda b: "joint" if b.objective.regional.joint else "regionwise",
+    "uncertain agreement": attribute("regional.uncertain_agreement"),
+    "draws of the mixture": attribute("mixup.draws"),
     "tau in nats": attribute("regions.tau_nats"),
     "rule of delta": attribute("regions.rule"),
     "kinds": attribute("regional.kinds"),
     "label smoothing": attribute("regional.eps"),
     "Dice smoothing": attribute("regional.eta"),
     "reduction": attribute("regional.reduction"),
-    "regional Dice": attribute("regional.dice_form"),
-    "uncertain agreement": attribute("regional.uncertain_agreement"),
     "extra decay": lambda b: [h.rate for h in after_iteration(b.trainer, ExtraDecay)],
     # Mean Teacher
     "target": attribute("target"),
@@ -189,7 +218,7 @@ READERS: dict[str, Reader] = {
     "rectangle": lambda b: b.objective.box and [list(b.objective.box.share), list(b.objective.box.aspect)],
     "resampling of views": attribute("settings.resample"),
     "betas": group_of(-1, "betas"),
-    "deployed": lambda b: [b.option("deploy"), b.option("averaged")],
+    "deployed": deployed,
     # IERE
     "steps of pretraining": attribute("settings.pretrain_steps"),
     "stages": lambda b: [type(o).__name__ for o in staged(b).optimizers],
@@ -204,6 +233,9 @@ READERS: dict[str, Reader] = {
     "square": lambda b: [*(round(s**0.5, 6) for s in b.objective.box.share), *b.objective.box.aspect],
     "shared square": attribute("box.shared"),
     "crop": lambda b: described(b.objective.augment)[1],
+    "scaling": scaling,
+    "decay of SAM": group_of(1, "weight_decay"),
+    "rate of SAM": group_of(1, "lr"),
     "has a SAM": lambda b: b.objective.sam is not None,
     "SAM": lambda b: [b.objective.sam.refiner.sam.arch, list(b.objective.sam.refiner.sam.img_size)],
     "LoRA": lambda b: sum(p.numel() for n, p in b.objective.sam.named_parameters() if "lora" in n.lower()),

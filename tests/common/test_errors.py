@@ -1,10 +1,11 @@
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from common.errors import InputError, find_explained, require_file
+from common.errors import InputError, StoppedError, find_explained, require_file
 
 ROOT = Path(__file__).resolve().parents[2]
 PROLOGUE = "from common.errors import DivergedError, InputError, one_line_errors\none_line_errors()\n"
@@ -42,6 +43,36 @@ def test_an_input_error_is_found_behind_others(code):
     result = run(code)
     assert result.stderr == "error: a.nii: bad\n"
     assert result.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("raised", "line"),
+    [
+        ("OSError(28, 'x', 'a/model.pt')", "a/model.pt: no space left on device; files that were there before are as "),
+        ("PermissionError(13, 'x', 'a/model.pt')", "a/model.pt: permission denied"),
+        ("OSError(30, 'x')", "read-only file system"),
+    ],
+)
+def test_what_a_file_system_says_ends_the_program_with_one_line(raised, line):
+    result = run(f"try:\n    raise {raised}\nexcept OSError as error:\n    raise RuntimeError('library') from error")
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"error: {line}") and result.stderr.count("\n") == 1
+
+
+def test_an_interrupt_ends_the_program_with_one_line_and_its_exit_code():
+    result = run("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(5)")
+    assert result.stderr == "error: interrupted\n"
+    assert result.returncode in (-signal.SIGINT, 128 + signal.SIGINT)
+
+
+def test_a_run_that_was_stopped_says_what_it_kept_and_ends_with_the_signals_code():
+    result = run("from common.errors import StoppedError\nraise StoppedError('stopped after iteration 3', 15)")
+    assert (result.returncode, result.stderr) == (143, "")
+    assert str(StoppedError("stopped after iteration 3", 15)) == "stopped after iteration 3"
+
+
+def test_a_missing_file_that_no_code_expected_keeps_its_traceback():
+    assert "Traceback" in run("open('no/such/file')").stderr
 
 
 def test_other_errors_keep_their_traceback():

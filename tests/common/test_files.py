@@ -1,8 +1,9 @@
+import errno
 import stat
 
 import pytest
 
-from common.files import atomic_path
+from common.files import atomic_path, remove_partial
 
 
 def test_file_appears_when_the_block_ends(tmp_path):
@@ -49,3 +50,25 @@ def test_file_is_readable_by_others(tmp_path):
     with atomic_path(tmp_path / "model.pt") as temporary:
         temporary.write_text("x", encoding="utf-8")
     assert stat.S_IMODE((tmp_path / "model.pt").stat().st_mode) == 0o644
+
+
+def test_an_error_of_the_file_system_names_the_file(tmp_path):
+    with pytest.raises(OSError, match=r"No space left on device: '.*model\.pt'"), atomic_path(tmp_path / "model.pt"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="other"), atomic_path(tmp_path / "model.pt"):
+        raise OSError(errno.EACCES, "Permission denied", "other")
+    with pytest.raises(OSError, match="^no number$"), atomic_path(tmp_path / "model.pt"):
+        raise OSError("no number")
+
+
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
+    for name in ("model.pt", ".hidden", "sub/.partial-x.pt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(KeyboardInterrupt), atomic_path(tmp_path / "model.pt") as temporary:
+        copy = temporary.with_name(f"{temporary.name}.kept")
+        copy.touch()
+        raise KeyboardInterrupt
+    assert remove_partial(tmp_path) == [copy]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "model.pt", "sub"]
+    assert (tmp_path / "sub" / ".partial-x.pt").exists()

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from common.data import Phantom, write_phantoms
+from common.errors import InputError
 from tools.package import package
 from tools.plan import plan
 from tools.release.readme import SECTIONS
@@ -47,6 +48,13 @@ class DoubtObjective(Objective):
         n, logits = batch.labeled, self.network(batch.image)
         terms = {"supervised": self.supervised(logits[:n], batch.label)}
         return terms | ({"doubt": doubt(logits[n:])} if len(logits) > n else {})
+'''
+OPTIONS = '''"""Options of Doubt alone."""
+
+from common.options.types import Number, Option
+
+PATCH_MULTIPLE = 16
+OPTIONS = (Option("doubt_weight", Number(0, 1), "of doubt after ramp-up"),)
 '''
 PLAN = "passes: 1\nramp_up: 0.5\ncpu: {base_channels: 4}\n"
 DEMO = """dataset_dir: data/phantom
@@ -99,6 +107,7 @@ def method(tmp_path, monkeypatch):
     (folder / "doubt").mkdir()
     (folder / "doubt" / "objective.py").write_text(OBJECTIVE, encoding="utf-8")
     (folder / "doubt" / "__init__.py").write_text("from .objective import DoubtObjective\n", encoding="utf-8")
+    (folder / "doubt" / "options.py").write_text(OPTIONS, encoding="utf-8")
     content = yaml.safe_load((source / "configs" / "train.yaml").read_text(encoding="utf-8"))
     (folder / "configs" / "train.yaml").write_text(training(content), encoding="utf-8")
     (folder / "configs" / "demo.yaml").write_text(DEMO, encoding="utf-8")
@@ -119,6 +128,9 @@ def test_a_folder_is_a_method(method, tmp_path, capsys):
     plan(str(data), method=str(method), device="cpu", memory=16.0, iterations=4)
     planned = yaml.safe_load((data / "plan.yaml").read_text(encoding="utf-8"))
     assert (planned["ramp_up"], planned["base_channels"]) == (2, 4)
+
+    with pytest.raises(InputError, match="doubt_weight 2: expected .* 0 to 1"):
+        run(str(method), str(data / "plan.yaml"), doubt_weight=2)
 
     folder, options = tmp_path / "run", {"device": "cpu", "amp": False}
     run(str(method), str(data / "plan.yaml"), output_dir=str(folder), progress=False, **options)

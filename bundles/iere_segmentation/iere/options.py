@@ -142,12 +142,16 @@ OPTIONS = (
         Mapping(
             Option(
                 "kind",
-                Choice("vit_b", "vit_l", "vit_h", "tiny", "small", "none"),
+                Choice("vit_b", "vit_l", "vit_h", "vit_t", "litemedsam", "tiny", "small", "tiny_t", "none"),
                 "none: no external regularizer, no checkpoint",
             ),
             Option("checkpoint", Optional(Path("file", read=True)), "weights of SAM or MedSAM"),
             Option("img_size", Integer(16, 2048), "its input"),
-            Option("convention", Choice("medsam", "sam", "unit"), "of its input; sam (needs intensity byte), unit"),
+            Option(
+                "convention",
+                Choice("medsam", "sam", "litemedsam", "unit"),
+                "of its input; sam (needs intensity byte), unit",
+            ),
             Option(
                 "finetune",
                 Choice("pre", "joint", "none"),

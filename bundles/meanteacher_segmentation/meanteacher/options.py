@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from common.options.containers import Either, Mapping, Optional
-from common.options.table import COUNT
 from common.options.types import Boolean, Choice, Integer, Number, Option, Reference
 
 PATCH_MULTIPLE = 16  # the V-Net and the U-Net halve the extents four times
@@ -12,7 +11,6 @@ OPTIONS = (
     Option("target", Choice("hard", "soft"), "the teacher's classes; soft: its softmax map"),
     Option("mixup_alpha", Number(0, 100), "of the student's view of an unlabeled image; 0: no mixing"),
     Option("consistency_weight", Number(0, 1000), "after ramp-up"),
-    Option("ramp_up", COUNT, "iterations until then"),
     Option(
         "uncertainty",
         Optional(

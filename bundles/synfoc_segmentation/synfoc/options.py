@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.options.containers import Either, Mapping, Named, Optional, Sequence
-from common.options.table import COUNT, DECAY, EXTENTS, RANGE, SHARE
+from common.options.table import DECAY, EXTENTS, RANGE, SHARE
 from common.options.types import FAR, Boolean, Choice, Integer, Number, Option, Path, Pattern, Text
 
 FACTORS = Sequence(Number(0, 100), 2, order="<=")
@@ -73,10 +73,14 @@ OPTIONS = (
         "sam",
         Mapping(
             Option("kind", Choice("sam", "none"), "none: a second U-Net instead, which needs no checkpoint"),
-            Option("arch", Choice("vit_b", "vit_l", "vit_h", "tiny", "small"), "of the image encoder"),
+            Option(
+                "arch",
+                Choice("vit_b", "vit_l", "vit_h", "vit_t", "litemedsam", "tiny", "small", "tiny_t"),
+                "of the image encoder",
+            ),
             Option("checkpoint", Optional(Path("file", read=True)), "SAM's or MedSAM's published weights"),
             Option("img_size", Integer(16, 2048), "its input, S x S; 448 is a third cheaper"),
-            Option("preprocess", Choice("sam", "medsam", "unit"), "images stay in [0, 1]"),
+            Option("preprocess", Choice("sam", "medsam", "litemedsam", "unit"), "images stay in [0, 1]"),
             Option(
                 "decoder_init",
                 Choice("match_shapes", "reinit", "expand"),
@@ -125,7 +129,6 @@ OPTIONS = (
     ),
     Option("resample", Choice("antialias", "nearest"), "of images; nearest in the published code"),
     Option("unsupervised_weight", STRENGTH, "of the four unsupervised terms after ramp-up"),
-    Option("ramp_up", COUNT, "iterations until then"),
     Option("ramp_exponent", Number(0, 10, above=True), "of the ramp; printed without the square"),
     Option(
         "strong",

@@ -35,7 +35,7 @@ LINE = re.compile(r"^( *)([A-Za-z_]\w*):(.*?)(?: # (.+))?$")
 
 
 def base_of(file):
-    return "train" if file.stem == "train" else "inference"
+    return file.stem
 
 
 def options_in(file):
@@ -141,7 +141,7 @@ CHOICES = [
     ("ssnet", "supervised_dice", "common.losses:SupervisedLoss.KINDS"),
     ("ssnet", "symmetries", "common.transforms.make:SYMMETRIES"),
     ("ssnet", "schedule", "common.engines.schedules:SCHEDULES"),
-    ("dualnet", "terms#cr#mask", "dualnet.correction:CorrectionLoss.MASKS"),
+    ("dualnet", "terms#cr#mask", "dualnet.correction:ConsistencyCorrection.MASKS"),
     ("sgrsnet", "delta_rule", "sgrsnet.regions:SynergyRegions.RULES"),
     ("sgrsnet", "regions#omega", "sgrsnet.losses:RegionalLoss.KINDS"),
     ("synfoc", "networks", "synfoc.networks:NETWORKS"),

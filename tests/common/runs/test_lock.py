@@ -1,71 +1,60 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from common.errors import InputError
 from common.runs.lock import FolderLock
 
-ROOT = Path(__file__).resolve().parents[3]
-HOLD = """
-import os, sys, time
-from common.runs.lock import FolderLock
-lock = FolderLock(sys.argv[1])
-print('held', flush=True)
-"""
-FORK = """
-child = os.fork()
-if child:
-    print(child, flush=True)
-time.sleep(60)
-"""
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked here")
 
 
-def holder(folder, then="sys.stdin.read()"):
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD + then, str(folder)],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout.readline() == "held\n"
-    return process
+def holder(folder, with_worker=False):
+    """Fork a process that holds the lock until it is killed; returns its id and that of the process it forked."""
+    read, write = os.pipe()
+    process = os.fork()
+    if not process:
+        try:
+            lock = FolderLock(folder)
+            worker = os.fork() if with_worker else 0
+            if worker or not with_worker:
+                os.write(write, f"{worker}\n".encode())
+            time.sleep(60)
+            lock.release()
+        finally:
+            os._exit(1)
+    os.close(write)
+    with open(read, encoding="utf-8") as pipe:
+        return process, int(pipe.readline())
 
 
-def test_a_second_process_is_refused_with_the_first_ones_name(tmp_path):
-    process = holder(tmp_path)
-    place = f"process {process.pid} on {socket.gethostname()}"
+def kill(process):
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+
+
+def test_a_second_process_is_refused_with_the_first_ones_name_and_a_killed_one_leaves_no_lock(tmp_path):
+    process, _ = holder(tmp_path)
+    place = f"process {process} on {socket.gethostname()}"
     with pytest.raises(InputError, match=rf"output_dir: a run in {tmp_path} is going on \({place}\); one at a time"):
         FolderLock(tmp_path)
-    process.communicate()
-    FolderLock(tmp_path).release()
-
-
-def test_a_killed_process_leaves_no_lock(tmp_path):
-    process = holder(tmp_path)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert (tmp_path / ".lock").exists()
+    kill(process)
+    assert (tmp_path / ".lock").read_text(encoding="utf-8") == place
     lock = FolderLock(tmp_path)
-    assert (tmp_path / ".lock").read_text() == f"process {os.getpid()} on {socket.gethostname()}"
+    assert (tmp_path / ".lock").read_text(encoding="utf-8") == f"process {os.getpid()} on {socket.gethostname()}"
     lock.release()
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_worker_that_outlives_a_killed_process_does_not_hold_its_lock(tmp_path):
-    process = holder(tmp_path, FORK)
-    worker = int(process.stdout.readline())
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process, worker = holder(tmp_path, with_worker=True)
+    kill(process)
     time.sleep(0.2)  # the worker leaves the lock as its first act
     FolderLock(tmp_path).release()
     os.kill(worker, signal.SIGKILL)
-    process.communicate()
 
 
 def test_a_released_lock_is_gone_and_can_be_taken_again(tmp_path):
