@@ -42,7 +42,7 @@ class Optional(Type):
         except WrongValueError as error:
             if value == "None":
                 return None
-            raise WrongValueError(str(error) if error.id else f"{error}, or null", error.id) from None
+            raise WrongValueError(str(error) if error.id else f"{error}, or null", error.id, error.part) from None
 
 
 class Sequence(Type):

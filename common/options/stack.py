@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .check import check_configuration, option_of
 from .code import check_code
 from .command import canonical
 from .containers import takes_text
-from .entries import Entries, references
+from .entries import Entries, references, split_id
 from .layers import Layer, read_layer
 from .names import BUNDLE_OPTIONS, check_keys, check_names
 from .places import require_place
@@ -37,7 +38,7 @@ def stacked(files: Sequence[str | Path], table: Table, trusted: Collection[Path]
     for layer in layers[1:]:
         known = Path(layer.file).resolve().parent in trusted
         if not known:
-            used = {id.replace("::", "#") for other in layers for id in references(other.content)}
+            used = {part for other in layers for id in references(other.content) for part in _prefixes(id)}
             check_keys(layer.file, layer.content, entries.content, {*table, *used}, ids_nearby(folder))
         entries.merge(layer.content, Path(layer.file).name if known else layer.file)
         _take_words(entries, layer, table)
@@ -45,6 +46,10 @@ def stacked(files: Sequence[str | Path], table: Table, trusted: Collection[Path]
         if Path(layer.file).resolve().parent not in trusted:
             check_code(layer, entries)
     return entries
+
+
+def _prefixes(id: str) -> Iterator[str]:
+    return itertools.accumulate(split_id(id), lambda above, part: f"{above}#{part}")
 
 
 def _take_words(entries: Entries, layer: Layer, table: Table) -> None:

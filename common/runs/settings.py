@@ -194,7 +194,7 @@ def load_trained(checkpoint: str | Path, bundle_root: str | Path, layers: Sequen
     if file.is_file():
         trained = Settings.read(file)
         binding = _as_trained(current_configuration(), trained)
-        named = {name: value for name, value in _options_of_files(layers).items() if name in binding}
+        named = {name: value for name, value in _options_of_files(layers).items() if name.partition("#")[0] in binding}
         refuse_contradictions(trained, {**named, **given}, weights)
         return trained
     trained = assumed(bundle_root, layers, given)
@@ -265,7 +265,7 @@ def _as_trained(configuration: Configuration | None, trained: Settings) -> list[
 
 
 def _options_of_files(layers: Iterable[str]) -> dict[str, object]:
-    content = ConfigParser.load_config_files([str(layer) for layer in layers]) if layers else {}
+    content = {id: value for layer in layers for id, value in ConfigParser.load_config_file(str(layer)).items()}
     parser = ConfigParser(content)
     plain = [id for id in options_of(content) if not any("@" in str(leaf) for leaf in _leaves(content[id]))]
     return {id: Configuration.of(parser).literal(id) for id in plain if not id.startswith(("+", "train", "validate"))}

@@ -13,7 +13,7 @@ from .build import build_sam
 from .decode import decode
 from .lora import inject_lora, merge_lora
 from .preprocess import CONVENTIONS, prepare
-from .tuning import keep_frozen_out_of_state, late_blocks, let_encoder_learn
+from .tuning import late_blocks, let_encoder_learn
 
 TRAINED = ("lora", "lora_only", "decoder", "full")
 
@@ -26,9 +26,6 @@ class SamSegmenter(nn.Module):
 
     Shapes: images ``B, 1 or 3, H, W`` of any size, in the range of ``preprocess``; logits at a quarter of ``img_size``
     (at all of it for ``litemedsam``), of SAM's input with what padding ``preprocess`` gives it, or ``B, K, H, W``.
-
-    With a checkpoint, what does not learn is no part of ``state_dict``: it is read from the checkpoint again. The state
-    of ``merged`` holds everything.
 
     Args:
         arch: architecture, see ``build_sam``.
@@ -91,8 +88,6 @@ class SamSegmenter(nn.Module):
         self.sam.prompt_encoder.no_mask_embed.requires_grad_(train_prompt)
         if train in ("lora", "lora_only") and lora_rank:
             inject_lora(self.sam, lora_rank, lora_targets, adapted)
-        if checkpoint is not None:
-            keep_frozen_out_of_state(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of all classes."""
@@ -108,5 +103,4 @@ class SamSegmenter(nn.Module):
         plain = copy.deepcopy(self)
         merge_lora(plain.sam)
         plain.settings["lora_rank"] = 0
-        plain.left_out = frozenset()
         return plain

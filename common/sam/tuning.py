@@ -78,24 +78,21 @@ def box_loss(refiner: BoxRefiner, embeddings: Tensor, frame: Frame, labels: Tens
 
 
 def keep_frozen_out_of_state(module: nn.Module) -> nn.Module:
-    """Leave what does not learn now, and so comes from a checkpoint again, out of ``state_dict``.
-
-    Loading such a state leaves it as it is. A copy of the module, such as a teacher, does the same; its
-    ``left_out``, the names, can be emptied to have a whole state again.
-    """
-    learning = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
-    module.left_out = frozenset(module.state_dict().keys() - learning)
+    """Leave parameters that do not learn out of ``state_dict``; loading one leaves them as they are."""
     module.register_state_dict_post_hook(_drop_frozen)
     module.register_load_state_dict_pre_hook(_fill_frozen)
     return module
 
 
+def _frozen(module: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.detach() for name, parameter in module.named_parameters() if not parameter.requires_grad}
+
+
 def _drop_frozen(module: nn.Module, state: dict, prefix: str, _: object) -> None:
-    for name in module.left_out:
+    for name in _frozen(module):
         state.pop(prefix + name, None)
 
 
 def _fill_frozen(module: nn.Module, state: dict, prefix: str, *_: object) -> None:
-    own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    for name in module.left_out:
-        state.setdefault(prefix + name, own[name].detach())
+    for name, parameter in _frozen(module).items():
+        state.setdefault(prefix + name, parameter)

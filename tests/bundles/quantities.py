@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from monai.transforms import KeepLargestConnectedComponentd
+from monai.transforms import ScaleIntensityRanged, ScaleIntensityRangePercentilesd
 from sgrsnet import ExtraDecay
+from sgrsnet.losses import joint_dice
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from common.handlers import CaseMetrics
 from common.losses.vat import DIVERGENCES
+from common.transforms.components import KeepLargestComponentd
 
 from .built import Built, after_iteration, parameters, stride
 
@@ -53,11 +55,22 @@ def case_metrics(b: Built) -> CaseMetrics:
 
 def keeps_largest(b: Built) -> bool:
     transforms = b.evaluation.get_parsed_content("postprocessing").transforms
-    return any(isinstance(t, KeepLargestConnectedComponentd) for t in transforms)
+    return any(isinstance(t, KeepLargestComponentd) for t in transforms)
 
 
 def divergence(b: Built) -> str:
     return next(name for name, function in DIVERGENCES.items() if function is b.objective.lds.divergence)
+
+
+def part(name: str, settings: str) -> Reader:
+    """Settings of one of DualNet's terms."""
+    return lambda b: [getattr(b.objective.parts[name], setting) for setting in settings.split()]
+
+
+def dice_of_labels(b: Built) -> list:
+    """Kind and factor of SGRS-Net's supervised Dice."""
+    loss = b.objective.supervised
+    return ["joint" if loss.dice is joint_dice else "classwise", loss.dice_factor]
 
 
 def spread_of_weights(b: Built) -> list[float]:
@@ -72,6 +85,23 @@ def spread_of_weights(b: Built) -> list[float]:
 
 def student(name: str) -> Reader:
     return lambda b: b.objective.students[name]
+
+
+def deployed(b: Built) -> list[str]:
+    """Name of SynFoC's network that is validated, and whether it is the student or its average."""
+    network = b.option("validate#evaluator").network
+    kinds = {"student": b.objective.students, "average": b.objective.teachers}
+    return next([name, kind] for kind, members in kinds.items() for name, m in members.items() if m is network)
+
+
+def scaling(b: Built) -> list[float | None] | str:
+    """Stored values and what they become; percentiles where each image has its own."""
+    for t in b.option("preprocessing").transforms:
+        if isinstance(t, ScaleIntensityRanged):
+            return [getattr(t.scaler, name) for name in ("a_min", "a_max", "b_min", "b_max")]
+        if isinstance(t, ScaleIntensityRangePercentilesd):
+            return [getattr(t.scaler, name) for name in ("lower", "upper", "b_min", "b_max")]
+    return [type(t).__name__ for t in b.option("preprocessing").transforms]
 
 
 def staged(b: Built) -> object:
@@ -135,6 +165,8 @@ READERS: dict[str, Reader] = {
     "power iterations": attribute("lds.ip"),
     "clean target": attribute("lds.clean_target"),
     "dropout masks": attribute("lds.dropout"),
+    "voxels that eps is for": attribute("lds.patch"),
+    "input of the memory's selector": attribute("separation.memory_input"),
     "prototypes": lambda b: list(b.objective.separation.memory.shape),
     "kept prototypes": attribute("separation.k"),
     "rank": attribute("separation.rank"),
@@ -144,12 +176,18 @@ READERS: dict[str, Reader] = {
     "feature after dropout": attribute("post_dropout"),
     # DualNet
     "spread of weights": spread_of_weights,
-    "cr": lambda b: [getattr(b.objective.parts["cr"], n) for n in ("tau", "mask", "target", "distance")],
+    "cr": part("cr", "tau mask target distance"),
     "cps threshold": attribute("parts.cps.threshold"),
-    "efs": lambda b: [getattr(b.objective.parts["efs"], n) for n in ("alpha", "target", "norm")],
-    "ue": lambda b: [getattr(b.objective.parts["ue"], n) for n in ("temperature", "target", "direction", "scope")],
-    "pgl": lambda b: [getattr(b.objective.parts["pgl"], n) for n in ("alpha", "reliable", "proto_term", "nets")],
+    "efs": part("efs", "alpha target norm percentile limit"),
+    "ue": part("ue", "temperature target direction scope"),
+    "pgl": lambda b: [
+        getattr(b.objective.parts["pgl"], n) for n in ("alpha", "reliable", "proto_term", "nets", "percentile")
+    ],
     # SGRS-Net
+    "Dice of labels": dice_of_labels,
+    "Dice of regions": lambda b: "joint" if b.objective.regional.joint else "regionwise",
+    "uncertain agreement": attribute("regional.uncertain_agreement"),
+    "draws of the mixture": attribute("mixup.draws"),
     "tau in nats": attribute("regions.tau_nats"),
     "rule of delta": attribute("regions.rule"),
     "kinds": attribute("regional.kinds"),
@@ -169,6 +207,11 @@ READERS: dict[str, Reader] = {
     "parameters of the foundation network": lambda b: parameters(student("sam")(b)),
     "foundation network": lambda b: getattr(student("sam")(b), "settings", "none"),
     "confidence": lambda b: [b.objective.settings.tau, b.objective.settings.tau_inclusive],
+    "smoothing": attribute("settings.dice_eps"),
+    "resampling of labels and maps": lambda b: [
+        b.objective.settings.resample_labels,
+        b.objective.settings.resample_maps,
+    ],
     "masked background": attribute("settings.mask_background"),
     "updated statistics": attribute("settings.update_statistics"),
     "one pass": lambda b: list(b.objective.settings.joint_batch),
@@ -180,7 +223,7 @@ READERS: dict[str, Reader] = {
     "rectangle": lambda b: b.objective.box and [list(b.objective.box.share), list(b.objective.box.aspect)],
     "resampling of views": attribute("settings.resample"),
     "betas": group_of(-1, "betas"),
-    "deployed": lambda b: [b.option("deploy"), b.option("averaged")],
+    "deployed": deployed,
     # IERE
     "steps of pretraining": attribute("settings.pretrain_steps"),
     "stages": lambda b: [type(o).__name__ for o in staged(b).optimizers],
@@ -192,9 +235,16 @@ READERS: dict[str, Reader] = {
     "components": attribute("settings.cc_filter"),
     "batch statistics": attribute("settings.bn_groups"),
     "kind of teacher": attribute("teacher.kind"),
-    "square": lambda b: [*(round(s**0.5, 6) for s in b.objective.box.share), *b.objective.box.aspect],
+    "square": attribute("box.ratio"),
+    "last place": attribute("box.last_place"),
+    "batch of pretraining": lambda b: b.loader.first_batch,
+    "ties": attribute("settings.ties"),
+    "view of SAM": lambda b: b.objective.sam.options.view,
     "shared square": attribute("box.shared"),
     "crop": lambda b: described(b.objective.augment)[1],
+    "scaling": scaling,
+    "decay of SAM": group_of(1, "weight_decay"),
+    "rate of SAM": group_of(1, "lr"),
     "has a SAM": lambda b: b.objective.sam is not None,
     "SAM": lambda b: [b.objective.sam.refiner.sam.arch, list(b.objective.sam.refiner.sam.img_size)],
     "LoRA": lambda b: sum(p.numel() for n, p in b.objective.sam.named_parameters() if "lora" in n.lower()),
