@@ -341,7 +341,7 @@ def test_each_network_is_evaluated_alone(phantoms_3d, run_tiny, tmp_path):
     assert found[0]["mean"]["dice"] > found[1]["mean"]["dice"] == 0
     with pytest.raises(Exception) as caught:
         run_tiny("dualnet_segmentation", "evaluate", **data, split="test", member=2)
-    assert "member must be one of (None, 0, 1), got 2" in str(find_explained(caught.value))
+    assert "--member 2: expected one of 0, 1, or null" in str(find_explained(caught.value))
 
 
 def test_prototypes_attract_and_are_not_attracted():
