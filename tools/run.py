@@ -114,7 +114,7 @@ def configuration(bundle: str, layers: Sequence[str], options: Mapping[str, obje
         entries = checked([train, *named], options, root, "train", [SHARED])
         return Configuration(root, [train, *named], {**of_monai, **entries.changed}, "train", entries.origin)
     files = [str(config_file(root, layer)) for layer in (base, *on_weights)]
-    checked([train, *named], {}, root, "train", [SHARED])
+    checked([train, *named], {}, root, "train", [SHARED], reads=False)
     trained = named or ([train] if "train" in layers else [])
     given = {**of_inference(files, named), **({"layers": trained} if trained else {}), **options}
     entries = checked(files, given, root, "inference", [SHARED])

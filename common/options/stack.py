@@ -73,6 +73,7 @@ def checked(
     bundle_root: str | Path,
     base: str = "train",
     trusted: Collection[Path] = (),
+    reads: bool = True,
 ) -> Entries:
     """All that a command says, checked before anything is built; what MONAI must be told is in ``changed``.
 
@@ -82,6 +83,7 @@ def checked(
         bundle_root: folder of the bundle.
         base: ``train`` or ``inference``.
         trusted: see ``stacked``; the bundle's own configurations always are.
+        reads: the files and folders that are named are read, so they must be there.
 
     Raises:
         InputError: one line for whatever is wrong.
@@ -94,6 +96,6 @@ def checked(
     for name, value in names.items():
         entries.give(name, canonical(name, value, table), f"--{name}")
     check_configuration(entries, entries.first, table, origin=entries.origin)
-    for id in entries.origins:
+    for id in entries.origins if reads else ():
         require_place(entries, option_of(table, id), id)
     return entries
