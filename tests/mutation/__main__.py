@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from .mutant import Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON_SHARE = 0.7
+FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/.*?)(?: - |$)", re.MULTILINE)
 LOG = logging.getLogger("mutation")
 
 
@@ -97,7 +99,7 @@ def judge(mutant: Mutant, folder: Path, seconds: float, broken: list[str]) -> di
                 return {**entry, "outcome": "killed", "by": "time"}
             if status in (0, 5):  # 5: no test of that name
                 break
-            failed = [word[1] for word in map(str.split, output.splitlines()) if word[:1] in (["FAILED"], ["ERROR"])]
+            failed = FAILED.findall(output)
             status, _ = pytest(folder, failed[:1] or arguments, seconds)
             if status == 0:
                 return {**entry, "outcome": "killed", "by": failed[0] if failed else "collection"}
