@@ -82,10 +82,10 @@ class SemiSupervisedTrainer(Trainer):
             keep_freed_memory()
         self.settings = settings if isinstance(settings, StepSettings) else StepSettings(**(settings or {}))
         self.terms_of = objective.to(self.state.device)
+        if self.settings.channels_last:
+            to_channels_last(self.terms_of)
         self.objective = _distributed(self.terms_of, self.state.device)
         self.optimizers = [optimizers] if isinstance(optimizers, Optimizer) else list(optimizers)
-        if self.settings.channels_last:
-            to_channels_last(self.objective)
         self.precision = _of_all_processes(choose_precision(self.settings.amp, self.state.device), self.state.device)
         scaled = self.precision.dtype == torch.float16
         self.loss_scaler = torch.amp.GradScaler(self.state.device.type, enabled=scaled)

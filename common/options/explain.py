@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
 
-from ..errors import InputError, find_explained
+from ..errors import InputError, find_explained, one_line_errors
 
 Origin = Callable[[str], str]  # from an id to what messages call it: ``--seed``, or a file and a key
 
+WRAPPERS = ("Failed to evaluate", "Failed to instantiate")  # what MONAI puts around a reason
 ORIGIN: ContextVar[Origin | None] = ContextVar("ORIGIN", default=None)  # of the run in progress
 RUNS = (
     "run",
@@ -50,6 +51,7 @@ def origin_of(id: str) -> str:
 
 def explain_uncaught() -> None:
     """The same for a program of MONAI's: an uncaught error of this kind ends it with one line on stderr."""
+    one_line_errors()
     previous = sys.excepthook
     if getattr(previous, "explains", False):
         return
@@ -61,7 +63,7 @@ def explain_uncaught() -> None:
         else:
             previous(kind, error, trace)
 
-    hook.explains = True  # type: ignore[attr-defined]
+    hook.explains = hook.one_line = True  # type: ignore[attr-defined]
     sys.excepthook = hook
 
 
@@ -72,12 +74,12 @@ def explanation(error: BaseException) -> str | None:
     """
     chain = list(_chain(error))
     ids = [id for link in chain for id in _resolving(link.__traceback__)]
-    root = chain[-1]
-    if isinstance(root, OSError) and root.filename is not None and root.strerror:
-        return f"{root.filename}: {root.strerror}"
+    reason = next((link for link in chain if not str(link).startswith(WRAPPERS)), chain[-1])
+    if isinstance(reason, OSError) and reason.filename is not None and reason.strerror:
+        return f"{reason.filename}: {reason.strerror}"
     if not ids or ids[-1].partition("::")[0] in RUNS:
         return None
-    return f"{origin_of(ids[-1])}: {_last_words(root)}"
+    return f"{origin_of(ids[-1])}: {_last_words(reason)}"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -98,8 +100,8 @@ def _resolving(trace: TracebackType | None) -> Iterator[str]:
         trace = trace.tb_next
 
 
-def _last_words(root: BaseException) -> str:
-    text = " ".join(str(root).split())
-    if isinstance(root, (TypeError, AttributeError, KeyError, ZeroDivisionError, NameError)) or not text:
-        text = f"{type(root).__name__}: {text}" if text else type(root).__name__
+def _last_words(reason: BaseException) -> str:
+    text = " ".join(str(reason).split())
+    if isinstance(reason, (TypeError, AttributeError, KeyError, ZeroDivisionError, NameError)) or not text:
+        text = f"{type(reason).__name__}: {text}" if text else type(reason).__name__
     return text if len(text) <= 300 else f"{text[:297]}..."

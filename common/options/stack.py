@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .check import check_configuration, option_of
 from .code import check_code
 from .command import canonical
 from .containers import takes_text
-from .entries import Entries, references
+from .entries import Entries, references, split_id
 from .layers import Layer, read_layer
 from .names import BUNDLE_OPTIONS, check_keys, check_names
 from .places import require_place
@@ -37,7 +38,7 @@ def stacked(files: Sequence[str | Path], table: Table, trusted: Collection[Path]
     for layer in layers[1:]:
         known = Path(layer.file).resolve().parent in trusted
         if not known:
-            used = {id.replace("::", "#") for other in layers for id in references(other.content)}
+            used = {part for other in layers for id in references(other.content) for part in _prefixes(id)}
             check_keys(layer.file, layer.content, entries.content, {*table, *used}, ids_nearby(folder))
         entries.merge(layer.content, Path(layer.file).name if known else layer.file)
         _take_words(entries, layer, table)
@@ -45,6 +46,10 @@ def stacked(files: Sequence[str | Path], table: Table, trusted: Collection[Path]
         if Path(layer.file).resolve().parent not in trusted:
             check_code(layer, entries)
     return entries
+
+
+def _prefixes(id: str) -> Iterator[str]:
+    return itertools.accumulate(split_id(id), lambda above, part: f"{above}#{part}")
 
 
 def _take_words(entries: Entries, layer: Layer, table: Table) -> None:
@@ -68,6 +73,8 @@ def checked(
     bundle_root: str | Path,
     base: str = "train",
     trusted: Collection[Path] = (),
+    carried: Sequence[Layer] = (),
+    reads: bool = True,
 ) -> Entries:
     """All that a command says, checked before anything is built; what MONAI must be told is in ``changed``.
 
@@ -77,6 +84,8 @@ def checked(
         bundle_root: folder of the bundle.
         base: ``train`` or ``inference``.
         trusted: see ``stacked``; the bundle's own configurations always are.
+        carried: entries of other files that count too, as far as they are options of this configuration.
+        reads: the files and folders that are named are read, so they must be there.
 
     Raises:
         InputError: one line for whatever is wrong.
@@ -84,11 +93,14 @@ def checked(
     table = table_of(bundle_root, base)
     own = (Path(bundle_root) / "configs").resolve()
     entries = stacked(files, table, (own, *trusted))
+    for layer in carried:
+        for name, value in layer.content.items():
+            entries.give(name, value, f"{layer.file}: {name}")
     names = {name: value for name, value in options.items() if name not in BUNDLE_OPTIONS}
     check_names(names, entries.content)
     for name, value in names.items():
         entries.give(name, canonical(name, value, table), f"--{name}")
     check_configuration(entries, entries.first, table, origin=entries.origin)
-    for id in entries.origins:
+    for id in entries.origins if reads else ():
         require_place(entries, option_of(table, id), id)
     return entries

@@ -3,6 +3,7 @@
 from .folder import open_run, require_place
 from .handlers import RunHandler
 from .preflight import before_inference, before_training
+from .process import end_process, is_main, start_process, this_device
 from .resume import Resume
 from .save_model import SaveModel
 from .settings import Settings, assumed, load_trained, weights_file
@@ -17,10 +18,14 @@ __all__ = [
     "assumed",
     "before_inference",
     "before_training",
+    "end_process",
+    "is_main",
     "load_trained",
     "load_weights",
     "open_run",
     "require_place",
     "require_weights",
+    "start_process",
+    "this_device",
     "weights_file",
 ]

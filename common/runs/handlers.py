@@ -10,10 +10,10 @@ from monai.handlers import LrScheduleHandler
 from torch import nn
 
 from ..engines import SemiSupervisedTrainer
-from ..engines.process import is_main
 from ..handlers import CollapseWarning, History, Progress
 from ..options import current_configuration
 from .checkpoint import NAME
+from .process import is_main
 from .record import fingerprint, write_record
 from .resume import Resume
 from .save_model import SaveModel

@@ -20,7 +20,10 @@ Row = tuple[str, float, float]  # what is compared, largest absolute difference,
 
 
 class Record:
-    """One file of ``tests/oracles/<method>``: inputs ``in_*`` and results ``out_*``, see ``README_3d.md`` there."""
+    """One file of ``tests/oracles/<method>``: inputs ``in_*`` and results ``out_*``, see ``README_3d.md`` there.
+
+    Whole numbers may be multiples of a step: ``step_logits`` for all names with ``logits`` in them, and so on.
+    """
 
     def __init__(self, path: Path) -> None:
         with np.load(path) as arrays:
@@ -28,7 +31,8 @@ class Record:
 
     def names(self, start: str) -> list[str]:
         """Names of what begins with ``start``, without it."""
-        names = [name.removeprefix("some_").removeprefix("bits_") for name in self.arrays if name[:6] != "shape_"]
+        held = [name for name in self.arrays if not name.startswith(("shape_", "step_"))]
+        names = [name.removeprefix("some_").removeprefix("bits_") for name in held]
         return [name.removeprefix(start) for name in names if name.startswith(start)]
 
     def __getitem__(self, name: str) -> Tensor:
@@ -37,6 +41,9 @@ class Record:
             shape = self.arrays[f"shape_{name}"]
             return torch.from_numpy(np.unpackbits(self.arrays[f"bits_{name}"])[: shape.prod()].reshape(shape))
         values = torch.from_numpy(self.arrays[name if name in self.arrays else f"some_{name}"])
+        for kind in ("logits", "grad", "blend"):
+            if kind in name and f"step_{kind}" in self.arrays and not values.is_floating_point():
+                values = values.double() * float(self.arrays[f"step_{kind}"])
         if not values.is_floating_point():
             return values
         return values.double() if name.startswith("out_") else values.float()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Values
+
+from common.errors import InputError
 from common.options.containers import Mapping, Optional, Sequence
 from common.options.table import COUNT, DECAY, EXTENTS, RANGE, SHARE, SIZE
 from common.options.types import FAR, Boolean, Choice, Integer, Number, Option, Path, Pattern, Text
@@ -82,6 +85,11 @@ OPTIONS = (
                 Optional(COUNT),
                 "iterations on labeled images alone; null: 1000 of each 1630; 0 with pretrained",
             ),
+            Option(
+                "batch",
+                Optional(Integer(2, 4096)),
+                "labeled images per iteration of it; 30 in the published code; null: labeled_batch",
+            ),
             RATE,
             Option("warm_up", COUNT, "iterations"),
         ),
@@ -98,6 +106,11 @@ OPTIONS = (
         "a second head on the trunk; ema, fixed: a copy of the network",
     ),
     Option("ema_decay", DECAY, "of the teacher ema"),
+    Option(
+        "ties",
+        Choice("background", "foreground"),
+        "what a pixel of equal probabilities is; foreground in the published code",
+    ),
     Option("cc_filter", Choice("largest", "none"), "component of each class of a pseudo-label; none"),
     Option(
         "bn_groups",
@@ -110,8 +123,18 @@ OPTIONS = (
             Option("alpha", Number(0, 1000), "weight of pseudo-labeled regions"),
             Option("mask_ratio", Number(0, 1, above=True, below=True), "side of the pasted square"),
             Option("per_sample", Boolean(), "a square for each sample instead of one per step"),
+            Option(
+                "last_place",
+                Boolean(),
+                "the square may reach the last row and column; never in the published code",
+            ),
         ),
         "copy-paste in both directions",
+    ),
+    Option(
+        "extra_unlabeled",
+        Number(0, 1000),
+        "weight of the student's cross-entropy on unlabeled images with the teacher's labels",
     ),
     Option(
         "regularizer_ramp",
@@ -166,7 +189,16 @@ OPTIONS = (
                 "classes prompted together, [[2, 3], [3]]; null: each by itself",
             ),
             Option("box_pad", Number(0, 1), "outward shift of boxes, share of the input"),
-            Option("box_from", Choice("filtered", "raw"), "by components; raw"),
+            Option(
+                "view",
+                Choice("slice", "crop"),
+                "what SAM sees: the slice, whose embedding is kept; crop: the augmented crop (published code)",
+            ),
+            Option(
+                "box_from",
+                Choice("filtered", "raw", "upsampled"),
+                "by components; raw; upsampled: raw at the size of SAM's input (published code)",
+            ),
             Option(
                 "empty",
                 Choice("teacher", "full_box", "ignore"),
@@ -183,3 +215,19 @@ OPTIONS = (
     ),
     Option("rot90", Boolean(), "quarter turns in the augmentation"),
 )
+
+
+def even_batches(values: Values) -> None:
+    """Copy-paste mixes the two halves of a batch."""
+    labeled, unlabeled = values.get("labeled_batch"), values.get("unlabeled_batch")
+    batch = values.get("pretrain", {}).get("batch")
+    for name, count in (("labeled_batch", labeled), ("pretrain#batch", batch)):
+        if isinstance(count, int) and count % 2:
+            raise InputError(f"--{name} {count}: expected an even number; the halves of a batch are mixed")
+    if labeled and unlabeled and labeled != unlabeled:
+        raise InputError(f"--unlabeled_batch {unlabeled}: expected as many as labeled_batch, {labeled}, or 0")
+    if values.get("base_channels", 4) % 4:
+        raise InputError(f"--base_channels {values['base_channels']}: expected a multiple of 4")
+
+
+RULES = (even_batches,)

@@ -53,13 +53,14 @@ class LabeledLoss(nn.Module):
     ) -> None:
         super().__init__()
         require_choice(dice=(dice, self.DICES))
-        self.dice = dice_squared_multiclass if dice == "classwise" else joint_dice
-        self.dice_factor, self.dice_weight, self.ce_weight = dice_factor, dice_weight, ce_weight
+        self.dice, self.dice_factor = dice, dice_factor
+        self.dice_weight, self.ce_weight = dice_weight, ce_weight
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
         """Loss of logits ``B, C, ...`` against a label map ``B, 1, ...``."""
         logits, label = logits.float(), label.squeeze(1).long()
-        overlap = (1 - self.dice(logits.softmax(dim=1), one_hot(label, logits.shape[1]))) / 2
+        dice = dice_squared_multiclass if self.dice == "classwise" else joint_dice
+        overlap = (1 - dice(logits.softmax(dim=1), one_hot(label, logits.shape[1]))) / 2
         return self.dice_weight * (1 - self.dice_factor * overlap) + self.ce_weight * F.cross_entropy(logits, label)
 
 
@@ -105,7 +106,7 @@ class RegionalLoss(nn.Module):
         require_choice(**{region: (kind, self.KINDS) for region, kind in self.kinds.items()})
         require_choice(reduction=(reduction, ("mean", "sum")), dice=(dice, self.DICES))
         self.eps, self.eta, self.reduction = eps, eta, reduction
-        self.joint, self.uncertain_agreement = dice == "joint", uncertain_agreement
+        self.dice_form, self.uncertain_agreement = dice, uncertain_agreement
 
     def forward(self, views: list[Tensor], pseudo_label: Tensor, regions: Mapping[str, Tensor]) -> Tensor:
         """Loss of the logits ``B, C, ...`` of one or two views against the classes ``B, ...``."""
@@ -134,6 +135,6 @@ class RegionalLoss(nn.Module):
 
     def dice(self, kind: str, p: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         """Dice loss inside ``mask``."""
-        if self.joint:
+        if self.dice_form == "joint":
             return joint_dice(p, target, mask, 0.0 if kind == "con" else self.eta)
         return region_dice(p, target, mask.unsqueeze(1), 1.0 if kind == "con" else self.eta).mean()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Values
+
+from common.errors import InputError
 from common.options.containers import Either, Mapping, Named, Optional, Sequence
-from common.options.table import DECAY, EXTENTS, RANGE, SHARE
+from common.options.table import DECAY, EXTENTS, RANGE, SHARE, SIZE
 from common.options.types import FAR, Boolean, Choice, Integer, Number, Option, Path, Pattern, Text
 
 FACTORS = Sequence(Number(0, 100), 2, order="<=")
+NEAREST = ("nearest", "nearest_floor", "nearest_corners")
+RESAMPLES = ("antialias", *NEAREST, "pillow_linear", "pillow_lanczos")
 OPTIMIZER = Choice("sgd", "adamw")
 STRENGTH = Number(0, 1000)
 OPTIONS = (
@@ -93,6 +98,11 @@ OPTIONS = (
                 "what they are added to",
             ),
             Option("train", Choice("lora", "lora_only", "decoder", "full"), "with the decoder; decoder, full"),
+            Option(
+                "train_prompt",
+                Boolean(),
+                "and the embedding that says that there is no prompt; the paper does not name it",
+            ),
         ),
         "the foundation network",
     ),
@@ -127,7 +137,47 @@ OPTIONS = (
         Either(Choice("auto"), Sequence(Choice("unet", "sam"), empty=True)),
         "networks that see labeled and mixed images in one pass; auto: a SAM",
     ),
-    Option("resample", Choice("antialias", "nearest"), "of images; nearest in the published code"),
+    Option("dice_eps", Number(0, 1, above=True), "smoothing of the Dice losses; 1e-10 in the published code"),
+    Option(
+        "sample_resample",
+        Choice(*RESAMPLES),
+        "of files to the size of a batch; other than this, in inference too",
+    ),
+    Option(
+        "resample",
+        Choice(*RESAMPLES),
+        "of images to a network's size; nearest_corners in the published code",
+    ),
+    Option(
+        "resample_labels",
+        Choice(*NEAREST),
+        "of labels to the size of logits; nearest_corners in the published code",
+    ),
+    Option(
+        "resample_maps",
+        Choice(*NEAREST),
+        "of the step's maps and boxes; nearest_floor in the published code",
+    ),
+    Option(
+        "metric_size",
+        Optional(Sequence(SIZE, 2)),
+        "compare masks at this size; published code: patch_size; null: the image's own",
+    ),
+    Option(
+        "published_resample",
+        Choice(*RESAMPLES),
+        "of files of this data set in the published code, see sample_resample",
+    ),
+    Option(
+        "wide_end",
+        Boolean(),
+        "the U-Net's last upsampling keeps all channels; halves them in the published code",
+    ),
+    Option(
+        "selection",
+        Choice("dice", "smoothed_dice"),
+        "score of the best weights: dice, where the label is not empty; smoothed_dice (published code)",
+    ),
     Option("unsupervised_weight", STRENGTH, "of the four unsupervised terms after ramp-up"),
     Option("ramp_exponent", Number(0, 10, above=True), "of the ramp; printed without the square"),
     Option(
@@ -160,3 +210,13 @@ OPTIONS = (
         "of both networks",
     ),
 )
+
+
+def equal_batches(values: Values) -> None:
+    """Images are pasted in pairs."""
+    labeled, unlabeled = values.get("labeled_batch"), values.get("unlabeled_batch")
+    if labeled and unlabeled and labeled != unlabeled:
+        raise InputError(f"--unlabeled_batch {unlabeled}: expected as many as labeled_batch, {labeled}, or 0")
+
+
+RULES = (equal_batches,)

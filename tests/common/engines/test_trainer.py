@@ -102,20 +102,6 @@ def test_objective_is_put_back_in_training_mode():
     make(LinearObjective(), handlers=[Evaluate()]).run()
 
 
-def test_a_wrapped_objective_is_weighed_by_the_one_inside():
-    class Wrapped(nn.Module):
-        def __init__(self, module):
-            super().__init__()
-            self.module = module
-
-        def forward(self, batch, step):
-            return self.module(batch, step)
-
-    trainer = make(Wrapped(LinearObjective({"supervised": 2.0}, start=1.0)))
-    trainer.run()
-    assert trainer.state.output["loss"].item() == 5
-
-
 # ---- execution
 
 

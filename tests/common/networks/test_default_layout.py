@@ -10,16 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from common.networks import (
-    ResNetUNet,
-    ResNetVNet,
-    UNet2D,
-    VNet,
-    keep_default_layout,
-    make_teacher,
-    modes,
-    to_channels_last,
-)
+from common.networks import keep_default_layout, make_teacher, modes, to_channels_last
 
 CONVOLUTIONS = [(nn.Conv2d, torch.channels_last), (nn.Conv3d, torch.channels_last_3d)]
 
@@ -85,26 +76,6 @@ def test_copies_and_wrapped_networks_do_so_too(copy):
     x = to_channels_last(image_for(nn.Conv2d, 1))
     assert torch.equal(twin(x), network["module"](x))
     assert seen == [True]
-
-
-def test_a_prepared_network_is_exported_and_saved_as_before():
-    network = ResNetUNet(backbone="resnet18", base_channels=4).eval()
-    names, x = list(network.state_dict()), torch.randn(1, 1, 32, 32)
-    expected = network(x)
-    assert keep_default_layout(to_channels_last(network))
-    assert list(network.state_dict()) == names
-    for exported in (torch.jit.script(network), torch.jit.trace(network, x)):
-        torch.testing.assert_close(exported(to_channels_last(x)), expected, atol=1e-4, rtol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("network", "kept"),
-    [(lambda: ResNetUNet(), 0), (lambda: ResNetUNet(backbone="resnet18", base_channels=32), 0), (lambda: VNet(), 0),
-     (lambda: ResNetVNet(), 0), (lambda: UNet2D(base_channels=4), 0),
-     (lambda: ResNetUNet(backbone="resnet18", base_channels=4), 2), (lambda: ResNetVNet(base_channels=8), 1)],
-)  # fmt: skip
-def test_networks_of_published_widths_run_channels_last_throughout(network, kept):
-    assert len(keep_default_layout(network())) == kept
 
 
 GRADIENTS = """
