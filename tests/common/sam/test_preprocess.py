@@ -87,3 +87,14 @@ def test_masks_come_back_to_the_pixels_of_the_image(convention):
     back = frame.masks_to_image(quarter - quarter.mean())
     assert back.shape == image.shape
     assert ((back > 0) == (image > 0)).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("convention", ["medsam", "unit"])
+@pytest.mark.parametrize("size", [(32, 48), (16, 16)])
+def test_an_exported_network_resizes_as_one_that_runs(convention, size, monkeypatch):
+    """ONNX has no antialiased resampling: there it is two products with matrices."""
+    image = torch.rand(2, 1, 24, 40)
+    expected, _ = prepare(image, size, convention)
+    monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
+    exported, _ = prepare(image, size, convention)
+    torch.testing.assert_close(exported, expected, atol=2e-3, rtol=0)
