@@ -37,7 +37,8 @@ def parser(bundle: str, *layers: str, **options: object) -> ConfigParser:
     else:
         files = [str(config_file(root, layer)) for layer in ("inference", "evaluate")]
         config.read_config(files)
-        config.update({**of_inference(files, named), "layers": named, "ckpt_dir": "no/such/run"})
+        carried = {id: value for layer in of_inference(files, named) for id, value in layer.content.items()}
+        config.update({**carried, "layers": named, "ckpt_dir": "no/such/run"})
     config.update({"bundle_root": str(root), "device": "cpu", "progress": False, **options})
     return config
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.data import Phantom, write_phantom_domains, write_phantoms
+from common.runs import weights_file
 from tools.run import run
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
@@ -81,7 +82,7 @@ def run_tiny(tmp_path):
     def call(bundle, *layers, **options):
         where = {} if "inference" in layers else {"output_dir": str(tmp_path), "ckpt_dir": str(tmp_path)}
         if {"inference", "evaluate"} & set(layers):
-            weights = Path(options.get("checkpoint", tmp_path / "model.pt"))
+            weights = weights_file(options.get("checkpoint", tmp_path))
             below = [] if weights.with_name("settings.json").is_file() else base_layers(bundle)
             settings = {"amp": False, "device": "cpu"} | ({"progress": False} if "evaluate" in layers else {})
         else:
