@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -80,13 +81,16 @@ def one_line(error: BaseException) -> str:
 
 
 def one_line_errors() -> None:
-    """Make an uncaught error that explains itself end the program with one line on stderr, without a traceback."""
+    """Make an uncaught error that explains itself end the program with one line on stderr, without a traceback.
+
+    Libraries that log such an error on its way log its message alone.
+    """
     previous: Callable = sys.excepthook
     if getattr(previous, "one_line", False):
         return
 
     def hook(kind, error, trace) -> None:
-        mistake = find_explained(error) or next(filter(_from_outside, _causes(error)), None)
+        mistake = _explanation(error)
         if mistake is None:
             previous(kind, error, trace)
         else:
@@ -94,3 +98,16 @@ def one_line_errors() -> None:
 
     hook.one_line = True  # type: ignore[attr-defined]
     sys.excepthook = hook
+    make_record = logging.getLogRecordFactory()
+
+    def without_trace(*values, **named) -> logging.LogRecord:
+        record = make_record(*values, **named)
+        if record.exc_info and (isinstance(record.exc_info[1], StoppedError) or _explanation(record.exc_info[1])):
+            record.exc_info = None
+        return record
+
+    logging.setLogRecordFactory(without_trace)
+
+
+def _explanation(error: BaseException | None) -> BaseException | None:
+    return find_explained(error) or next(filter(_from_outside, _causes(error)), None)

@@ -72,7 +72,7 @@ class Configuration:
         if isinstance(written, Mapping):
             keys = [key for key in written if key != "_requires_"]
             return {key: self.literal(f"{id}::{key}") for key in keys}
-        if isinstance(written, (list, tuple)):
+        if isinstance(written, (list, tuple)) and all(f"{id}::{position}" in self for position in range(len(written))):
             return [self.literal(f"{id}::{position}") for position in range(len(written))]
         return _plain(self.value(id), id)
 

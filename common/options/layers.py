@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,8 @@ def read_layer(path: str | Path) -> Layer:
     """
     file = require_file(path, "it is given as a layer")
     text = _text(Path(path))
+    if file.endswith(".json"):
+        return Layer(file, _json(text, file))
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
@@ -64,6 +67,18 @@ def read_layer(path: str | Path) -> Layer:
         if not isinstance(key, str) or not key.strip("+"):
             raise InputError(f"{file}: {key!r}: the name of an option must be text")
     return Layer(file, content, dict(_words(node)))
+
+
+def _json(text: str, file: str) -> dict[str, object]:
+    """JSON, whose numbers YAML would take for text: ``1e-05``."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise InputError(f"{file}: not valid JSON ({reason})") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{file}: expected options as a mapping from names to values")
+    return content
 
 
 def _text(path: Path) -> str:

@@ -140,9 +140,16 @@ def _run_files(output: Path, weights: Path) -> list[Path]:
     return list(dict.fromkeys(places))
 
 
-def require_place(folder: str | Path, option: str) -> Path:
-    """Make a folder if it is not there, and raise ``InputError`` naming the option unless files can be made in it."""
+def require_place(folder: str | Path, option: str, keep: bool = True) -> Path:
+    """Raise ``InputError`` naming the option unless files can be made in a folder, which is made if it is not there.
+
+    Args:
+        folder: the place.
+        option: what it was given as.
+        keep: leave a folder that was made, for a run that will write to it in any case.
+    """
     folder = Path(folder)
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -150,6 +157,8 @@ def require_place(folder: str | Path, option: str) -> Path:
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         raise InputError(f"{option}: no files can be made in {folder} ({reason}); give another folder") from None
+    for path in () if keep else made:
+        path.rmdir()
     return folder
 
 

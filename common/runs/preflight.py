@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import one_line_errors, require_folder
 from ..options import check_options, current_configuration
-from .folder import open_run
+from .folder import open_run, require_place
 from .weights import require_weights
 
 RUN = ("output_dir", "ckpt_dir", "resume", "overwrite", "studies")  # options that say what becomes of a run's folder
@@ -29,7 +29,10 @@ def before_training(package: str) -> None:
 
 
 def before_inference(checkpoint: str | Path) -> None:
-    """Check the options and that there are weights; a mistake becomes one line on the terminal."""
+    """Check the options, that there are weights, and that results can be written; a mistake becomes one line."""
     one_line_errors()
     check_options()
     require_weights(checkpoint, "inference needs trained weights (checkpoint)")
+    configuration = current_configuration()
+    if configuration is not None and "output_dir" in configuration:
+        require_place(configuration.value("output_dir"), "output_dir", keep=False)

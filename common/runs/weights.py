@@ -25,7 +25,7 @@ class LoadWeights:
         purpose: see ``load_weights``.
     """
 
-    def __init__(self, network: nn.Module, path: str | Path, purpose: str = "the trained weights") -> None:
+    def __init__(self, network: nn.Module, path: str | Path, purpose: str = "it should hold trained weights") -> None:
         self.network, self.path, self.purpose = network, path, purpose
         self.logger = logging.getLogger(type(self).__name__)
 
@@ -39,7 +39,7 @@ class LoadWeights:
         self.logger.info(f"loaded {weights_file(self.path)}")
 
 
-def load_weights(network: nn.Module, path: str | Path, purpose: str = "the trained weights") -> nn.Module:
+def load_weights(network: nn.Module, path: str | Path, purpose: str = "it should hold trained weights") -> nn.Module:
     """Fill a network from a file of its weights, all of it or nothing, and return it.
 
     State dicts inside ``state_dict``, ``model`` or ``network`` and names that begin with ``module.`` are taken too;
@@ -63,7 +63,7 @@ def load_weights(network: nn.Module, path: str | Path, purpose: str = "the train
     return network
 
 
-def require_weights(path: str | Path, purpose: str = "the trained weights") -> Path:
+def require_weights(path: str | Path, purpose: str = "it should hold trained weights") -> Path:
     """A quick look, before anything else is read, at whether ``path`` can hold weights; returns the file.
 
     Raises:

@@ -71,6 +71,18 @@ def test_a_run_that_was_stopped_says_what_it_kept_and_ends_with_the_signals_code
     assert str(StoppedError("stopped after iteration 3", 15)) == "stopped after iteration 3"
 
 
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [("InputError('a.nii: bad')", 0), ("StoppedError('stopped', 15)", 0), ("ValueError('a bug')", 1)],
+)
+def test_a_library_that_logs_an_explained_error_logs_its_message_alone(error, shown):
+    code = (
+        f"from common.errors import StoppedError\nimport logging\ntry:\n    raise {error}\nexcept BaseException as e:\n"
+    )
+    result = run(code + "    logging.exception(f'it failed: {e}')")
+    assert "it failed: " in result.stderr and result.stderr.count("Traceback") == shown
+
+
 def test_a_missing_file_that_no_code_expected_keeps_its_traceback():
     assert "Traceback" in run("open('no/such/file')").stderr
 

@@ -23,7 +23,7 @@ LINES = [
 @pytest.mark.parametrize(("page", "line"), [(page, line) for page, line in LINES if "-m tools" in line])
 def test_tools_command_exists(page, line):
     words = shlex.split(line)
-    verb = getattr(verbs, words[words.index("tools") + 1])
+    verb = verbs.verb(words[words.index("tools") + 1])
     parameters = inspect.signature(verb).parameters
     free = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     for word in words:

@@ -81,3 +81,17 @@ def test_a_missing_file_and_a_folder_are_one_line(tmp_path):
         read_layer(tmp_path / "nothing.yaml")
     with pytest.raises(InputError, match="no such file; it is given as a layer"):
         read_layer(tmp_path)
+
+
+def test_json_is_json(tmp_path):
+    file = tmp_path / "train.json"
+    file.write_text('{"rate": 1e-05, "path": "a\\/b"}', encoding="utf-8")
+    assert read_layer(file).content == {"rate": 1e-05, "path": "a/b"}
+    for text, message in (
+        ("[1]", "expected options as a mapping"),
+        ("{", "not valid JSON"),
+        ("[" * 10**5, "nested too"),
+    ):
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises(InputError, match=message):
+            read_layer(file)

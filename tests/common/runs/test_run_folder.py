@@ -46,6 +46,14 @@ def test_a_folder_is_made_locked_and_freed(tmp_path):
     assert left(tmp_path / "a" / "b") == []
 
 
+def test_a_place_can_be_tried_without_leaving_a_trace(tmp_path):
+    (tmp_path / "there").mkdir()
+    require_place(tmp_path / "there" / "a" / "b", "output_dir", keep=False)
+    assert left(tmp_path / "there") == []
+    require_place(tmp_path / "there", "output_dir", keep=False)
+    assert left(tmp_path) == ["there"]
+
+
 @pytest.mark.parametrize("option", ["output_dir", "ckpt_dir"])
 def test_a_file_in_the_way_is_one_line(tmp_path, option):
     (tmp_path / "file").touch()

@@ -165,3 +165,11 @@ def test_a_written_file_is_json_of_plain_data(bundle):
     assumed(bundle, ()).write(bundle)
     content = json.loads((bundle / "settings.json").read_text(encoding="utf-8"))
     assert content["format"] == 1 and content["options"]["rate"] == 0.1
+
+
+def test_a_list_that_a_reference_has_become_is_plain_too():
+    """MONAI writes what it resolves into the entry: the list has no entries of its own then."""
+    parser = ConfigParser({"patch": [4, 6], "size": "@patch"})
+    configuration = Configuration.of(parser)
+    parser.get_parsed_content("size")
+    assert configuration.literal("size") == configuration.literal("patch") == [4, 6]

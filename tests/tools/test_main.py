@@ -1,0 +1,104 @@
+"""The entry point: verbs without their imports, and the help on the options of a bundle."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import tools.__main__ as entry
+from common.errors import InputError
+from tools.run import BUNDLES, bundle_names, command, config_file, layer_names
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = "[m for m in ('torch', 'monai', 'numpy', 'fire') if m in sys.modules]"
+
+
+def shown(capsys, *arguments):
+    entry.main(arguments)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["help"]])
+def test_all_verbs_are_listed_with_a_line_each(capsys, arguments):
+    lines = shown(capsys, *arguments).splitlines()
+    for name in entry.VERBS:
+        (line,) = [line for line in lines if line.startswith(f"  {name} ")]
+        assert len(line.split(maxsplit=1)[1]) > 20
+
+
+@pytest.mark.parametrize("name", entry.VERBS)
+def test_every_verb_is_where_the_table_says(name):
+    assert entry.verb(name).__name__ == name
+
+
+def test_an_unknown_verb_is_an_error_with_a_hint():
+    with pytest.raises(InputError, match="^rum: no such verb; python -m tools lists them; did you mean 'run'"):
+        entry.main(["rum", "--x"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["run"],
+        ["nothing"],
+        ["run", "--help"],
+        ["run", "ssnet_segmentation", "--help"],
+        ["run", "ssnet_segmentation", "--seed", "x"],
+    ],
+    ids=" ".join,
+)
+def test_help_and_mistakes_wait_for_no_library(arguments):
+    code = "\n".join([
+        "import sys, runpy",
+        f"sys.argv = {['tools', *arguments]!r}",
+        "sys.path.insert(0, '')",
+        "try: runpy.run_module('tools', run_name='__main__')",
+        "except Exception as error: print(error)",
+        f"print({HEAVY})",
+    ])  # fmt: skip
+    started = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout[-500:]
+    assert time.perf_counter() - started < 20  # a second, on a machine that does nothing else
+
+
+@pytest.mark.parametrize("bundle", bundle_names())
+def test_the_help_on_a_bundle_has_its_layers_and_options(capsys, bundle):
+    text = shown(capsys, "run", bundle, "--help")
+    root = BUNDLES / bundle
+    for name in layer_names(root):
+        assert f"\n  {name} " in text, name
+        first = config_file(root, name).read_text(encoding="utf-8").splitlines()[0]
+        assert " ".join(first.lstrip("# ").split()[:3]) in text
+    for option in (
+        "--iterations ",
+        "--amp auto",
+        "--seed ",
+        "--checkpoint",
+        "--split validation",
+        "--largest_component false",
+    ):
+        assert option in text
+    words = " ".join(text.split())
+    assert "epochs between two validations [an integer of at least 1]" in words
+    assert text.index("Options of train:") < text.index("Options of inference:") < text.index("Options of evaluate:")
+
+
+def test_nested_options_and_defaults_are_shown(capsys):
+    words = " ".join(shown(capsys, "run", "synfoc_segmentation", "-h").split())
+    assert "--sam#kind sam none: a second U-Net instead, which needs no checkpoint [one of sam, none]" in words
+    assert "--smc#value 0.5 of constant [a number from 0 to 1]" in words
+    assert "--ramp_up as iterations iterations until then" in words
+    assert "--ckpt_dir as output_dir " in words and "--labeled null " in words and "-- SynFoC" in words
+
+
+def test_a_command_without_a_bundle_names_them():
+    with pytest.raises(InputError, match="run: expected the name of a bundle; there are .*ssnet_segmentation"):
+        command([])
+    with pytest.raises(InputError, match="ssnet_segmentatoin: no such bundle; .*did you mean 'ssnet_segmentation'"):
+        command(["ssnet_segmentatoin", "--seed", "3"])
+    with pytest.raises(InputError, match="^--seed: expected an integer from 0 to 4294967295 behind it$"):
+        command(["ssnet_segmentation", "--seed"])
