@@ -14,8 +14,8 @@ from .conftest import BUNDLES, base_layers, tiny
 def test_two_processes_train_and_write_once(name, phantoms_of, tmp_path):
     configs = BUNDLES / name / "configs"
     options = {
-        **tiny(name), "base_channels": 4, "dataset_dir": phantoms_of(name), "bundle_root": BUNDLES / name,
-        "output_dir": tmp_path, "ckpt_dir": tmp_path,
+        **tiny(name), "amp": "auto", "base_channels": 16, "dataset_dir": phantoms_of(name),
+        "bundle_root": BUNDLES / name, "output_dir": tmp_path, "ckpt_dir": tmp_path,
     }  # fmt: skip
     del options["device"]
     words = [word for key, value in options.items() for word in (f"--{key}", str(value))]

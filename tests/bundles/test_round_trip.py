@@ -25,12 +25,13 @@ OVERRIDES = [(name, layer) for name, layer in LAYERS if layer not in BASE]
 VOLUMES = [name for name in NAMES if dims(name) == 3]
 PICTURES = [name for name in NAMES if dims(name) == 2]
 SMALL = {"base_channels": 4}
+REAL = {"base_channels": 16}  # a width that real runs have, which decides what paths convolutions take
 
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_train_evaluate_infer_on_pictures(name, phantoms_2d, run_tiny, tmp_path):
     data = {"dataset_dir": str(phantoms_2d), "labeled": 2}
-    run_tiny(name, **data, **SMALL)
+    run_tiny(name, **data, **REAL)
     state = torch.load(tmp_path / "model.pt", weights_only=True)
     assert all(isinstance(value, torch.Tensor) for value in state.values())
     assert (tmp_path / "model_best.pt").is_file()
@@ -50,7 +51,7 @@ def test_train_evaluate_infer_on_pictures(name, phantoms_2d, run_tiny, tmp_path)
 @pytest.mark.parametrize("name", VOLUMES)
 def test_train_evaluate_infer(name, phantoms_3d, run_tiny, tmp_path):
     data = {"dataset_dir": str(phantoms_3d), "spacing": [1.25] * 3}
-    run_tiny(name, **data, **SMALL)
+    run_tiny(name, **data, **REAL)
     state = torch.load(tmp_path / "model.pt", weights_only=True)
     assert all(isinstance(value, torch.Tensor) for value in state.values())
     assert (tmp_path / "model_best.pt").is_file()
@@ -121,9 +122,20 @@ def test_runs_from_another_directory(name, phantoms_of, tmp_path):
     options = {**tiny(name), **SMALL, "iterations": 1, "val_interval": 5, "dataset_dir": str(phantoms_of(name))}
     options |= {"bundle_root": str(BUNDLES / name), "output_dir": str(tmp_path), "ckpt_dir": str(tmp_path)}
     files = [str(BUNDLES / name / "configs" / f"{layer}.yaml") for layer in ("train", *base_layers(name))]
-    result = bundle_run(tmp_path, str(files), options)
+    result = bundle_run(tmp_path, str(files), options | {"amp": "auto"})
     assert result.returncode == 0, result.stderr[-2000:]
     assert (tmp_path / "model.pt").is_file()
+    assert result.stdout.count("precision on cpu: ") == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("amp", ["auto", "float16"])
+def test_every_method_trains_in_either_type_of_16_bits(name, amp, phantoms_of, run_tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("common.precision.bfloat16_speedup", lambda: 3.0)
+    run_tiny(name, dataset_dir=str(phantoms_of(name)), labeled=2, **SMALL, amp=amp)
+    check_history(tmp_path)
+    state = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert all(torch.isfinite(value).all() for value in state.values())
 
 
 def bundle_run(folder: Path, config: Path | str, options: dict) -> subprocess.CompletedProcess:

@@ -59,3 +59,11 @@ def test_tiny_images_are_blurred_within_their_size():
 def test_impossible_ranges_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         RandomIntensity(**options)
+
+
+def test_images_keep_their_precision_under_autocast():
+    image, intensity = torch.rand(2, 3, 16, 12), RandomIntensity()
+    parameters = intensity.draw(2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        under = intensity.apply(image, parameters)
+    assert torch.equal(under, intensity.apply(image, parameters))

@@ -57,8 +57,9 @@ class RandomIntensity:
         kernel = torch.exp(-0.5 * (taps / sigma.view(-1, 1)).square())
         kernel = (kernel / kernel.sum(dim=1, keepdim=True)).repeat_interleave(channels, dim=0)
         rows = F.pad(image.reshape(1, count * channels, *shape), [radius] * 4, mode="reflect")
-        for size in ((-1, 1, 2 * radius + 1, 1), (-1, 1, 1, 2 * radius + 1)):
-            rows = F.conv2d(rows, kernel.view(size), groups=count * channels)
+        with torch.autocast(image.device.type, enabled=False):  # an image keeps its precision
+            for size in ((-1, 1, 2 * radius + 1, 1), (-1, 1, 1, 2 * radius + 1)):
+                rows = F.conv2d(rows, kernel.view(size), groups=count * channels)
         return rows.reshape(image.shape)
 
     def __call__(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
