@@ -20,6 +20,12 @@ def test_ramp_in_quanta_of_150_has_the_published_values(step, expected):
     assert gaussian_rampup(step, 6000, quantum=150) == pytest.approx(math.exp(-5 * (1 - min(step // 150 / 40, 1)) ** 2))
 
 
+def test_a_quantum_need_not_be_whole():
+    for step in range(751):
+        expected = math.exp(-5 * (1 - (step * 200 // 750) / 200) ** 2)
+        assert gaussian_rampup(step, 750, quantum=3.75) == pytest.approx(expected, abs=1e-12)
+
+
 def test_ramp_is_constant_within_a_quantum_and_rises_after_it():
     within = {gaussian_rampup(step, 6000, quantum=150) for step in range(150, 300)}
     assert len(within) == 1
