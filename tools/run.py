@@ -7,15 +7,15 @@ import logging
 import logging.config
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import InputError
-from common.options.command import Command
+from common.options.command import Command, canonical
 from common.options.explain import explained
 from common.options.help import help_of
-from common.options.layers import ENDINGS, read_layer
+from common.options.layers import ENDINGS, Layer, read_layer
 from common.options.names import BUNDLE_OPTIONS, hint
 from common.options.stack import checked
 
@@ -108,25 +108,27 @@ def configuration(bundle: str, layers: Sequence[str], options: Mapping[str, obje
     base = "inference" if on_weights or "inference" in layers else "train"
     others = [layer for layer in layers if layer not in (*BASES, *on_weights)]
     named = [file for layer in others for file in layer_files(root, layer)]
-    of_monai = {name: value for name, value in options.items() if name in BUNDLE_OPTIONS}
+    of_monai = {name: canonical(name, value, {}) for name, value in options.items() if name in BUNDLE_OPTIONS}
     train = str(config_file(root, "train"))
     if base == "train":
         entries = checked([train, *named], options, root, "train", [SHARED])
         return Configuration(root, [train, *named], {**of_monai, **entries.changed}, "train", entries.origin)
     files = [str(config_file(root, layer)) for layer in (base, *on_weights)]
-    checked([train, *named], {}, root, "train", [SHARED])
+    checked([train, *named], {}, root, "train", [SHARED], reads=False)
     trained = named or ([train] if "train" in layers else [])
-    given = {**of_inference(files, named), **({"layers": trained} if trained else {}), **options}
-    entries = checked(files, given, root, "inference", [SHARED])
+    given = {**({"layers": trained} if trained else {}), **options}
+    entries = checked(files, given, root, "inference", [SHARED], carried=of_inference(files, named))
     return Configuration(root, files, {**of_monai, **entries.changed}, "infer", entries.origin)
 
 
-def of_inference(files: Sequence[str], layers: Sequence[str]) -> dict[str, object]:
+def of_inference(files: Sequence[str], layers: Sequence[str]) -> list[Layer]:
     """Entries of training layers that an inference configuration has too and does not take from the weights."""
     config = {id: value for file in files for id, value in read_layer(file).content.items()}
     own = {id for id, value in config.items() if AS_TRAINED not in str(value)}
-    given = {id: value for file in layers for id, value in read_layer(file).content.items()}
-    return {id: value for id, value in given.items() if id.split("#")[0] in own}
+    read = map(read_layer, layers)
+    return [
+        replace(layer, content={k: v for k, v in layer.content.items() if k.split("#")[0] in own}) for layer in read
+    ]
 
 
 def bundle_folder(bundle: str) -> Path:

@@ -69,7 +69,7 @@ class Sequence(Type):
     def parse(self, value: object) -> list:
         if isinstance(value, str):
             value = structure(value)
-        if isinstance(value, str) and "," in value:
+        if isinstance(value, str) and "," in value and not takes_text(self.item):
             value = value.split(",")
         if not isinstance(value, AnySequence) or isinstance(value, str):
             if not self.one_for_all:

@@ -73,6 +73,8 @@ def checked(
     bundle_root: str | Path,
     base: str = "train",
     trusted: Collection[Path] = (),
+    carried: Sequence[Layer] = (),
+    reads: bool = True,
 ) -> Entries:
     """All that a command says, checked before anything is built; what MONAI must be told is in ``changed``.
 
@@ -82,6 +84,8 @@ def checked(
         bundle_root: folder of the bundle.
         base: ``train`` or ``inference``.
         trusted: see ``stacked``; the bundle's own configurations always are.
+        carried: entries of other files that count too, as far as they are options of this configuration.
+        reads: the files and folders that are named are read, so they must be there.
 
     Raises:
         InputError: one line for whatever is wrong.
@@ -89,11 +93,14 @@ def checked(
     table = table_of(bundle_root, base)
     own = (Path(bundle_root) / "configs").resolve()
     entries = stacked(files, table, (own, *trusted))
+    for layer in carried:
+        for name, value in layer.content.items():
+            entries.give(name, value, f"{layer.file}: {name}")
     names = {name: value for name, value in options.items() if name not in BUNDLE_OPTIONS}
     check_names(names, entries.content)
     for name, value in names.items():
         entries.give(name, canonical(name, value, table), f"--{name}")
     check_configuration(entries, entries.first, table, origin=entries.origin)
-    for id in entries.origins:
+    for id in entries.origins if reads else ():
         require_place(entries, option_of(table, id), id)
     return entries

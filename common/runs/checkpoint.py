@@ -85,6 +85,13 @@ class Generations:
             newest = newest or state
         return newest, None
 
+    def drop_others(self) -> None:
+        """Remove the parts of processes that the run no longer has."""
+        for path in self.found():
+            number = re.search(r"\.rank(\d+)", path.name)
+            if number and int(number[1]) >= processes():
+                path.unlink()
+
     def drop_newer(self, iteration: int) -> None:
         """Remove this process's newest file unless it is of ``iteration``, lest the sound one before it be replaced."""
         newest = self.files(rank())[0]

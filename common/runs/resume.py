@@ -96,10 +96,12 @@ class Resume:
         found = self.resume and bool(self.generations.found())
         if rank() == 0:
             self.data = cases_of(self.loader, self.evaluator, self.fingerprint)
+        epoch_open = found and self.load(engine)
+        if rank() == 0:
             begin_run(self.folder, fresh=not found)
-        if found:
-            self.load(engine)
-        elif self.resume:
+        if epoch_open and engine.state.iteration % engine.state.epoch_length == 0:
+            engine.fire_event(Events.EPOCH_COMPLETED)
+        if self.resume and not found:
             self.logger.warning(f"{self.generations.path}: no such file, starting from the beginning")
 
     def save(self, engine: Engine, epoch_open: bool = False) -> None:
@@ -137,11 +139,13 @@ class Resume:
             }
         return state
 
-    def load(self, engine: Engine) -> None:
-        """Take up the newest sound state."""
+    def load(self, engine: Engine) -> bool:
+        """Take up the newest sound state; returns whether the handlers of its epoch's end are still to run."""
         state, own = self.generations.read()
-        self.generations.drop_newer(state["iteration"])
         check_contract(state, self.settings, self.data)
+        self.generations.drop_newer(state["iteration"])
+        if rank() == 0:
+            self.generations.drop_others()
         try:
             self._load_objective(state)
             for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
@@ -157,8 +161,7 @@ class Resume:
             reason = str(error).splitlines()[0][:200]
             raise InputError(f"{self.generations.path}: does not fit this configuration ({reason})") from error
         self.logger.info(f"resumed {self.generations.path} at iteration {engine.state.iteration}")
-        if state["epoch_open"] and engine.state.iteration % engine.state.epoch_length == 0:
-            engine.fire_event(Events.EPOCH_COMPLETED)
+        return state["epoch_open"]
 
     def _load_objective(self, state: Mapping) -> None:
         sources = {name: came_from_file(p) for name, p in self.objective.named_parameters(remove_duplicate=False)}

@@ -145,4 +145,4 @@ def test_what_a_viewer_may_choose_is_offered_and_an_unknown_map_is_a_mistake(inf
     infer(noise, **{"displayable_configs#uncertainty_map": True})
     with pytest.raises(Exception) as caught:
         infer(noise, uncertainty="disagreement")
-    assert "uncertainty='disagreement': this method offers entropy, or null" in str(find_explained(caught.value))
+    assert str(find_explained(caught.value)) == "--uncertainty disagreement: expected entropy, or null"

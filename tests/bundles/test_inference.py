@@ -96,7 +96,7 @@ def test_disagreement_of_two_networks_is_a_map_and_of_one_a_mistake(infer, tmp_p
     assert maps.shape == (20, 18, 10) and maps.min() >= 0 and 0 < maps.max() <= 1
     with pytest.raises(Exception) as caught:
         infer("ssnet_segmentation", tmp_path / "series", uncertainty="disagreement")
-    assert "uncertainty='disagreement': this method offers entropy, or null" in str(find_explained(caught.value))
+    assert str(find_explained(caught.value)) == "--uncertainty disagreement: expected entropy, or null"
 
 
 def test_damaged_series_are_reported_and_the_others_segmented(infer, tmp_path, capsys):

@@ -51,7 +51,7 @@ def test_a_signal_keeps_the_state(phantoms_3d, tmp_path):
 def refused(run_tiny, **options):
     """The line with which a training is refused."""
     with pytest.raises(Exception) as caught:
-        run_tiny(NAME, **{"base_channels": 4, **options})
+        run_tiny(NAME, **{"base_channels": 4, "overwrite": False, **options})
     return str(find_explained(caught.value))
 
 
@@ -85,12 +85,14 @@ def test_what_may_not_change_is_refused_by_name_and_more_iterations_train(phanto
 def test_a_case_that_changed_its_list_or_its_content_is_refused(phantoms_3d, run_tiny, tmp_path):
     data, folder = tmp_path / "data", tmp_path / "run"
     shutil.copytree(phantoms_3d, data)
-    options = {"base_channels": 4, "iterations": 2, "epoch_length": 1, "output_dir": str(folder)}
+    options = {"base_channels": 4, "iterations": 2, "epoch_length": 1}
+    options |= {"output_dir": str(folder), "ckpt_dir": str(folder)}
     run_tiny(NAME, dataset_dir=str(data), **options)
     moved = shutil.move(data, tmp_path / "moved")
     run_tiny(NAME, dataset_dir=str(moved), **{**options, "iterations": 3}, resume=True)
     splits = json.loads((moved / "splits.json").read_text(encoding="utf-8"))
     case = splits["labeled"].pop()
+    kept = {path.name for path in folder.iterdir()}
     image = nibabel.load(next(moved.glob(f"images/{case}*")))
     nibabel.save(nibabel.Nifti1Image(image.get_fdata() + 1, image.affine), next(moved.glob(f"images/{case}*")))
     line = refused(run_tiny, dataset_dir=str(moved), **{**options, "iterations": 4}, resume=True)
@@ -98,3 +100,4 @@ def test_a_case_that_changed_its_list_or_its_content_is_refused(phantoms_3d, run
     (moved / "splits.json").write_text(json.dumps({**splits, "validation": [*splits["validation"], case]}))
     line = refused(run_tiny, dataset_dir=str(moved), **{**options, "iterations": 4}, resume=True)
     assert f"case {case!r} was in the list labeled when this run was started and is in the list validation now" in line
+    assert {path.name for path in folder.iterdir()} == kept >= {"record.json", "model.pt", "resume.pt"}

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from .mutant import Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON_SHARE = 0.7
+FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/.*?)(?: - |$)", re.MULTILINE)
 LOG = logging.getLogger("mutation")
 
 
@@ -76,26 +78,34 @@ def pytest(folder: Path, arguments: Iterable[str], seconds: float) -> tuple[int,
     return done.returncode, done.stdout
 
 
-def judge(mutant: Mutant, folder: Path, seconds: float) -> dict:
-    """What the mirrored tests make of a mutant in ``folder``, which is left as it was."""
+def judge(mutant: Mutant, folder: Path, seconds: float, broken: list[str]) -> dict:
+    """What the mirrored tests make of a mutant in ``folder``, which is left as it was.
+
+    A test that fails without the mutant, too, is added to ``broken`` and left out from then on.
+    """
     path = folder / mutant.path
     source = path.read_text(encoding="utf-8")
     before, after = mutant.shown(source)
     entry = {"path": mutant.path, "line": mutant.line, "kind": mutant.kind, "before": before, "after": after}
     for arguments in commands(mutant.path, folder):
-        path.write_text(mutant.apply(source), encoding="utf-8")
-        try:
-            status, output = pytest(folder, arguments, seconds)
-        finally:
-            path.write_text(source, encoding="utf-8")
-        if status == 124:
-            return {**entry, "outcome": "killed", "by": "time"}
-        if status not in (0, 5):  # 5: no test of that name
-            failed = [word[1] for word in map(str.split, output.splitlines()) if word[:1] in (["FAILED"], ["ERROR"])]
-            status, output = pytest(folder, failed[:1] or arguments, seconds)
-            if status != 0:
-                return {**entry, "outcome": "unclear", "by": f"{failed[:1] or arguments} fails without it, too"}
-            return {**entry, "outcome": "killed", "by": failed[0] if failed else "collection"}
+        while True:
+            skipped = [f"--deselect={name}" for name in broken]
+            path.write_text(mutant.apply(source), encoding="utf-8")
+            try:
+                status, output = pytest(folder, [*arguments, *skipped], seconds)
+            finally:
+                path.write_text(source, encoding="utf-8")
+            if status == 124:
+                return {**entry, "outcome": "killed", "by": "time"}
+            if status in (0, 5):  # 5: no test of that name
+                break
+            failed = FAILED.findall(output)
+            status, _ = pytest(folder, failed[:1] or arguments, seconds)
+            if status == 0:
+                return {**entry, "outcome": "killed", "by": failed[0] if failed else "collection"}
+            if not failed or failed[0] in broken:
+                return {**entry, "outcome": "unclear", "by": f"{arguments} fails without it, too"}
+            broken.append(failed[0])
     return {**entry, "outcome": "survived", "by": ""}
 
 
@@ -113,7 +123,7 @@ def main(count: int = 20, seed: int = 0, record: str | None = None, again: bool 
     file = Path(record or Path(tempfile.gettempdir()) / f"mutation_{seed}.jsonl")
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     known = {entry["name"]: entry for entry in map(json.loads, lines)}
-    entries = []
+    entries, broken = [], []
     with tempfile.TemporaryDirectory(prefix="mutation_") as temporary:
         folder = Path(temporary)
         copy_of_repository(folder)
@@ -122,7 +132,11 @@ def main(count: int = 20, seed: int = 0, record: str | None = None, again: bool 
             entry = known.get(name)
             if entry is None or (again and entry["outcome"] != "killed"):
                 start = time.monotonic()
-                entry = {"name": name, **judge(mutant, folder, seconds), "seconds": round(time.monotonic() - start, 1)}
+                entry = {
+                    "name": name,
+                    **judge(mutant, folder, seconds, broken),
+                    "seconds": round(time.monotonic() - start, 1),
+                }
                 with open(file, "a", encoding="utf-8") as log:
                     log.write(json.dumps(entry) + "\n")
             entries.append(entry)
@@ -131,6 +145,8 @@ def main(count: int = 20, seed: int = 0, record: str | None = None, again: bool 
                 LOG.info(f"    - {entry['before']}\n    + {entry['after']}  {entry['by']}")
     outcomes = Counter(entry["outcome"] for entry in entries)
     LOG.info(f"{dict(outcomes)}; {file}")
+    for name in broken:
+        LOG.info(f"fails without any mutant: {name}")
 
 
 if __name__ == "__main__":

@@ -84,6 +84,7 @@ SAM = Mapping(
         (Named(Integer(0), key=Integer()), "{0: 0, 255: 1}", {0: 0, 255: 1}),
         (Either(Sequence(Path()), Path()), "[a.nii, b.nii]", ["a.nii", "b.nii"]),
         (Either(Sequence(Path()), Path()), "images", "images"),
+        (Either(Sequence(Path()), Path()), "a,b", "a,b"),
         (Pattern(), r"(patient\d+)", r"(patient\d+)"),
     ],
 )

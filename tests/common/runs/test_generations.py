@@ -121,6 +121,8 @@ def test_a_state_of_more_processes_has_no_parts_for_one(tmp_path, as_process):
     as_process(0, of=1)
     found, own = generations.read()
     assert found["iteration"] == 2 and own is None
+    generations.drop_others()
+    assert names(generations) == ["resume.pt"]
 
 
 def test_the_shared_state_counts_where_a_part_is_gone(tmp_path, as_process):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from common.sam import BoxRefiner
-from common.sam.tuning import box_loss, choose_trained
+from common.sam.tuning import box_loss, choose_trained, keep_frozen_out_of_state
 
 
 @pytest.mark.parametrize("tuned", ["none", "decoder", "lora_decoder", "full"])
@@ -40,3 +40,19 @@ def test_the_loss_is_the_mean_over_present_groups(sam, monkeypatch, empty):
 def test_unknown_choices_are_errors(sam):
     with pytest.raises(ValueError, match="tuned must be one of"):
         choose_trained(sam, "all")
+
+
+def test_what_does_not_learn_is_left_out_of_the_state_and_stays_when_one_is_loaded():
+    def pair():
+        module = torch.nn.ModuleDict({"learns": torch.nn.Linear(2, 1), "stays": torch.nn.Linear(2, 1)})
+        module["stays"].requires_grad_(False)
+        return keep_frozen_out_of_state(module)
+
+    first, second, whole = pair(), pair(), torch.nn.ModuleDict({"inner": pair()})
+    kept = second["stays"].weight.clone()
+    assert set(first.state_dict()) == {"learns.weight", "learns.bias"}
+    assert set(whole.state_dict()) == {"inner.learns.weight", "inner.learns.bias"}
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(second["learns"].weight, first["learns"].weight) and torch.equal(second["stays"].weight, kept)
+    whole.load_state_dict({f"inner.{name}": value for name, value in first.state_dict().items()})
+    assert torch.equal(whole["inner"]["learns"].weight, first["learns"].weight)
