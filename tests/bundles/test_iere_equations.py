@@ -192,16 +192,16 @@ def test_pretraining():
     torch.manual_seed(5)
     config = preset("iere", "paper", sam_teacher=None, backbone="resnet18", base_channels=4, patch_size=[SIDE, SIDE])
     method = config.get_parsed_content("objective")
-    image, label = torch.rand(2, 1, SIDE, SIDE), torch.randint(0, 2, (2, SIDE, SIDE))
+    image, label = torch.rand(2 * H, 1, SIDE, SIDE), torch.randint(0, 2, (2 * H, SIDE, SIDE))
     box = torch.zeros(1, 1, SIDE, SIDE, dtype=torch.bool)
     box[..., 4:20, 8:30] = True
-    method.box = lambda image: box
+    method.box = lambda image: box.expand(H, -1, -1, -1)
     seen = []
     method.network.head.register_forward_hook(lambda module, x, z: seen.append(z.detach()))
     method.teacher.head.register_forward_hook(lambda module, x, z: seen.append(z.detach()))
     loss = method.pretrain(image, label)["supervised"].item()
-    mixed = torch.where(box[0, 0], label[1], label[0])[None]
-    assert loss == pytest.approx(sum(jaccard(z, mixed, 1) for z in seen), abs=1e-5)
+    mixed = torch.where(box[0], label[H:], label[:H])
+    assert len(seen) == 2 and loss == pytest.approx(sum(jaccard(z, mixed, H) for z in seen), abs=1e-5)
 
 
 def test_loss_of_sam():
