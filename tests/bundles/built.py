@@ -10,7 +10,7 @@ from monai.bundle import ConfigParser
 from monai.handlers import LrScheduleHandler
 
 from common.handlers import EMAHandler
-from tools.run import bundle_folder, config_file, layer_files, of_inference
+from tools.run import BUNDLES, configuration
 
 CASES = [{"case": name, "image": name} for name in "ab"]
 NO_WEIGHTS = {"iere_segmentation": {"sam#checkpoint": None}, "synfoc_segmentation": {"sam#checkpoint": None}}
@@ -26,20 +26,15 @@ class Cases(list):
 
 
 def parser(bundle: str, *layers: str, **options: object) -> ConfigParser:
-    """Configuration of a command, with the files of ``python -m tools run``; what it checks first is tested elsewhere.
+    """Configuration of a command, as ``python -m tools run`` reads it.
 
     ``evaluate`` among the layers: evaluation of weights that do not exist, so that the layers say how they were made.
     """
-    root, config = bundle_folder(bundle), ConfigParser()
-    named = [file for layer in layers if layer != "evaluate" for file in layer_files(root, layer)]
-    if "evaluate" not in layers:
-        config.read_config([str(config_file(root, "train")), *named])
-    else:
-        files = [str(config_file(root, layer)) for layer in ("inference", "evaluate")]
-        config.read_config(files)
-        carried = {id: value for layer in of_inference(files, named) for id, value in layer.content.items()}
-        config.update({**carried, "layers": named, "ckpt_dir": "no/such/run"})
-    config.update({"bundle_root": str(root), "device": "cpu", "progress": False, **options})
+    weights = {"ckpt_dir": "no/such/run"} if "evaluate" in layers else {}
+    asked = configuration(bundle, layers, {"dataset_dir": str(BUNDLES), **weights, **options})
+    config = ConfigParser()
+    config.read_config(list(asked.files))
+    config.update({"bundle_root": str(asked.root), "device": "cpu", "progress": False, **asked.options})
     return config
 
 

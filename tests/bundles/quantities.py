@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from monai.transforms import ScaleIntensityRanged, ScaleIntensityRangePercentilesd
 from sgrsnet import ExtraDecay
-from sgrsnet.losses import joint_dice
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
@@ -65,12 +64,6 @@ def divergence(b: Built) -> str:
 def part(name: str, settings: str) -> Reader:
     """Settings of one of DualNet's terms."""
     return lambda b: [getattr(b.objective.parts[name], setting) for setting in settings.split()]
-
-
-def dice_of_labels(b: Built) -> list:
-    """Kind and factor of SGRS-Net's supervised Dice."""
-    loss = b.objective.supervised
-    return ["joint" if loss.dice is joint_dice else "classwise", loss.dice_factor]
 
 
 def spread_of_weights(b: Built) -> list[float]:
@@ -184,8 +177,8 @@ READERS: dict[str, Reader] = {
         getattr(b.objective.parts["pgl"], n) for n in ("alpha", "reliable", "proto_term", "nets", "percentile")
     ],
     # SGRS-Net
-    "Dice of labels": dice_of_labels,
-    "Dice of regions": lambda b: "joint" if b.objective.regional.joint else "regionwise",
+    "Dice of labels": lambda b: [b.objective.supervised.dice, b.objective.supervised.dice_factor],
+    "Dice of regions": attribute("regional.dice_form"),
     "uncertain agreement": attribute("regional.uncertain_agreement"),
     "draws of the mixture": attribute("mixup.draws"),
     "tau in nats": attribute("regions.tau_nats"),

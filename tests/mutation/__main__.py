@@ -58,8 +58,8 @@ def draw(count: int, seed: int) -> list[Mutant]:
 
 
 def copy_of_repository(folder: Path) -> None:
-    """The tracked files, and those that are about to be."""
-    for name in listed("--cached", "--others", "--exclude-standard"):
+    """The tracked files, as they are now."""
+    for name in listed():
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
