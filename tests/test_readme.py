@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.options import check_ids
-from tools.run import BUNDLES
+from tools.run import BUNDLES, config_file
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted(BUNDLES.glob("*/docs/README.md"))]
@@ -31,15 +31,16 @@ def test_command_is_runnable(document, line):
         bundle, *rest = words[words.index("run") + 1 :]
         layers = rest[: next((i for i, w in enumerate(rest) if w.startswith("--")), len(rest))]
         layers = [layer for layer in layers if not layer.endswith(".yaml")]  # the user's own, of tools plan
-        base = [] if "inference" in layers else ["train"]
-        files = [BUNDLES / bundle / "configs" / f"{layer}.yaml" for layer in [*base, *layers]]
+        base = "inference" if {"inference", "evaluate"} & set(layers) else "train"
+        files = [config_file(BUNDLES / bundle, layer) for layer in dict.fromkeys([base, *layers])]
     else:
         given = words[words.index("--config_file") + 1]
-        names = re.findall(r"[\w/]+\.yaml", given)
+        names = re.findall(r"[\w/.]+\.yaml", given)
         root = ROOT if document.parent == ROOT else document.parent.parent
         files = [root / name for name in names]
     assert files and all(file.is_file() for file in files), files
-    check_ids([name for name in options(words) if name != "config_file"], [str(file) for file in files])
+    names = [name for name in options(words) if name not in ("config_file", "help")]
+    check_ids(names, [str(file) for file in files])
 
 
 def test_ci_runs_the_test_command_of_the_readme():

@@ -51,6 +51,7 @@ def infer(run_tiny, tmp_path):
         config = ConfigParser()
         config.read_config(str(BUNDLES / name / "configs" / "inference.yaml"))
         config.update({key: options.get(key, value) for key, value in SMALL.items()})
+        config["bundle_root"] = str(BUNDLES / name)
         torch.manual_seed(1)
         torch.save(undecided(config.get_parsed_content("network_def")).state_dict(), tmp_path / "random.pt")
         settings = {**SMALL, "normalize": True, "checkpoint": str(tmp_path / "random.pt"), **options}

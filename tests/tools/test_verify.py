@@ -49,7 +49,6 @@ def add(name, text):
     return change
 
 
-NORMALIZE = '"_disabled_": "$not @normalize"'
 META, README, INFERENCE = "configs/metadata.json", "docs/README.md", "configs/inference.json"
 SPOILED = [
     ("files", lambda folder: (folder / "LICENSE").unlink(), "missing: LICENSE"),
@@ -65,12 +64,8 @@ SPOILED = [
     ("declared = imported packages", edit(META, '"tqdm"', '"rich": "1.0", "tqdm"'), "imports rich"),
     ("declared = imported packages", edit(META, '"tqdm": "', '"tqdm": ">='), "tqdm is not pinned"),
     ("no personal paths", add("docs/notes.txt", "/home/someone/data"), "docs/notes.txt: /home/someone"),
-    ("preprocessing agrees", edit(INFERENCE, '"RAS"', '"LPS"'), "'RAS'"),
-    (
-        "preprocessing agrees",
-        edit(INFERENCE, NORMALIZE, '"nonzero": true'),
-        "inference: NormalizeIntensityd",
-    ),
+    ("preprocessing agrees", edit(INFERENCE, '"spacing": null', '"spacing": [1, 1, 1]'), "'spacing': None"),
+    ("preprocessing agrees", edit(INFERENCE, '"normalize": false', '"normalize": true'), "'normalize': True"),
     ("README sections", edit(README, "## Citation", "## Quotation"), "lacks: Citation"),
     ("README commands", edit(README, "--resume True", "--resum True"), "--resum: no such option"),
     (
@@ -147,5 +142,5 @@ def test_metadata_of_the_repository_name_no_figures(name):
 def test_layers_lie_on_what_their_comment_says():
     bundle = Bundle(BUNDLES / "meanteacher_segmentation")
     assert below(bundle, "acdc_quick") == ["train", "acdc"]
-    assert below(bundle, "la") == below(bundle, "evaluate") == ["train"]
+    assert below(bundle, "la") == ["train"] and below(bundle, "multi_gpu_train") == ["train"]
     assert overrides(bundle)[-1] == "multi_gpu_train" and "train" not in overrides(bundle)

@@ -5,7 +5,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, EnsureTyped, LoadImaged
 
-from common.data import CachedDataset, CheckedDataset
+from common.data import CachedDataset, CheckedDataset, unlabeled_of
 from common.errors import InputError
 
 READ = Compose(
@@ -176,3 +176,13 @@ def test_checked_data_set_reads_on_access_and_names_a_broken_file(write):
     assert dataset[0]["image"].shape == (1, 30, 30, 30)
     with pytest.raises(InputError, match=r"bad\.nii\.gz: cannot be read"):
         dataset[1]
+
+
+def test_known_cases_are_no_unlabeled_ones_however_their_paths_are_written(tmp_path):
+    cases = [{"image": str(tmp_path / name)} for name in ("a.nii", "b.nii", "c.nii", "d.nii")]
+    (tmp_path / "link").symlink_to(tmp_path)
+    decode = lambda case: {"image": torch.zeros(1, 2, 2, 2), "file": case["image"]}  # noqa: E731
+    labeled = CachedDataset([{"image": str(tmp_path / "x" / ".." / "a.nii")}], decode, classes=3, slices=True)
+    rest = unlabeled_of(labeled, cases, [{"image": str(tmp_path / "link" / "c.nii")}])
+    assert [case["image"] for case in rest.data] == [cases[1]["image"], cases[3]["image"]]
+    assert rest.classes == 3 and len(rest) == 4  # two slices of each

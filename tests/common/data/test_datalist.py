@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from common.data import load_datalist, without
+from common.data import load_datalist
 from common.errors import InputError
 
 TRAIN = ["p1_a", "p1_b", "p2_a", "p2_b", "p3_a", "p3_b"]
@@ -221,14 +221,6 @@ def test_a_studies_folder_counts_instead_of_the_data_set(tmp_path):
     assert all(set(case) == {"image"} for case in lists["unlabeled"])
     assert lists["labeled"] == lists["validation"] == lists["test"] == []
     assert load_datalist("nowhere", studies="http://127.0.0.1:8042/dicom-web")["unlabeled"] == []
-
-
-def test_known_cases_are_left_out_however_their_paths_are_written(tmp_path):
-    cases = [{"image": str(tmp_path / name)} for name in ("a.nii", "b.nii", "c.nii", "d.nii")]
-    (tmp_path / "link").symlink_to(tmp_path)
-    labeled = [{"image": str(tmp_path / "x" / ".." / "a.nii"), "label": "a"}]
-    assert without(cases, [*labeled, {"image": str(tmp_path / "link" / "c.nii")}]) == [cases[1], cases[3]]
-    assert without(cases, []) == cases
 
 
 # ---- files elsewhere
