@@ -34,6 +34,7 @@ HELP = ("--help", "-h", "help")
 
 def verb(name: str) -> Callable:
     """The function of a verb; ``InputError`` for one that does not exist."""
+    name = name.replace("-", "_")
     if name not in VERBS:
         raise InputError(f"{name}: no such verb; python -m tools lists them{hint(name, VERBS)}")
     return getattr(import_module(f"{__package__}.{VERBS[name]}"), name)

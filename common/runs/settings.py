@@ -213,7 +213,7 @@ def load_trained(checkpoint: str | Path, bundle_root: str | Path, layers: Sequen
 def weights_file(checkpoint: str | Path) -> Path:
     """The file of the weights: ``checkpoint`` itself, or ``model.pt`` in the folder that it names."""
     path = Path(checkpoint)
-    return path / WEIGHTS if path.is_dir() else path
+    return path / WEIGHTS if path.is_dir() or not (path.suffix or path.exists()) else path
 
 
 def assumed(bundle_root: str | Path, layers: Iterable[str], given: Mapping[str, object] | None = None) -> Settings:

@@ -8,6 +8,8 @@ from monai.bundle import ConfigParser
 from .conftest import BUNDLES
 from .test_flat_inference import NAMES
 
+STAGES = {"iere_segmentation": {"pretrain#steps": 1}}  # half of the run
+
 
 @pytest.fixture(params=NAMES)
 def train(request, phantoms_2d, run_tiny, tmp_path):
@@ -17,14 +19,15 @@ def train(request, phantoms_2d, run_tiny, tmp_path):
     case = {"image": str(site / "images" / name), "label": str(site / "masks" / name)}
 
     def call(*more, **options):
-        (tmp_path / "studies").mkdir(exist_ok=True)
+        for folder in ("studies", "empty"):
+            (tmp_path / folder).mkdir(exist_ok=True)
         for path in (case["image"], *more):
             link = tmp_path / "studies" / str(path).rpartition("/")[2]
             if not link.exists():
                 link.symlink_to(path)
         settings = {"train#dataset#data": [case], "train#trainer#max_epochs": 4, "validate#dataset#data": []}
-        settings |= {"studies": str(tmp_path / "studies"), "dataset_dir": "nowhere", "base_channels": 4}
-        run_tiny(request.param, **settings, **options)
+        settings |= {"studies": str(tmp_path / "studies"), "dataset_dir": str(tmp_path / "empty"), "base_channels": 4}
+        run_tiny(request.param, **settings, **STAGES.get(request.param, {}), **options)
         with open(tmp_path / "history.csv", encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))
 

@@ -7,11 +7,14 @@ import h5py
 import nibabel
 import numpy as np
 import pytest
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser
 from PIL import Image
 
 from common.data import Phantom, write_phantom_domains
+from common.options.context import Configuration
+from common.runs.settings import Settings
 
+from .built import parser
 from .conftest import BUNDLES
 
 
@@ -87,16 +90,42 @@ def test_a_data_set_trains_and_is_evaluated_in_its_own_layout(name, run_tiny, tm
     write(data)
     options = {"dataset_dir": str(data), "sam#kind": "none", "base_channels": 4, **options}
     run_tiny("synfoc_segmentation", name, **options)
-    run_tiny("synfoc_segmentation", name, "evaluate", **options, split=split, metric_size=[16, 16] if name == "prostate"
-             else None)  # fmt: skip
+    size = {"metric_size": [16, 16]} if name == "prostate" else {}
+    run_tiny("synfoc_segmentation", "evaluate", split=split, **size)
     summary = json.loads((tmp_path / split / "summary.json").read_text(encoding="utf-8"))
     assert summary["cases"] == cases and summary["domains"]
     assert set(summary["classes"]) == ({"cup", "disc"} if name == "fundus" else set(summary["classes"]))
 
 
 @pytest.mark.parametrize("name", [*SETS, "demo"])
-def test_a_data_set_fits_on_top_of_inference(name):
-    configs = BUNDLES / "synfoc_segmentation" / "configs"
-    files = [str(configs / f"{layer}.yaml") for layer in ("inference", name)]
-    workflow = ConfigWorkflow(files, logging_file=False, workflow_type="infer", **{"sam#kind": "none"})
-    assert workflow.parser.get_parsed_content("inferer").size == tuple(workflow.parser.get("patch_size"))
+@pytest.mark.parametrize("command", ["inference", "evaluate"])
+@pytest.mark.parametrize("told_by", ["layers", "settings"])
+def test_weights_are_used_as_their_data_set_says(told_by, command, name, tmp_path):
+    layer = ConfigParser.load_config_file(BUNDLES / "synfoc_segmentation" / "configs" / f"{name}.yaml")
+    layers, options = [name], {"sam#kind": "none"}
+    if told_by == "settings":
+        Settings.of(Configuration.of(parser("synfoc_segmentation", *layers, **options))).write(tmp_path)
+        layers, options = [], {}
+    config = parser("synfoc_segmentation", command, *layers, checkpoint=str(tmp_path), **options)
+    trained = config.get_parsed_content("trained")
+    for id, value in layer.items():
+        option, *key = id.split("#")
+        if option != "dataset_dir":  # the parser's own
+            assert (trained[option][key[0]] if key else trained[option]) == value, id
+            assert option not in config.get() or config.get_parsed_content(id) == value, id
+    assert config.get_parsed_content("inferer").size == tuple(layer["patch_size"])
+    components = {id: trained.literal(id) for id in ("preprocessing", "datalist")}
+    assert components["preprocessing"]["encoding"] == layer.get("encoding", "binary")
+    assert components["datalist"]["layout"] == layer["layout"]
+    assert config.get_parsed_content("preprocessing").in_channels == layer.get("in_channels", 1)
+
+
+def test_weights_of_the_published_choices_segment_images_at_their_own_size(phantoms_2d, run_tiny, tmp_path):
+    """Though masks were compared at the size of the network."""
+    options = {"dataset_dir": str(phantoms_2d), "labeled": 2, "base_channels": 4}
+    run_tiny("synfoc_segmentation", "official", **options)
+    assert Settings.read(tmp_path / "settings.json")["metric_size"] == [64, 64]
+    images, out = phantoms_2d / "site_0" / "images", tmp_path / "out"
+    run_tiny("synfoc_segmentation", "inference", inputs=str(images), output_dir=str(out), checkpoint=str(tmp_path))
+    for image in images.iterdir():
+        assert Image.open(out / image.name).size == Image.open(image).size

@@ -73,7 +73,8 @@ def test_weights_with_merged_lora_need_no_checkpoint(checkpoint, phantoms_2d, ru
         torch.testing.assert_close(adaptation.eval()(image), network.eval()(image))
     assert (tmp_path / "adaptation.pt").stat().st_size < (tmp_path / "model.pt").stat().st_size
 
-    run_tiny("synfoc_segmentation", "evaluate", **data, split="test")
+    checkpoint.rename(tmp_path / "elsewhere.pth")
+    run_tiny("synfoc_segmentation", "evaluate", split="test")
     assert (tmp_path / "test" / "summary.json").is_file()
 
 

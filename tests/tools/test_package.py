@@ -164,8 +164,8 @@ def whole_import(bundle):
 MISTAKES = [
     (spoil("version", "0.10.0"), {}, "version='0.10.0' must be x.y.z with components 0 to 9"),
     (spoil("version", "0.2.0"), {}, "version is 0.2.0 but the newest entry of the changelog is 0.1.0"),
-    (spoil("required_packages_version", {}), {}, "required_packages_version lacks SimpleITK, fire"),
-    (spoil("required_packages_version", {"fire": ">=0.7"}), {}, "required_packages_version lacks SimpleITK"),
+    (spoil("required_packages_version", {}), {}, "required_packages_version lacks PyYAML, SimpleITK, fire"),
+    (spoil("required_packages_version", {"fire": ">=0.7"}), {}, "required_packages_version lacks PyYAML, SimpleITK"),
     (whole_import, {}, "write 'from common... import ...'"),
     (lambda bundle: (bundle / "LICENSE").unlink(), {}, "LICENSE: no such file; every release carries it"),
     (None, {"weights": None}, "model.pt: no such file; train first, or give --weights"),

@@ -75,9 +75,9 @@ def test_record_replaces_the_entry_of_the_same_run_and_takes_the_median_step(rep
 def test_tables_fill_the_marks_once(repository, tmp_path):
     write_run(tmp_path / "run", 0.7)
     results.record("x_segmentation", str(tmp_path / "run"), "A", "la_quick", "2 cores")
-    pages = ["README.md", "bundles/x_segmentation/docs/README.md"]
+    pages = ["docs/results.md", "bundles/x_segmentation/docs/README.md"]
     assert results.tables(check=True) == pages
-    assert "old" in (repository / pages[0]).read_text(encoding="utf-8")
+    assert not (repository / pages[0]).exists() and "old" in (repository / pages[1]).read_text(encoding="utf-8")
     assert results.tables() == pages
     assert results.tables() == []
     text = (repository / pages[1]).read_text(encoding="utf-8")
@@ -85,6 +85,8 @@ def test_tables_fill_the_marks_once(repository, tmp_path):
         "of results -->\nafter\n"
     )
     assert "old" not in text and "70.00 ± 10.00" in text
+    page = (repository / pages[0]).read_text(encoding="utf-8")
+    assert "## la_quick" in page and "70.00 ± 10.00" in page and "hardware 2 cores" in page
 
 
 def test_mistakes_are_named(repository, tmp_path):

@@ -50,16 +50,17 @@ def render(
             known = sorted(p.stem for p in (bundle / "configs").glob("*.yaml"))
             raise InputError(f"{name}: no such configuration of {bundle.name}; there are {known}")
     train = ConfigParser.load_config_files([str(files[name]) for name in ("train", *layers)])
+    inference = ConfigParser.load_config_file(files["inference"])
+    for name in options:
+        check_ids([name], train if _root(name) in train or _root(name) not in inference else inference)
     of_train = {name: value for name, value in options.items() if _root(name) in train}
     if trained is None:
         trained = assumed(bundle, [files[name] for name in layers], of_train)
     else:
         train = _without_places(trained.configuration, train)
-    rendered = {"train": train, "inference": literal(ConfigParser.load_config_file(files["inference"]), trained)}
+    rendered = {"train": train, "inference": literal(inference, trained)}
     for name, value in options.items():
-        known = [config for config in rendered.values() if _root(name) in config]
-        check_ids([name], known[-1] if known else train)
-        for config in known:
+        for config in (config for config in rendered.values() if _root(name) in config):
             merge_kv(ConfigParser(config), name, value)
     inference = rendered["inference"]
     rendered = {name: _cwd_proof(config) for name, config in rendered.items()}

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
-from common.sam import BoxRefiner, build_sam
-
 from .pretrained import load_pretrained
-from .sam import SamOptions, SamTeacher
+
+if TYPE_CHECKING:
+    from .sam import SamTeacher
 
 STRIDE = 32  # of the network, which pads other sizes
 WINDOW = 28  # the published window is 224 of 256 pixels: 28 per 32
@@ -52,6 +53,10 @@ def make_sam_teacher(
     """
     if sam["kind"] == "none" or not er["enabled"] or er["substitute"] != "none" or not len(datasets[1]):
         return None
+    from common.sam import BoxRefiner, build_sam  # inference and runs without SAM load none of it
+
+    from .sam import SamOptions, SamTeacher
+
     network = build_sam(arch=sam["kind"], img_size=sam["img_size"], checkpoint=sam["checkpoint"])
     refiner = BoxRefiner(network, num_classes, sam["convention"], sam["groups"], box_pad=sam["box_pad"])
     options = SamOptions(**{name: sam[name] for name in OPTIONS}, cache_dir=cache_dir)

@@ -1,10 +1,11 @@
-"""Configurations of a release: layers merged, names moved, components independent of the working directory."""
+"""Configurations of a release: layers merged, settings of the weights inside, names moved, no working directory."""
 
 import pytest
 import yaml
 
 from common.errors import InputError
-from tools.release.render import references, rename, render, targets
+from common.runs import assumed
+from tools.release.render import literal, rename, render, targets
 
 
 @pytest.fixture
@@ -15,31 +16,34 @@ def bundle(tmp_path):
             "imports": ["$import torch"],
             "bundle_root": ".",
             "dataset_dir": "data",
+            "output_dir": "$@bundle_root + '/models'",
+            "ckpt_dir": "@output_dir",
             "test_stride": [8, 8],
             "size": 3,
+            "init": None,
             "terms": {"a": {"weight": 1}},
             "network_def": {"_target_": "common.networks.VNet", "classes": "@size"},
+            "datalist": {"_target_": "common.data.load_datalist", "dataset_dir": "@dataset_dir"},
             "objective": {"_target_": "method.Objective", "parts": ["$common.options.limit(@size)"]},
         },
         "inference": {
             "bundle_root": ".",
-            "stride": [4, 4],
-            "size": 3,
-            "inferer": None,
-            "network_def": {"_target_": "common.networks.VNet"},
-            "handlers": [{"_target_": "StatsHandler"}, {"_target_": "CheckpointLoader"}],
+            "layers": [],
+            "trained": {"_target_": "common.runs.load_trained"},
+            "dataset_dir": "$@trained['dataset_dir']",
+            "stride": "$@trained['test_stride']",
+            "size": "$@trained['size']",
+            "weight": "$@trained['terms']['a']['weight']",
+            "colour": "$@trained.get('colour', 'red')",
+            "network_def": "$@trained.component('network_def', dropout=@weight)",
+            "handlers": [{"_target_": "StatsHandler"}, {"_target_": "common.runs.LoadWeights"}],
         },
-        "evaluate": {"+handlers": [{"_target_": "common.handlers.CaseMetrics"}]},
+        "evaluate": {
+            "datalist": "$@trained.component('datalist', dataset_dir=@dataset_dir)",
+            "+handlers": [{"_target_": "common.handlers.CaseMetrics", "notes": {"size": "$@trained['size']"}}],
+        },
         "multi_gpu_train": {"device": "cpu"},
-        "moon": {
-            "size": 5,
-            "terms#a#weight": 2,
-            "stride": [1, 1],
-            "test_stride": [2, 2],
-            "window": "$@size * 2",
-            "inferer": {"_target_": "common.inferers.Slow", "roi": "@window"},
-            "idle": 1,
-        },
+        "moon": {"size": 5, "terms#a#weight": 2, "test_stride": [2, 2]},
     }
     (tmp_path / "configs").mkdir()
     for name, config in configs.items():
@@ -47,26 +51,41 @@ def bundle(tmp_path):
     return tmp_path
 
 
-def test_the_data_set_is_merged_into_training_and_inference(bundle):
+def test_the_data_set_is_merged_into_training_and_its_values_stand_in_inference(bundle):
     configs = render(bundle, "method", ["moon"], {})
     train, inference = configs["train"], configs["inference"]
-    assert train["size"] == inference["size"] == 5 and train["terms"] == {"a": {"weight": 2}} and train["idle"] == 1
-    assert inference["window"] == "$@size * 2"  # the layer's own, as the inferer refers to it
-    assert "idle" not in inference and "terms" not in inference and "test_stride" not in inference
-    assert inference["stride"] == [2, 2]  # as evaluated, not as validated during training
+    assert train["size"] == inference["size"] == 5 and train["terms"] == {"a": {"weight": 2}}
+    assert inference["stride"] == [2, 2] and inference["weight"] == 2 and inference["colour"] == "red"
+    network = {"_target_": "method.common.networks.VNet", "_requires_": "@add_path", "classes": 5, "dropout": "@weight"}
+    assert inference["network_def"] == network
+    assert not {"trained", "layers"} & set(inference) and "@trained" not in str(configs)
+    assert configs["evaluate"]["datalist"]["dataset_dir"] == "@dataset_dir"
+    assert configs["evaluate"]["+handlers"][0]["notes"] == {"size": 5}
+
+
+def test_a_run_is_released_as_it_was_trained_without_its_places(bundle):
+    given = {"size": 9, "dataset_dir": "/home/someone/data", "output_dir": "/home/someone/run", "init": "/tmp/x/w.pt"}
+    configs = render(bundle, "method", ["moon"], {}, assumed(bundle, [bundle / "configs" / "moon.yaml"], given))
+    assert configs["train"]["size"] == configs["inference"]["size"] == 9
+    assert configs["train"]["dataset_dir"] == "data" and configs["train"]["output_dir"] == "$@bundle_root + '/models'"
+    assert "someone" not in str(configs) and configs["train"]["init"] == "w.pt"
 
 
 def test_options_reach_the_files_that_know_them(bundle):
-    configs = render(bundle, "method", ["moon"], {"size": 7, "terms#a#weight": 3, "stride": [6, 6]})
+    configs = render(bundle, "method", ["moon"], {"size": 7, "terms#a#weight": 3})
     assert configs["train"]["size"] == configs["inference"]["size"] == 7
-    assert configs["train"]["terms"]["a"]["weight"] == 3
-    assert configs["inference"]["stride"] == configs["train"]["stride"] == [6, 6]
+    assert configs["train"]["terms"]["a"]["weight"] == configs["inference"]["weight"] == 3
 
 
 @pytest.mark.parametrize("option", ["sise", "terms#b#weight"])
 def test_an_unknown_option_is_refused(option, bundle):
     with pytest.raises(InputError, match=f"--{option}: no such option"):
         render(bundle, "method", ["moon"], {option: 1})
+
+
+def test_an_expression_that_a_release_cannot_replace_is_refused(bundle):
+    with pytest.raises(InputError, match="expected a setting by name"):
+        literal({"a": "$@trained['size'] + 1"}, assumed(bundle, ()))
 
 
 def test_components_of_the_package_first_put_the_bundle_on_the_path(bundle):
@@ -77,7 +96,7 @@ def test_components_of_the_package_first_put_the_bundle_on_the_path(bundle):
         assert config["network_def"]["_requires_"] == "@add_path"
     assert configs["train"]["network_def"]["_target_"] == "method.common.networks.VNet"
     assert configs["train"]["objective"]["parts"] == ["$method.common.options.limit(@size)"]
-    assert configs["inference"]["handlers"] == [{"_target_": "StatsHandler"}, {"_target_": "CheckpointLoader"}]
+    assert configs["inference"]["handlers"][1]["_target_"] == "method.common.runs.LoadWeights"
     assert configs["evaluate"]["+handlers"][0]["_target_"] == "method.common.handlers.CaseMetrics"
     assert configs["inference_trt"]["handlers#1#_disabled_"] is True
 
@@ -94,7 +113,6 @@ def test_renaming_touches_nothing_else():
     assert rename(needing, "m") == needing
 
 
-def test_targets_and_references():
+def test_targets():
     config = {"_target_": "a.B", "c": [{"_target_": "common.d.E", "f": "$common.g.h(@i#j, @k)"}]}
     assert list(targets(config)) == ["a.B", "common.d.E", "common.g.h"]
-    assert references(config) == {"i", "k"}
