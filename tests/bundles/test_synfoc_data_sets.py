@@ -114,10 +114,10 @@ def test_weights_are_used_as_their_data_set_says(told_by, command, name, tmp_pat
             assert (trained[option][key[0]] if key else trained[option]) == value, id
             assert option not in config.get() or config.get_parsed_content(id) == value, id
     assert config.get_parsed_content("inferer").size == tuple(layer["patch_size"])
-    components = {id: trained.literal(id) for id in ("preprocessing", "datalist")}
-    assert components["preprocessing"]["encoding"] == layer.get("encoding", "binary")
-    assert components["datalist"]["layout"] == layer["layout"]
-    assert config.get_parsed_content("preprocessing").in_channels == layer.get("in_channels", 1)
+    preprocessing, datalist = (trained.literal(id) for id in ("preprocessing", "datalist"))
+    assert preprocessing["encoding"] == layer.get("encoding", "binary")
+    assert preprocessing["in_channels"] == layer.get("in_channels", 1)
+    assert datalist["layout"] == layer["layout"]
 
 
 def test_weights_of_the_published_choices_segment_images_at_their_own_size(phantoms_2d, run_tiny, tmp_path):

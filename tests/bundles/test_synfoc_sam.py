@@ -1,5 +1,8 @@
 """SynFoC with a SAM: what learns, what is saved, what is deployed."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 from synfoc import make_deployed, make_students
@@ -51,8 +54,9 @@ SAM_RUN = {"sam#kind": "sam", "sam#arch": "tiny", "sam#img_size": 64, "labeled":
 
 
 def test_weights_with_merged_lora_need_no_checkpoint(checkpoint, phantoms_2d, run_tiny, tmp_path):
-    data = {"dataset_dir": str(phantoms_2d), **SAM_RUN}
-    run_tiny("synfoc_segmentation", **data, **{"sam#checkpoint": str(checkpoint), "learning_rate_sam": 0.1})
+    published = Path(shutil.copy(checkpoint, tmp_path / "published.pth"))
+    options = {**SAM_RUN, "sam#checkpoint": str(published), "learning_rate_sam": 0.1}
+    run_tiny("synfoc_segmentation", dataset_dir=str(phantoms_2d), **options)
     state = torch.load(tmp_path / "model.pt", weights_only=True)
     assert not any("lora" in name for name in state)
     resumed = torch.load(tmp_path / "resume.pt", weights_only=True)
@@ -73,7 +77,7 @@ def test_weights_with_merged_lora_need_no_checkpoint(checkpoint, phantoms_2d, ru
         torch.testing.assert_close(adaptation.eval()(image), network.eval()(image))
     assert (tmp_path / "adaptation.pt").stat().st_size < (tmp_path / "model.pt").stat().st_size
 
-    checkpoint.rename(tmp_path / "elsewhere.pth")
+    published.unlink()
     run_tiny("synfoc_segmentation", "evaluate", split="test")
     assert (tmp_path / "test" / "summary.json").is_file()
 
