@@ -59,13 +59,14 @@ class ReadableCases(IterableDataset):
     Args:
         data: one dictionary per case, with the path ``image``.
         transform: deterministic chain from paths to channel-first tensors.
+        channels: that every image must have; ``None``: any number.
 
     Raises:
         InputError: at the end of an iteration that met no usable case.
     """
 
-    def __init__(self, data: Sequence[Mapping], transform: Callable | None = None) -> None:
-        self.data, self.transform = list(data), transform
+    def __init__(self, data: Sequence[Mapping], transform: Callable | None = None, channels: int | None = None) -> None:
+        self.data, self.transform, self.channels = list(data), transform, channels
         self.problems: list[str] = []
         self.logger = logging.getLogger(type(self).__name__)
 
@@ -75,7 +76,7 @@ class ReadableCases(IterableDataset):
         for index, files in enumerate(self.data):
             try:
                 case = decoded[index]
-                check_case(case, {"image": files["image"]}, classes=1)
+                check_case(case, {"image": files["image"]}, classes=1, channels=self.channels)
             except InputError as error:
                 self.problems.append(" ".join(str(error).split()))
                 self.logger.error(self.problems[-1])

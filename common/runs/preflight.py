@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import one_line_errors, require_folder
+from ..errors import InputError, one_line_errors, require_folder
 from ..options import check_options, current_configuration
 from .folder import open_run, require_place
 from .weights import require_weights
@@ -34,5 +35,17 @@ def before_inference(checkpoint: str | Path) -> None:
     check_options()
     require_weights(checkpoint, "inference needs trained weights (checkpoint)")
     configuration = current_configuration()
-    if configuration is not None and "output_dir" in configuration:
-        require_place(configuration.value("output_dir"), "output_dir", keep=False)
+    if configuration is None or "output_dir" not in configuration:
+        return
+    target = configuration.value("output_dir")
+    require_place(target, "output_dir", keep=False)
+    if "inputs" in configuration and "split" not in configuration:  # an evaluation writes no images
+        require_other_folder(target, configuration.value("inputs"))
+
+
+def require_other_folder(target: str | Path, inputs: str | Path | Sequence[str]) -> None:
+    """Raise ``InputError`` where results, which have the names of their images, would take the images' places."""
+    for path in map(Path, [inputs] if isinstance(inputs, (str, Path)) else inputs):
+        folder = path if path.is_dir() else path.parent
+        if Path(target).resolve() == folder.resolve():
+            raise InputError(f"output_dir {target}: holds the images to segment ({path}); name another folder")

@@ -32,7 +32,7 @@ FREE = frozenset(  # settings that need not be those of training
         "stride",
     }
     | {"largest_component", "class_names", "progress", "studies", "empty_policy", "metric_spacing", "seed"}
-    | {"uncertainty", "stacked", "split", "stride_factor", "dicom_seg", "member"}
+    | {"uncertainty", "stacked", "metric_size", "split", "stride_factor", "dicom_seg", "member"}
 )
 REFERENCE = re.compile(r"@([\w:#]+)")
 
