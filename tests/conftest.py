@@ -1,11 +1,15 @@
 """Import paths of the tests (the repository and every bundle) and a fixed seed for each test."""
 
+import os
 import sys
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one test process per core: a thread each, also in what they start
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
-import torch
+import torch  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 for folder in [*sorted((ROOT / "bundles").glob("*_segmentation")), ROOT]:
