@@ -65,6 +65,7 @@ def dynamic(bundle: Bundle) -> Iterator[Line]:
             "suffix": bundle.suffix,
             "training": ["train", *demo],
             "layers": {name: below(bundle, name) for name in overrides(bundle)},
+            "of_layers": {name: tiny(bundle, name) for name in overrides(bundle) if LAYERS.get(name) == "inference"},
             "train": tiny(bundle, "train") | {"dataset_dir": str(data)},
             "infer": tiny(bundle, "inference") | {"dataset_dir": str(data), "inputs": [str(image)]},
         }

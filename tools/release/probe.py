@@ -28,7 +28,7 @@ class Probe:
     Args:
         bundle: its folder.
         request: ``suffix`` of the configuration files, ``training`` (files of a tiny run), ``layers`` (files below each
-            override file), ``train`` and ``infer`` (options of a tiny run).
+            override file), ``of_layers`` (their options), ``train`` and ``infer`` (options of a tiny run).
     """
 
     def __init__(self, bundle: Path, request: dict) -> None:
@@ -120,7 +120,8 @@ class Probe:
         below = self.request["layers"][layer]
         if layer == "multi_gpu_train":
             os.environ |= {**ONE_PROCESS, "MASTER_PORT": "0"}
-        workflow = self.workflow(*below, layer, output_dir=str(self.out), ckpt_dir=str(self.out))
+        own = self.request["of_layers"].get(layer, {})
+        workflow = self.workflow(*below, layer, output_dir=str(self.out), ckpt_dir=str(self.out), **own)
         try:
             for part in ("evaluator",) if below[0] == "inference" else ("train#trainer", "validate#evaluator"):
                 workflow.parser.get_parsed_content(part)

@@ -64,7 +64,9 @@ def test_a_kill_between_the_two_renames_leaves_the_previous_file(generations, tm
 def test_without_a_sound_file_there_is_one_line(generations, tmp_path):
     for path in generations.found():
         path.write_bytes(b"")
-    with pytest.raises(InputError, match=r"resume\.state: is empty .*; there is no sound state to resume from") as caught:
+    with pytest.raises(
+        InputError, match=r"resume\.state: is empty .*; there is no sound state to resume from"
+    ) as caught:
         generations.read()
     assert "\n" not in str(caught.value)
 
