@@ -125,7 +125,8 @@ def test_a_run_that_was_stopped_within_an_epoch_loses_nothing(tmp_path, stop_at,
         run(tmp_path / "parts", 9, length=3, kind="poly", stop_at=stop_at)
     assert stopped.value.code == 128 + 15
     assert capsys.readouterr().err == (
-        f"SIGTERM: stopped after iteration {stop_at}; resume: true continues from {tmp_path / 'parts' / 'resume.state'}\n"
+        f"SIGTERM: stopped after iteration {stop_at}; "
+        f"resume: true continues from {tmp_path / 'parts' / 'resume.state'}\n"
     )
     parts = run(tmp_path / "parts", 9, resume=True, length=3, kind="poly")
     assert parts.trainer.state.iteration == 9 and len(parts.rates) == 9 - stop_at
