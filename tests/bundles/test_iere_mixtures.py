@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from iere import RandomResizedCrop2D
 from torch import nn
 
-from common.transforms import Batch, RandomResizedCrop2D
+from common.transforms import Batch
 
 from .test_iere_objective import SIZE, objective_of
 
