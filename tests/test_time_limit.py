@@ -21,7 +21,7 @@ def test_that_waits_for_itself():
 def test_a_native_deadlock_is_a_named_failure(tmp_path):
     (tmp_path / "test_hanging.py").write_text(HANGING, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "setup.cfg"), "--rootdir", str(tmp_path), str(tmp_path)]
-    result = subprocess.run([*command, "-o", "timeout=2"], capture_output=True, timeout=60, text=True)
+    result = subprocess.run([*command, "-n", "0", "-o", "timeout=2"], capture_output=True, timeout=60, text=True)
     assert result.returncode != 0
     assert "Timeout" in result.stderr + result.stdout
     assert "test_that_waits_for_itself" in result.stderr + result.stdout

@@ -74,7 +74,7 @@ def test_without_a_sound_file_there_is_one_line(generations, tmp_path):
 def test_files_of_others_are_no_generations(generations, tmp_path):
     for name in ("resume_old.pt", "resume.state.bak", "my.resume.state", "resume.rank1.state"):
         (tmp_path / name).touch()
-    assert names(generations) == ["resume.previous.state", "resume.state", "resume.rank1.state"]
+    assert sorted(names(generations)) == ["resume.previous.state", "resume.rank1.state", "resume.state"]
     generations.remove()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["my.resume.state", "resume.state.bak", "resume_old.pt"]
 
