@@ -67,6 +67,11 @@ SHARED = (
         Optional(Pattern()),
         "regular expression whose first group is the patient, to count and split by patient",
     ),
+    Option(
+        "splits",
+        Optional(Text()),
+        "file of lists in the folder, such as tools draw writes; null: those of the layout",
+    ),
     Option("num_classes", Integer(2, 255), "background included"),
     Option("in_channels", Integer(1, 64), "of the images"),
     Option("spacing", Optional(Sequence(MILLIMETERS, 3, one_for_all=True)), "resample to this voxel size in mm"),
@@ -150,6 +155,11 @@ SHARED = (
     Option("dicom_seg", Boolean(), "also write a DICOM segmentation for each DICOM series"),
     Option(
         "class_names", Optional(Sequence(Text())), "of the foreground, in the DICOM segmentation; null numbers them"
+    ),
+    Option(
+        "statistics",
+        Choice("trained", "all", "domain", "case", "unlabeled"),
+        "of batch norm: trained; of these images: all, domain, case; unlabeled: of training, by domain",
     ),
     Option("split", Choice("validation", "test"), "which list of the data set: validation or test"),
     Option(
