@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from common.data import LAYOUTS, draw_lists, load_datalist
-from common.data.datalist import grouping
 from common.data.domains import ONE_DOMAIN
 from common.errors import InputError, require_choice, require_folder
 from common.files import atomic_path
+from common.groups import grouping
 
 from .duplicates import find_pairs, grid_step, signature
 from .volumes import array, read
@@ -46,7 +46,7 @@ def draw(
         development: share of each domain's patients (images, where no patients are known) for ``val``; from 1 on a
             number.
         report: likewise for ``test``.
-        group: regular expression on a case's path whose first group is the patient.
+        group: template of names such as {patient}_*: the patients of a domain.
         seed: of everything drawn.
         copies: look for nearly equal images, which takes a read of all of them.
         output: folder to write to; the data set's by default.
