@@ -140,6 +140,11 @@ SHARED = (
     Option("lr_step", Integer(1, FAR), "iterations between two divisions"),
     Option("base_channels", Integer(1, 1024), "of the network's first level"),
     Option(
+        "norm",
+        Choice("batch", "group", "instance"),
+        "of the 2D network: batch, group (8 groups) or instance",
+    ),
+    Option(
         "amp",
         Precision(),
         "bfloat16 where this machine is faster with it, float16 on older GPUs, else float32",
