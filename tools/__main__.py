@@ -19,6 +19,7 @@ VERBS = {  # where each is; the module is imported when its verb is asked for
     "export": "export",
     "label_check": "label.check",
     "package": "package",
+    "parity": "parity.command",
     "phantom": "phantom",
     "plan": "plan.command",
     "prepare": "prepare.command",
