@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from operator import methodcaller
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import SimpleITK as sitk  # noqa: N813
 from monai.config import KeysCollection, PathLike
 from monai.data import ImageReader, PILReader
 from monai.data.utils import is_supported_format
-from monai.transforms import LoadImaged
+from monai.transforms import LoadImaged, MapTransform
 from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
 
 from .dicom import read_series
@@ -68,3 +68,21 @@ class LoadImageOrSeriesd(LoadImaged):
         self._loader.register(H5Reader())
         if picture_channels in PICTURE_MODES:
             self._loader.register(PILReader(converter=methodcaller("convert", PICTURE_MODES[picture_channels])))
+
+
+class LoadLabeld(MapTransform):
+    """Load labels as ``LoadImageOrSeriesd`` does, where there are any, without being a ``LoadImaged``.
+
+    MONAI Label gives every ``LoadImaged`` of a chain a wrapper of its own, which fails where a key is missing; a case
+    to segment has no label.
+
+    Args:
+        keys: entries that hold a path.
+    """
+
+    def __init__(self, keys: KeysCollection) -> None:
+        super().__init__(keys, allow_missing_keys=True)
+        self.load = LoadImageOrSeriesd(keys, allow_missing_keys=True)
+
+    def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
+        return self.load(data)
