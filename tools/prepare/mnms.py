@@ -21,7 +21,7 @@ from .case import Case, Converted, Dataset
 
 CODE, VENDOR, PHASES = "External code", "Vendor", ("ED", "ES")
 FOLDERS = {"Training": "train", "Validation": "validation", "Testing": "test"}
-GROUP = r"^([^_]+)_E[DS]$"
+GROUP = "{patient}_*"
 
 
 def find(source: Path) -> Dataset:

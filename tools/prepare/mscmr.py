@@ -56,7 +56,7 @@ def find(source: Path) -> Dataset:
         else:
             files = (images[key], *((masks[key],) if key in masks else ()))
             cases.append(Case(name, files, partial(_convert, name, files), split, sequence, patient))
-    return Dataset(cases, 4, broken, (), ORIGIN, group=r"^(.+)_(?:C0|LGE)$")
+    return Dataset(cases, 4, broken, (), ORIGIN, group="{patient}_*")
 
 
 def _order(key: tuple[str, str]) -> tuple:

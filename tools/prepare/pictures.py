@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from common.data.layouts import LAYOUTS
 from common.data.masks import DecodeMaskd
 from common.errors import InputError, require_file
+from common.groups import grouping
 
 from ..volumes import from_array
 from .case import Case, Converted, Dataset
@@ -28,7 +29,7 @@ EXPECTED = {
 CLASSES = {"prostate": 2, "fundus": 3, "mnms": 4, "busi": 2}
 ENCODING = {"busi": "binary"}
 ORIGIN = {"busi": "in order of the names, the last fifth of each folder is test"}
-PATIENTS = {"prostate": r"^(.+)_\d+$"}  # M&Ms names say nothing; elsewhere one image per patient
+PATIENTS = {"prostate": "{patient}_{number}"}  # M&Ms names say nothing; elsewhere one image per patient
 DEEPEST = 3  # folders between the source and those of the domains
 
 
@@ -42,7 +43,7 @@ def finder(layout: str) -> Callable[[Path], Dataset]:
         if not entries:
             raise InputError(f"{source}: expected {EXPECTED[layout]}")
         decode = DecodeMaskd("label", ENCODING.get(layout, layout)).decode
-        cases, broken = [], {}
+        cases, broken, patient = [], {}, grouping(PATIENTS.get(layout))
         for entry in entries:
             name = _name(layout, entry)
             files = (Path(entry["image"]), *(Path(path) for path in ensure_tuple(entry["label"])))
@@ -53,8 +54,7 @@ def finder(layout: str) -> Callable[[Path], Dataset]:
                 broken[name] = str(error)
                 continue
             convert = partial(_picture, name, files, decode, layout == "fundus")
-            patient = re.sub(PATIENTS.get(layout, r"^(.+)$"), r"\1", name)
-            cases.append(Case(name, files, convert, entry["split"], entry["domain"], patient))
+            cases.append(Case(name, files, convert, entry["split"], entry["domain"], patient(name)))
         origin = ORIGIN.get(layout, "folders of the source")
         return Dataset(cases, CLASSES[layout], broken, (), origin, PATIENTS.get(layout))
 
