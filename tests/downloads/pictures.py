@@ -26,13 +26,19 @@ def scene(seed: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     return (70 + 30 * depth + 40 * texture + 20 * rng.random(size)).astype(np.uint8), depth
 
 
-def split_folders(root: Path, domains: tuple[str, ...], write, names: dict[str, tuple[str, ...]], inner: str = "") -> None:
+def split_folders(
+    root: Path, domains: tuple[str, ...], write, names: dict[str, tuple[str, ...]], inner: str = ""
+) -> None:
     """``<domain>/{train,test}/[inner/]{image,mask}/<name>.png``."""
     for d, domain in enumerate(domains):
         for split, files in names.items():
             for n, name in enumerate(files):
                 folder = root / domain / split / inner
-                write(folder / "image" / f"{name}.png", folder / "mask" / f"{name}.png", 100 * d + n + 50 * (split == "test"))
+                write(
+                    folder / "image" / f"{name}.png",
+                    folder / "mask" / f"{name}.png",
+                    100 * d + n + 50 * (split == "test"),
+                )
 
 
 def prostate(root: Path) -> Path:

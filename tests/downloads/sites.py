@@ -54,7 +54,9 @@ def mnms(root: Path) -> Path:
             rows.append([n, code, name, vendor, 1 + n % 5, 0, 2, 50, "NOR", "F", "", ""])
     header = ["", "External code", "VendorName", "Vendor", "Centre", "ED", "ES", "Age", "Pathology", "Sex", "Height",
               "Weight"]  # fmt: skip
-    with open(top / "211230_M&Ms_Dataset_information_diagnosis_opendataset.csv", "w", encoding="utf-8", newline="") as f:
+    with open(
+        top / "211230_M&Ms_Dataset_information_diagnosis_opendataset.csv", "w", encoding="utf-8", newline=""
+    ) as f:
         csv.writer(f).writerows([header, *rows])
     return root
 

@@ -30,7 +30,9 @@ def left_atria(root: Path) -> Path:
     """Folders of the challenge's two archives; cavity and wall are 0 and 255. The testing set is in no list."""
     top = root / "2018 Left Atrial Segmentation Challenge COMPLETE DATASET"
     names = few("la2018")
-    placed = [("Training Set", name) for name in names["train"] + names["test"]] + [("Testing Set", "4URSJYI2QUH1T5S5PP47")]
+    placed = [("Training Set", name) for name in names["train"] + names["test"]] + [
+        ("Testing Set", "4URSJYI2QUH1T5S5PP47")
+    ]
     for seed, (folder, name) in enumerate(placed):
         image, label = volume(seed, (40, 36, 24), low=0, high=250)
         for file, values in (("lgemri", image), ("laendo", label * 255), ("lawall", (1 - label) * 255)):
@@ -146,7 +148,9 @@ def _heart(seed: int, size: tuple[int, ...] = (30, 34, 5)) -> tuple[np.ndarray, 
 def acdc(root: Path) -> Path:
     """The challenge's database: cine, both labeled frames and a text file per patient, and its testing patients."""
     spacing = (1.5625, 1.5625, 10.0)
-    places = [("training", patient) for names in _patients().values() for patient in names] + [("testing", "patient101")]
+    places = [("training", patient) for names in _patients().values() for patient in names] + [
+        ("testing", "patient101")
+    ]
     for seed, (part, patient) in enumerate(places):
         folder = root / "ACDC" / "database" / part / patient
         frames = {number: _heart(10 * seed + number) for number in range(1, 5)}

@@ -134,8 +134,8 @@ def test_label_without_image_and_image_without_label(tmp_path, capsys):
     with pytest.raises(InputError, match="2 of 3 cases failed"):
         prepare("pancreas", str(source), str(tmp_path / "out"))
     text = capsys.readouterr().out
-    assert "label0001.nii.gz: a label without its series" in text
-    assert "PANCREAS_0002/study/series: a series without its label" in text
+    assert "label0001.nii.gz: a label without its scan" in text
+    assert "PANCREAS_0002/study/series: a scan without its label" in text
 
 
 def test_two_copies_of_a_case_are_refused(tmp_path):

@@ -17,10 +17,10 @@ from common.errors import InputError
 from ..volumes import array, from_array, on_grid, read
 from .case import Case, Converted, Dataset
 
-NAME = re.compile(r"(.+?)_(C0|LGE)(_manual)?\.nii(?:\.gz)?")
 PATIENT = re.compile(r"patient(\d+)")
 LAST = 35  # the first patients are the challenge's training with C0's labels; the others are test
-SEQUENCES, SPLITS = ("C0", "LGE"), ("train", "test")
+SEQUENCES, SPLITS, MASK = ("C0", "LGE"), ("train", "test"), "_manual"
+Key = tuple[str, str]  # patient and sequence
 ORIGIN = "patients 1 to 35 are training, 36 to 45 test, in both sequences"
 
 
@@ -32,17 +32,9 @@ def find(source: Path) -> Dataset:
     Args:
         source: folder above the archives' folders.
     """
-    images: dict[tuple[str, str], Path] = {}
-    masks: dict[tuple[str, str], Path] = {}
-    for path in sorted(source.rglob("*.nii*")):
-        if match := NAME.fullmatch(path.name):
-            found = masks if match.group(3) else images
-            key = match.group(1), match.group(2)
-            if key in found:
-                raise InputError(f"{path}: {found[key]} is the same volume; give the folder of one copy as --source")
-            found[key] = path
+    images, masks = _files(source)
     if not images:
-        raise InputError(f"{source}: no patient<n>_C0.nii.gz or patient<n>_LGE.nii.gz below")
+        raise InputError(f"{source}: no patient<n>_C0.nii.gz, patient<n>_LGE.nii.gz or {{C0,LGE}}/{{train,test}} below")
     cases, broken = [], {}
     for key in sorted({*images, *masks}, key=_order):
         patient, sequence = key
@@ -50,16 +42,37 @@ def find(source: Path) -> Dataset:
         if key not in images:
             broken[name] = f"{masks[key]}: a mask without its image"
         elif split is None:
-            broken[name] = f"{images[key]}: neither a numbered patient nor in a folder train or test"
+            broken[name] = f"{images[key]}: neither patient<n> nor in a folder train or test"
         elif key not in masks and split == "test":
-            broken[name] = f"{images[key]}: no mask {name}_manual.nii.gz; those of the test patients are an archive apart"
+            broken[name] = (
+                f"{images[key]}: no mask {name}_manual.nii.gz; those of the test patients are an archive apart"
+            )
         else:
             files = (images[key], *((masks[key],) if key in masks else ()))
             cases.append(Case(name, files, partial(_convert, name, files), split, sequence, patient))
-    return Dataset(cases, 4, broken, (), ORIGIN, group="{patient}_*")
+    sorted_out = all(path.parent.name in SPLITS for path in images.values())
+    group = None if any("_" in case.patient for case in cases) else "{patient}_*"
+    return Dataset(cases, 4, broken, (), "folders of the source" if sorted_out else ORIGIN, group)
 
 
-def _order(key: tuple[str, str]) -> tuple:
+def _files(source: Path) -> tuple[dict[Key, Path], dict[Key, Path]]:
+    """Image and mask of each patient and sequence."""
+    images: dict[Key, Path] = {}
+    masks: dict[Key, Path] = {}
+    for path in sorted(source.rglob("*.nii*")):
+        stem = path.name.split(".nii")[0]
+        found, stem = (masks if stem.endswith(MASK) else images), stem.removesuffix(MASK)
+        above = path.parent.parent.name if path.parent.name in SPLITS else ""
+        if (sequence := next((s for s in SEQUENCES if stem.endswith(f"_{s}") or s == above), None)) is None:
+            continue
+        key = stem.removesuffix(f"_{sequence}"), sequence
+        if key in found:
+            raise InputError(f"{path}: {found[key]} is the same volume; give the folder of one copy as --source")
+        found[key] = path
+    return images, masks
+
+
+def _order(key: Key) -> tuple:
     patient, sequence = key
     match = PATIENT.fullmatch(patient)
     return SEQUENCES.index(sequence), int(match.group(1)) if match else 0, patient

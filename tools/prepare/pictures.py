@@ -93,4 +93,3 @@ def _picture(name: str, files: tuple[Path, ...], decode: Callable, color: bool) 
     if label.T.shape != values.shape[:2]:
         raise InputError(f"{files[1]}: mask of size {label.shape} for an image of size {values.shape[1::-1]}")
     return [Converted(name, image, from_array(label, like=image))]
-
