@@ -45,7 +45,7 @@ def find(source: Path) -> Dataset:
             broken[name] = f"{images[key]}: neither patient<n> nor in a folder train or test"
         elif key not in masks and split == "test":
             broken[name] = (
-                f"{images[key]}: no mask {name}_manual.nii.gz; those of the test patients are an archive apart"
+                f"{images[key]}: no mask {name}_manual.nii.gz; the test patients' are an archive apart"
             )
         else:
             files = (images[key], *((masks[key],) if key in masks else ()))

@@ -69,7 +69,7 @@ def find(source: Path, convention: str = "mcnet", label_axes: str = "header") ->
     ]
     if not cases and not broken:
         raise InputError(
-            f"{source}: no scans (DICOM folders PANCREAS_0001, ... or PANCREAS_0001.nii.gz) and no label0001.nii.gz below"
+            f"{source}: no scans (folders of DICOM files PANCREAS_0001, or PANCREAS_0001.nii.gz) and no label0001.nii.gz below"
         )
     cases, missing = by_list(cases, published(f"pancreas_{convention}"), lambda case: case.name)
     return Dataset(cases, 2, broken, missing, f"published (62 training, 20 test cases; {convention})")
