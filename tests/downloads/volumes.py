@@ -170,7 +170,7 @@ def acdc_h5(root: Path) -> Path:
     top, lists = root / "ACDC", _patients()
     names = {key: [f"{patient}_frame{t:02d}" for patient in lists[key] for t in (1, 4)] for key in lists}
     slices = []
-    for seed, (key, name) in enumerate((key, name) for key in names for name in names[key]):
+    for seed, (key, name) in enumerate((part, name) for part in names for name in names[part]):
         image, label = _heart(seed)
         scaled = ((image - image.min()) / np.ptp(image)).astype(np.float32).T
         h5(top / "data" / f"{name}.h5", scaled, label=label.T)

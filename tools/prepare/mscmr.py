@@ -44,9 +44,7 @@ def find(source: Path) -> Dataset:
         elif split is None:
             broken[name] = f"{images[key]}: neither patient<n> nor in a folder train or test"
         elif key not in masks and split == "test":
-            broken[name] = (
-                f"{images[key]}: no mask {name}_manual.nii.gz; the test patients' are an archive apart"
-            )
+            broken[name] = f"{images[key]}: no mask {name}_manual.nii.gz; the test patients' are an archive apart"
         else:
             files = (images[key], *((masks[key],) if key in masks else ()))
             cases.append(Case(name, files, partial(_convert, name, files), split, sequence, patient))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from common.data.dicom import series_folders
+from common.datasets.dicom import find_series
 
 
 def find_pairs(
@@ -25,9 +25,9 @@ def find_pairs(
         volumes: files of each scan, by name, where it is no series.
     """
     series: dict[str, list[Path]] = {name: list(files) for name, files in volumes.items()}
-    for folder in series_folders(source):
-        if match := re.search(pattern, folder.as_posix()):
-            series.setdefault(match.group(), []).append(folder)
+    for found in find_series(source):
+        if match := re.search(pattern, found.path.as_posix()):
+            series.setdefault(match.group(), []).append(found.path)
     pairs, broken = {}, {}
     for name in sorted({*series, *labels}):
         folders = series.get(name, [])

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from common.data.dicom import read_series
+from common.datasets.dicom import read_series
 from common.errors import InputError, require_choice
 
 from ..volumes import array, binary, bounding_box, crop, on_grid, read, resample, scaled, z_score
@@ -69,14 +69,14 @@ def find(source: Path, convention: str = "mcnet", label_axes: str = "header") ->
     ]
     if not cases and not broken:
         raise InputError(
-            f"{source}: no scans (folders of DICOM files PANCREAS_0001, or PANCREAS_0001.nii.gz) and no label0001.nii.gz below"
+            f"{source}: no scans (PANCREAS_0001/.../*.dcm, or PANCREAS_0001.nii.gz) and no label0001.nii.gz below"
         )
     cases, missing = by_list(cases, published(f"pancreas_{convention}"), lambda case: case.name)
     return Dataset(cases, 2, broken, missing, f"published (62 training, 20 test cases; {convention})")
 
 
 def _convert(name: str, scan: Path, label_path: Path, how: Convention, label_axes: str) -> list[Converted]:
-    image = read_series(scan) if scan.is_dir() else read(scan)
+    image = read(scan) if VOLUME.fullmatch(scan.name) else read_series(scan)
     label = _placed(read(label_path), image, label_path, label_axes)
     _check_place(array(image), array(label) > 0, label_path)
     image, label = resample(image, (1, 1, 1)), resample(label, (1, 1, 1), label=True)
