@@ -123,7 +123,7 @@ def test_series_with_uneven_slices_mixed_or_corrupt(tmp_path, capsys):
         prepare("pancreas", str(source), str(tmp_path / "corrupt"))
     text = capsys.readouterr().out
     assert "uneven slice spacing, 2.500 to 3.700 mm" in text
-    assert "2 series in one folder (8, 1 slices); keep one" in text or "(1, 8 slices)" in text
+    assert "2 scans of PANCREAS_0001; keep one" in text
     assert "000004.dcm: " in text
 
 
