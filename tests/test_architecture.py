@@ -17,7 +17,8 @@ LEAVES = {"losses", "transforms", "networks", "metrics"}
 ALLOWED = {
     **dict.fromkeys(LEAVES, LEAVES),
     "options": {"options"},
-    "data": {"data", "transforms"},
+    "datasets": {"datasets"},
+    "data": {"data", "datasets", "transforms"},
     "inferers": {"inferers", "networks", "transforms"},
     "handlers": {"handlers", "metrics"},
     "runs": {"runs", "data", "engines", "handlers", "networks"},

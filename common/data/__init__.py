@@ -1,21 +1,16 @@
 from .cache import CachedDataset, CheckedDataset, unlabeled_of
-from .datalist import load_datalist, require_cases
-from .domains import load_domains
 from .h5 import H5Reader
-from .inputs import ReadableCases, find_images
-from .layouts import LAYOUTS
+from .inputs import ReadableCases
 from .masks import ENCODINGS, DecodeMaskd
 from .outputs import SaveDicomSegd, SaveImageOfCased
 from .phantom import Phantom, write_phantom_domains, write_phantoms
 from .preprocessing import PicturePreprocessing, VolumePreprocessing
-from .ratios import ratio_counts
 from .readers import LoadImageOrSeriesd
 from .segmentations import ClassesForDice, WriteSegmentation
 from .two_stream import TwoStreamLoader
 
 __all__ = [
     "ENCODINGS",
-    "LAYOUTS",
     "CachedDataset",
     "CheckedDataset",
     "ClassesForDice",
@@ -30,11 +25,6 @@ __all__ = [
     "TwoStreamLoader",
     "VolumePreprocessing",
     "WriteSegmentation",
-    "find_images",
-    "load_datalist",
-    "load_domains",
-    "ratio_counts",
-    "require_cases",
     "unlabeled_of",
     "write_phantom_domains",
     "write_phantoms",

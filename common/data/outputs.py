@@ -14,9 +14,9 @@ from monai.transforms import MapTransform, SaveImaged
 from monai.utils import optional_import
 from PIL import Image
 
+from ..datasets.dicom import series_files
 from ..errors import InputError
 from ..files import atomic_path
-from .dicom import series_files
 
 highdicom, HAS_HIGHDICOM = optional_import("highdicom")
 pydicom, _ = optional_import("pydicom")

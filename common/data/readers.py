@@ -14,7 +14,7 @@ from monai.data.utils import is_supported_format
 from monai.transforms import LoadImaged
 from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
 
-from .dicom import read_series
+from ..datasets.dicom import read_series
 from .h5 import H5Reader
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from common.errors import InputError, require_choice
 
 from ..volumes import from_array
-from .case import Case, Converted, Dataset
+from .conversion import Conversion, Converted, Dataset
 from .lists import KEYS, by_list, published
 
 LISTS = ("{}.list", "{}.txt", "{}_slices.list")
@@ -54,7 +54,7 @@ def find(
         match = re.search(group, name) if group else None
         if group and match is None:
             raise InputError(f"{path}: the name {name} does not match the group pattern {group!r}")
-        cases.append(Case(name, (path,), convert, patient=match.group(1) if match else name))
+        cases.append(Conversion(name, (path,), convert, patient=match.group(1) if match else name))
     lists, origin = _lists(source, benchmark)
     if not lists:
         return Dataset(cases, None, group=group)

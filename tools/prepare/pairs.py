@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from common.data.dicom import series_folders
+from common.datasets.dicom import series_folders
 
 
 def find_pairs(

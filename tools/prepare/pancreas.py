@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from common.data.dicom import read_series
+from common.datasets.dicom import read_series
 from common.errors import InputError, require_choice
 
 from ..volumes import array, binary, bounding_box, crop, on_grid, read, resample, scaled, z_score
-from .case import Case, Converted, Dataset
+from .conversion import Conversion, Converted, Dataset
 from .lists import by_list, published
 from .pairs import find_pairs
 
@@ -58,7 +58,7 @@ def find(source: Path, convention: str = "mcnet", label_axes: str = "header") ->
     pairs, broken = find_pairs(source, r"PANCREAS_\d{4}", labels)
     how = CONVENTIONS[convention]
     cases = [
-        Case(name, files, partial(_convert, name, *files, how, label_axes), domain="NIH", patient=name)
+        Conversion(name, files, partial(_convert, name, *files, how, label_axes), domain="NIH", patient=name)
         for name, files in pairs.items()
     ]
     if not cases and not broken:

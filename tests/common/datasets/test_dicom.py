@@ -5,7 +5,7 @@ import pytest
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGBaseline8Bit
 
-from common.data.dicom import read_series, series_folders
+from common.datasets.dicom import read_series, series_folders
 from common.errors import InputError
 from tests.series import change, write_series
 
