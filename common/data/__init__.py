@@ -7,6 +7,7 @@ from .phantom import Phantom, write_phantom_domains, write_phantoms
 from .preprocessing import PicturePreprocessing, VolumePreprocessing
 from .readers import LoadImageOrSeriesd
 from .segmentations import ClassesForDice, WriteSegmentation
+from .staged import StagedLoader
 from .two_stream import TwoStreamLoader
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "ReadableCases",
     "SaveDicomSegd",
     "SaveImageOfCased",
+    "StagedLoader",
     "TwoStreamLoader",
     "VolumePreprocessing",
     "WriteSegmentation",
