@@ -17,15 +17,15 @@ LEAVES = {"losses", "transforms", "networks", "metrics"}
 ALLOWED = {
     **dict.fromkeys(LEAVES, LEAVES),
     "options": {"options"},
-    "datasets": {"datasets"},
     "data": {"data", "datasets", "transforms"},
+    "datasets": {"datasets"},
     "inferers": {"inferers", "networks", "transforms"},
     "handlers": {"handlers", "metrics"},
     "runs": {"runs", "data", "engines", "handlers", "networks"},
     "sam": {"sam", "losses", "transforms"},
     "engines": {"engines", "handlers", "losses", "transforms", "data", "networks"},
 }
-ROOT_MODULES = {"errors", "files", "options", "precision", "tensors"}
+ROOT_MODULES = {"errors", "files", "groups", "options", "precision", "tensors"}
 
 
 def imported(path):

@@ -1,8 +1,9 @@
 from .cache import CachedDataset, CheckedDataset, unlabeled_of
+from .dicom_outputs import SaveDicomSegd
 from .h5 import H5Reader
 from .inputs import ReadableCases
 from .masks import ENCODINGS, DecodeMaskd
-from .outputs import SaveDicomSegd, SaveImageOfCased
+from .outputs import SaveImageOfCased
 from .phantom import Phantom, write_phantom_domains, write_phantoms
 from .preprocessing import PicturePreprocessing, VolumePreprocessing
 from .readers import LoadImageOrSeriesd

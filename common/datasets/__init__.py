@@ -1,3 +1,5 @@
+"""Data sets as users have them: cases, lists, layouts, and what is found in folders."""
+
 from .case import ROLES, Case
 from .datalist import load_datalist
 from .domains import load_domains

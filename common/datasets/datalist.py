@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import InputError
+from ..groups import grouping
 from .case import ROLES, Case
 from .endings import image_files
 from .finder import Finder
-from .groups import check_disjoint, grouping, split_groups
 from .lists import FILE, Lists, read_lists
+from .sides import check_disjoint, split_groups
 
 Entry = dict[str, str | list[str]]
 
@@ -38,8 +39,8 @@ def load_datalist(
             ``None`` takes the list ``labeled`` as it is.
         validation: hold out the last so many training cases, or groups, instead of the list in the file: they are
             neither labeled nor unlabeled. ``None`` takes the list ``validation`` or ``val``.
-        group: regular expression whose first group names the patient; counts are then counts of patients, and a
-            patient on both sides of a split is an error.
+        group: template of names such as ``{patient}_*``, see ``common.groups``; counts are then counts of patients,
+            and a patient on both sides of a split is an error.
         splits: name of the lists' file inside ``dataset_dir``.
         studies: the folder MONAI Label serves, which then counts instead of ``dataset_dir``: its images are the list
             ``unlabeled`` and the server brings the others. A DICOMweb address has no images that can be listed.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from .case import Case
-from .dicom import series_folders
+from .dicom import find_series
 from .endings import ENDINGS, image_files, stem_of
 from .pairing import beside
 
@@ -42,8 +42,8 @@ def _images_of(path: Path) -> Iterator[tuple[str, Path]]:
         yield stem_of(path), path
         return
     yield from beside(image_files(path))[0].items()
-    for folder in series_folders(path):
-        yield "_".join(folder.relative_to(path).parts) or path.absolute().name, folder
+    for series in find_series(path):
+        yield series.name, series.path
 
 
 def require_cases(cases: Sequence, name: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ..errors import InputError
-from .dicom import series_folders
+from .dicom.sorting import dicom_files
 from .endings import is_hidden, spelled, stem_of
 
 MASK_OF = re.compile(r"(.+)_(?:mask|label|seg|segmentation|manual|gt)(?:_\d+)?")  # stem of a label beside its image
@@ -15,7 +15,7 @@ MASK_OF = re.compile(r"(.+)_(?:mask|label|seg|segmentation|manual|gt)(?:_\d+)?")
 
 def is_series(path: Path) -> bool:
     """Whether ``path`` is a folder that holds DICOM files, itself or below."""
-    return path.is_dir() and not is_hidden(path) and bool(series_folders(path))
+    return path.is_dir() and not is_hidden(path) and bool(dicom_files(path))
 
 
 def named(paths: Sequence[Path]) -> dict[str, Path]:

@@ -15,10 +15,10 @@ import numpy as np
 from tqdm import tqdm
 
 from common.datasets import Listing, find_cases
-from common.datasets.groups import patient_of
 from common.datasets.likeness import Signature, grid_step
 from common.errors import InputError
 from common.files import atomic_path
+from common.groups import patient_of
 
 from .compare import check_copies, check_intensities, check_labels, check_sides, check_spacings
 from .inspect import Facts, Finding, header, inspect
@@ -48,7 +48,7 @@ def check(
         images: name of the folder of images.
         labels: name of the folder of labels; labels or masks by default.
         classes: number of classes, background included; by default as many as there are values.
-        group: regular expression whose first group is the patient; splits.json may bring its own.
+        group: template of names such as '{patient}_*', in quotes; splits.json may bring its own.
         output: folder of the report.
         strict: warnings count as errors.
         workers: cases read at the same time; all cores by default.

@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from common.datasets import Case, Listing
 from common.datasets.case import plain_paths
 from common.datasets.finder import Finder
-from common.datasets.groups import patient_of
 from common.errors import InputError
+from common.groups import patient_of
 
 SHARE_LABELED = 0.1  # of the training patients of a benchmark, where nothing is said
 SHARE_VALIDATION = 0.2  # of the labeled patients

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from common.datasets import find_cases
-from common.datasets.groups import patient_of
 from common.errors import InputError, require_folder
 from common.files import atomic_path
+from common.groups import patient_of
 
 from ..check import check_copies, check_sides, examine
 from . import acdc, brats, folder, h5, isbi, la, pancreas, pictures

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from common.datasets.dicom import read_series, series_folders
+from common.datasets.dicom import read_series
 from common.datasets.endings import ENDINGS, image_files, stem_of
-from common.datasets.groups import grouping
 from common.datasets.lists import FILE, read_lists
 from common.datasets.pairing import is_series
 from common.errors import InputError, require_choice, require_folder
+from common.groups import patient_of
 
 from ..volumes import array, from_array, on_grid, read
 from .conversion import Conversion, Converted, Dataset
@@ -35,8 +35,7 @@ def find(
         images: folder of the images below it: files, folders with one DICOM series each, or files
             ``<case>_0000.nii.gz``, ``<case>_0001.nii.gz`` with one channel each.
         labels: folder of the labels below it, named like the images; cases without a label are unlabeled.
-        group: regular expression whose first group is the patient in a case's name; the one of ``splits.json`` by
-            default.
+        group: template of cases' names such as '{patient}_*', in quotes; the one of ``splits.json`` by default.
         splits: ``keep`` the lists of a ``splits.json`` in the folder, or ``redraw`` them.
     """
     require_choice(splits=(splits, ("keep", "redraw")))
@@ -56,19 +55,17 @@ def find(
     keep = splits == "keep" and lists.is_file()
     if keep and group is None:
         group = read_lists(lists).group
-    grouping(group)  # refuses what is no pattern with a group
+    patient = patient_of(group)
     cases = []
     for name, files in found.items():
         label = label_of.get(name)
         if label in unreadable:
             broken[name] = unreadable[label]
             continue
-        match = re.search(group, name) if group else None
         sources = (*files, *([label] if label else []))
         convert = partial(_convert, name, files, label, codes)
-        cases.append(
-            Conversion(name, sources, convert, None if label else "train", patient=match.group(1) if match else "")
-        )
+        owner = patient(name) if group else ""
+        cases.append(Conversion(name, sources, convert, None if label else "train", patient=owner))
     dataset = Dataset(cases, len(codes) or None, broken, group=group)
     return kept(dataset, lists) if keep else dataset
 
@@ -124,10 +121,7 @@ def _flat_geometry(label: sitk.Image, image: sitk.Image) -> sitk.Image:
 
 def _image(path: Path) -> sitk.Image:
     if path.is_dir():
-        folders = series_folders(path)
-        if len(folders) > 1:
-            raise InputError(f"{path}: {len(folders)} folders with DICOM files; keep one series per case")
-        return read_series(folders[0])
+        return read_series(path)
     image = read(path)
     if image.GetDimension() == 2 and image.GetNumberOfComponentsPerPixel() > 1:
         values = array(image)[..., :3]

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from common.datasets.groups import check_disjoint
 from common.datasets.lists import read_lists
+from common.datasets.sides import check_disjoint
 
 from .conversion import Conversion, Dataset
 

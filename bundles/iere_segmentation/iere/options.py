@@ -6,8 +6,8 @@ from collections.abc import Mapping as Values
 
 from common.errors import InputError
 from common.options.containers import Mapping, Optional, Sequence
-from common.options.table import COUNT, DECAY, EXTENTS, RANGE, SHARE, SIZE
-from common.options.types import FAR, Boolean, Choice, Integer, Number, Option, Path, Pattern, Text
+from common.options.table import COUNT, DECAY, RANGE, SHARE, SIZE
+from common.options.types import FAR, Boolean, Choice, Integer, Number, Option, Path, Template, Text
 
 ENABLED = Option("enabled", Boolean(), "switch of the term")
 WEIGHT = Option("weight", Number(0, 1000), "of the term")
@@ -29,7 +29,7 @@ OPTIONS = (
     ),
     Option("labeled", Optional(Integer(1, FAR)), "label so many of the source's patients instead"),
     Option("validation", Optional(Integer(0, FAR)), "hold out so many of its training patients instead"),
-    Option("group", Optional(Pattern()), "regular expression on a case's path whose first group is the patient"),
+    Option("group", Optional(Template()), "template of names such as {patient}_*: the patients of a domain"),
     Option("in_channels", Integer(1, 64), "3 for color"),
     Option(
         "intensity",
@@ -43,8 +43,8 @@ OPTIONS = (
     ),
     Option(
         "patch_size",
-        EXTENTS,
-        "random windows are resized to it; a third extent, of a plan for volumes, is left out",
+        Sequence(SIZE, 2, one_for_all=True),
+        "random windows are resized to it",
     ),
     Option(
         "image_size",

@@ -1,46 +1,12 @@
-"""Which patient a case belongs to, and splits that keep patients whole."""
+"""The sides of a split keep patients whole."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import InputError
 from .case import ROLES
-
-
-def grouping(pattern: str | None) -> Callable[[str], str]:
-    """Function from a case's name to its patient, the first group of ``pattern``; the name itself without one."""
-    try:
-        groups = re.compile(pattern or "()").groups
-    except re.error as error:
-        raise InputError(f"group={pattern!r}: not a regular expression ({error})") from None
-    if not groups:
-        raise InputError(f"group={pattern!r}: needs a group in parentheses that matches the patient")
-
-    def group_of(case: str) -> str:
-        if pattern is None:
-            return case
-        match = re.search(pattern, case)
-        if match is None:
-            raise InputError(f"case {case}: does not match the group pattern {pattern!r}")
-        return match.group(1)
-
-    return group_of
-
-
-def patient_of(pattern: str | None) -> Callable[[str], str]:
-    """As ``grouping``, except that names which do not match stand alone."""
-    group_of = grouping(pattern)
-
-    def patient(name: str) -> str:
-        try:
-            return group_of(name)
-        except InputError:
-            return name
-
-    return patient
 
 
 def split_groups(
