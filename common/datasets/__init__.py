@@ -3,6 +3,7 @@
 from .case import ROLES, Case
 from .datalist import load_datalist
 from .domains import load_domains
+from .draws import draw_lists
 from .endings import ENDINGS
 from .find import Listing, find_cases
 from .inputs import find_images, require_cases
@@ -15,6 +16,7 @@ __all__ = [
     "ROLES",
     "Case",
     "Listing",
+    "draw_lists",
     "find_cases",
     "find_images",
     "load_datalist",

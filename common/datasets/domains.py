@@ -10,7 +10,9 @@ from ..errors import InputError, require_choice, require_file
 from ..groups import grouping
 from .case import ROLES, Case
 from .datalist import Entry, load_datalist, require_different_images
+from .draws import by_lists
 from .layouts import LAYOUTS
+from .lists import FILE
 from .ratios import ratio_counts
 from .sides import check_disjoint, split_groups
 
@@ -30,6 +32,7 @@ def load_domains(
     ratios: Mapping[str, float] | None = None,
     targets: Sequence[str] | None = None,
     studies: str = "",
+    splits: str | None = None,
     training: bool = True,
 ) -> dict[str, list[Entry]]:
     """Read and check the case lists of a multi-domain data set, in the form of ``load_datalist``.
@@ -54,6 +57,8 @@ def load_domains(
             ``labeled`` and ``validation`` still replace its numbers. ``None``: the lists of the layout.
         targets: leave out all other domains but these.
         studies: the folder MONAI Label serves, see ``load_datalist``.
+        splits: file of lists inside ``dataset_dir``, as ``draw_lists`` makes them, in place of the layout's: its cases
+            alone count, in its order. Other domains that are tested keep their validation list apart.
         training: a labeled list is needed, see ``load_datalist``.
 
     Returns:
@@ -67,7 +72,8 @@ def load_domains(
     if studies or layout == ONE_DOMAIN:
         if ratios is not None and not studies:
             raise InputError("layout='lists' splits by its own lists: set ratios to null")
-        roles = load_datalist(dataset_dir, labeled, validation, group, studies=studies, training=training)
+        lists = splits or FILE
+        roles = load_datalist(dataset_dir, labeled, validation, group, lists, studies, training)
         return roles if group is None or studies else _with_patients(roles, group)
     root = Path(dataset_dir)
     if not root.is_dir():
@@ -75,7 +81,8 @@ def load_domains(
     if layout not in LAYOUTS:
         raise InputError(f"layout={layout!r}: expected one of {', '.join([*LAYOUTS, ONE_DOMAIN])}")
     require_choice(others=(others, OTHERS))
-    cases = _name_patients(list(LAYOUTS[layout](root)), group)
+    cases = list(LAYOUTS[layout](root))
+    cases = _name_patients(cases if splits is None else by_lists(cases, root / splits), group)
     domain = _labeled_domain(cases, labeled_domain, root, layout, training)
     if targets is not None:
         cases = _only(cases, domain, targets)
@@ -89,7 +96,7 @@ def load_domains(
     if ratios is not None:
         cases, by_ratio = _resplit(cases, domain, ratios, unit_of)
         labeled = by_ratio if labeled is None else labeled
-    roles = _assign(cases, domain, labeled, validation, unit_of, others, training)
+    roles = _assign(cases, domain, labeled, validation, unit_of, others, training, drawn=splits is not None)
     if training and not roles["labeled"]:
         raise InputError(f"domain {domain}: the labeled list is empty")
     check_disjoint(roles, lambda name: by_name[name].owner, root)
@@ -147,8 +154,15 @@ def _resplit(
 
 
 def _assign(
-    cases: list[Case], domain: str, labeled: int | None, validation: int | None, unit_of, others: str, training: bool
-) -> dict:
+    cases: list[Case],
+    domain: str,
+    labeled: int | None,
+    validation: int | None,
+    unit_of: Callable[[str], str],
+    others: str,
+    training: bool,
+    drawn: bool,
+) -> dict[str, list[str]]:
     roles: dict[str, list[str]] = {role: [] for role in ROLES}
     for name in dict.fromkeys(case.domain for case in cases):
         lists = {
@@ -156,7 +170,9 @@ def _assign(
             for role in ("train", "validation", "test")
         }
         if name != domain and others == "test":
-            roles["test"] += [case for names in lists.values() for case in names]
+            kept = lists["validation"] if drawn else []  # for choices: no figure may be measured on them
+            roles["test"] += [case for names in lists.values() for case in names if case not in kept]
+            roles["validation"] += kept
             continue
         pool, held_out = lists["train"], lists["validation"]
         if validation is not None and (training or pool):
