@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from iere import RandomResizedCrop2D, SquareMask
+from iere import RandomResizedCrop2D
 from synfoc import RandomIntensity, RandomRectangle, RandomWarp2D
 from torch import Tensor
 
@@ -26,6 +26,7 @@ from common.transforms import (
     RandomPatch,
     RandomRotate2D,
     RandomRotFlip,
+    ScaledBoxMask,
     clamped_noise,
 )
 
@@ -64,7 +65,7 @@ RANDOM = {  # what is random, and what it is called on
     "RandomRotFlip": (RandomRotFlip(), lambda: (flat(),)),
     "RandomRotate2D": (RandomRotate2D(), lambda: (flat(),)),
     "RandomWarp2D": (RandomWarp2D(), lambda: (flat(),)),
-    "SquareMask": (SquareMask(), lambda: (images(),)),
+    "ScaledBoxMask": (ScaledBoxMask(), lambda: (images(),)),
     "clamped_noise": (clamped_noise, lambda: (images(),)),
 }
 STILL = {"ResizedSlice", "BatchTransform"}  # take a generator in the place of a random one

@@ -51,6 +51,6 @@ def test_la_windows_are_the_published_ones():
 
 @pytest.mark.parametrize(("patients", "volumes", "slices"), [(3, 6, 68), (7, 14, 136)])
 def test_acdc_counts_are_those_of_the_benchmark(patients, volumes, slices):
-    lists = load_datalist(DATA / "acdc", labeled=patients, group=r"(patient\d+)")
+    lists = load_datalist(DATA / "acdc", labeled=patients, group="{patient}_*")
     assert len(lists["labeled"]) == volumes and len(lists["validation"]) == 20
     assert len(CachedDataset(lists["labeled"], LOAD, classes=4, slices=True)) == slices

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft, ndimage
 
-from common.data.datalist import grouping
 from common.errors import InputError
+from common.groups import grouping
 
 GRID = 32  # cells along each axis of the largest image
 NEAR = 0.6  # correlation of fine structure; unrelated images stay below 0.55, a re-cropped copy is above 0.8
@@ -92,9 +92,9 @@ def _correlations(structures: Sequence[np.ndarray]) -> Iterator[tuple[int, int, 
         yield from ((i, i + 1 + j, peaks[j]) for j in np.flatnonzero(peaks > 0.9 * NEAR))
 
 
-def patient_of(pattern: str | None) -> Callable[[str], str]:
-    """Function from an image's name to its patient, by a regular expression; names that do not match stand alone."""
-    group_of = grouping(pattern)
+def patient_of(template: str | None) -> Callable[[str], str]:
+    """Function from an image's name to its patient, by a template; names that do not fit stand alone."""
+    group_of = grouping(template)
 
     def patient(name: str) -> str:
         try:

@@ -11,6 +11,7 @@ from .preprocessing import PicturePreprocessing, VolumePreprocessing
 from .ratios import ratio_counts
 from .readers import LoadImageOrSeriesd
 from .segmentations import ClassesForDice, WriteSegmentation
+from .staged import StagedLoader
 from .two_stream import TwoStreamLoader
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "ReadableCases",
     "SaveDicomSegd",
     "SaveImageOfCased",
+    "StagedLoader",
     "TwoStreamLoader",
     "VolumePreprocessing",
     "WriteSegmentation",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
 from ..errors import InputError, require_file
+from ..groups import grouping
 
 ROLES = ("labeled", "unlabeled", "validation", "test")
 LONGEST_NAME = 240  # bytes of a file's name without its ending
@@ -36,8 +36,8 @@ def load_datalist(
             ``None`` takes the list ``labeled`` as it is.
         validation: hold out the last so many training cases, or groups, instead of the list in the file: they are
             neither labeled nor unlabeled. ``None`` takes the list ``validation`` or ``val``.
-        group: regular expression whose first group names the patient; counts are then counts of patients, and a
-            patient on both sides of a split is an error.
+        group: template of names such as ``{patient}_*``, see ``common.groups``; counts are then counts of patients,
+            and a patient on both sides of a split is an error.
         splits: name of the lists' file inside ``dataset_dir``.
         studies: the folder MONAI Label serves, which then counts instead of ``dataset_dir``: its images are the list
             ``unlabeled`` and the server brings the others. A DICOMweb address has no images that can be listed.
@@ -121,26 +121,6 @@ def read_lists(path: Path) -> dict:
             repeated = next(case for case in cases if cases.count(case) > 1)
             raise InputError(f"{path}: key '{key}' names the case {repeated} twice")
     return {**content, "files": files}
-
-
-def grouping(pattern: str | None) -> Callable[[str], str]:
-    """Function from a case's name to its patient, the first group of ``pattern``; the name itself without one."""
-    try:
-        groups = re.compile(pattern or "()").groups
-    except re.error as error:
-        raise InputError(f"group={pattern!r}: not a regular expression ({error})") from None
-    if not groups:
-        raise InputError(f"group={pattern!r}: needs a group in parentheses that matches the patient")
-
-    def group_of(case: str) -> str:
-        if pattern is None:
-            return case
-        match = re.search(pattern, case)
-        if match is None:
-            raise InputError(f"case {case}: does not match the group pattern {pattern!r}")
-        return match.group(1)
-
-    return group_of
 
 
 def _assign(lists: Mapping, labeled: int | None, validation: int | None, group_of, path: Path) -> dict[str, list[str]]:

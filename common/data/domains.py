@@ -8,7 +8,8 @@ from pathlib import Path
 from monai.utils import ensure_tuple
 
 from ..errors import InputError, require_choice, require_file
-from .datalist import ROLES, check_disjoint, grouping, load_datalist, split_groups
+from ..groups import grouping
+from .datalist import ROLES, check_disjoint, load_datalist, split_groups
 from .layouts import LAYOUTS, Case
 from .ratios import ratio_counts
 
@@ -42,8 +43,8 @@ def load_domains(
         labeled: how many images, or patients, are labeled; ``None`` for the whole training list of the domain.
         validation: hold out the last so many images, or patients, of *each* domain's training list; ``None`` takes
             the validation list of the layout, if it has one.
-        group: regular expression whose first group, found in the case's path inside the folder, names the patient
-            within a domain. Replaces the patients that the layout knows of.
+        group: template of names such as ``{patient}_*``, see ``common.groups``, which names the patient within a
+            domain. Replaces the patients that the layout knows of.
         by_patient: counts are of patients; ``None``: wherever all patients are known.
         others: the other domains are ``unlabeled`` (their training cases are, and their test cases are tested: mixed
             domains), or are ``test`` with all their cases (unseen domains).

@@ -1,11 +1,13 @@
 from .objective import Objective
 from .schedules import make_schedule
+from .staged import StagedOptimizer
 from .trainer import SemiSupervisedTrainer, StepSettings
 from .validation import make_evaluator
 
 __all__ = [
     "Objective",
     "SemiSupervisedTrainer",
+    "StagedOptimizer",
     "StepSettings",
     "make_evaluator",
     "make_schedule",

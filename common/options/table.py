@@ -12,7 +12,7 @@ from types import ModuleType
 
 from ..errors import InputError
 from .containers import Either, Named, Optional, Sequence
-from .types import FAR, Boolean, Choice, Device, Integer, Number, Option, Path, Pattern, Precision, Text
+from .types import FAR, Boolean, Choice, Device, Integer, Number, Option, Path, Precision, Template, Text
 
 WIDEST = 2048  # voxels of a patch along an axis
 SIZE = Integer(1, WIDEST)
@@ -64,8 +64,8 @@ SHARED = (
     ),
     Option(
         "group",
-        Optional(Pattern()),
-        "regular expression whose first group is the patient, to count and split by patient",
+        Optional(Template()),
+        "template of names such as {patient}_*, to count and split by patient",
     ),
     Option("num_classes", Integer(2, 255), "background included"),
     Option("in_channels", Integer(1, 64), "of the images"),

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 
 from ..errors import InputError
+from ..groups import EXPECTED, check_template
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -171,21 +172,17 @@ class Text(Type):
         return value
 
 
-class Pattern(Text):
-    """A regular expression with a group."""
+class Template(Text):
+    """A template of names, see ``common.groups``."""
 
     def __init__(self) -> None:
-        super().__init__(words="a regular expression with a group in parentheses")
+        super().__init__(words=EXPECTED)
 
     def parse(self, value: object) -> str:
-        text = super().parse(value)
         try:
-            groups = re.compile(text).groups
-        except (re.error, RecursionError, OverflowError) as error:
-            raise WrongValueError(f"{self.words} ({error})") from None
-        if not groups:
-            raise self.fail()
-        return text
+            return check_template(value)
+        except ValueError as error:
+            raise WrongValueError(str(error)) from None
 
 
 class Path(Type):

@@ -1,7 +1,7 @@
 from .affine import warp_affine, warp_boxes
 from .batch import Batch, BatchTransform
-from .box_mask import RandomBoxMask
-from .components import KeepLargestComponentd, largest_component
+from .box_mask import RandomBoxMask, ScaledBoxMask
+from .components import KeepLargestComponentd, largest_component, largest_per_class
 from .contrast import RandomContrast
 from .copy_paste import CopyPaste, CutMix, paste
 from .make import make_augment, make_sample
@@ -30,10 +30,12 @@ __all__ = [
     "RandomRotFlip",
     "RandomRotate2D",
     "ResizedSlice",
+    "ScaledBoxMask",
     "SpacingOfKeysd",
     "UncertaintyMapd",
     "clamped_noise",
     "largest_component",
+    "largest_per_class",
     "make_augment",
     "make_sample",
     "paste",

@@ -46,6 +46,12 @@ def largest_component(mask: Tensor) -> Tensor:
     return mask & (parent == sizes.argmax(dim=1, keepdim=True)).view(mask.shape)
 
 
+def largest_per_class(label: Tensor, classes: int) -> Tensor:
+    """Keep the largest component of each foreground class of label maps ``B, H, W[, D]``; the rest becomes 0."""
+    masks = torch.stack([label == number for number in range(1, classes)], dim=1)
+    return label * largest_component(masks.flatten(0, 1)).view_as(masks).any(dim=1)
+
+
 def _highest_neighbour(values: Tensor) -> Tensor:
     """Maximum over each pixel's neighbourhood; float32 holds the indices of up to 2 ** 24 pixels exactly."""
     return _POOLS[values.dim() - 1](values.unsqueeze(1).float(), 3, 1, 1).squeeze(1).long()

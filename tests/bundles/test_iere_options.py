@@ -2,15 +2,11 @@
 
 import pytest
 import torch
-from iere import SquareMask, StagedLoader, Views
+from iere import Views
 from torch.nn import functional as F
-
-from tests.toys import CaseList, whole
 
 from .test_iere_objective import batch_of, objective_of
 from .test_iere_sam import IDENTITY, answer, sam_of, shapes
-
-SIDE, SLICE = 224, 147  # the published square of a window: 0.66 of it, rounded down
 
 
 @pytest.mark.parametrize(("ties", "expected"), [("background", [0, 0, 1, 0]), ("foreground", [1, 0, 1, 2])])
@@ -32,41 +28,6 @@ def test_whole_unlabeled_images_are_supervised_where_a_weight_asks_for_it():
     found = torch.autograd.grad(terms["unlabeled"], [more.network.head.weight, more.teacher.head.weight],
                                 allow_unused=True)  # fmt: skip
     assert found[0].abs().sum() > 0 and found[1] is None
-
-
-def test_squares_are_whole_and_one_per_step_or_sample():
-    one, own = SquareMask().draw(5, (SIDE, SIDE)), SquareMask(shared=False).draw(5, (SIDE, SIDE))
-    assert (one == one[0]).all() and not (own == own[0]).all()
-    assert (own[:, 1] - own[:, 0] == SLICE).all() and own.min() >= 0 and own[:, 1].max() <= SIDE
-    assert SquareMask(ratio=1.0, last_place=False)(torch.zeros(2, 1, 8, 8)).all()
-
-
-@pytest.mark.parametrize(("last_place", "highest"), [(True, SIDE - SLICE), (False, SIDE - SLICE - 1)])
-def test_a_square_reaches_the_border_unless_as_published(last_place, highest):
-    box = SquareMask(shared=False, last_place=last_place)
-    assert box.draw(20000, (SIDE, SIDE))[:, 0].amax(dim=0).tolist() == [highest] * 2
-
-
-def staged(**options):
-    labeled, unlabeled = CaseList(4), CaseList(4, labeled=False)
-    return StagedLoader(labeled, unlabeled, 2, 2, whole, epoch_length=5, **options)
-
-
-def test_batches_of_pretraining_hold_labeled_images_alone():
-    sizes = [(len(batch.label), len(batch.image)) for batch in staged(first=2, first_batch=6)]
-    assert sizes == [(6, 6), (6, 6), (2, 4), (2, 4), (2, 4)]
-    assert {(len(batch.label), len(batch.image)) for batch in staged(first=2)} == {(2, 4)}
-
-
-def test_a_resumed_loader_knows_its_stage():
-    straight, first, second = (staged(first=3, first_batch=6) for _ in range(3))
-    expected = [straight.next_batch() for _ in range(5)]
-    for _ in range(2):
-        first.next_batch()
-    second.load_state_dict(first.state_dict())
-    for batch in expected[2:]:
-        again = second.next_batch()
-        assert batch.index == again.index and batch.image.shape == again.image.shape
 
 
 def test_sam_sees_the_slice_or_the_augmented_crop():

@@ -100,7 +100,7 @@ def test_copies_and_patients_on_two_sides(data, tmp_path):
         ("phantom_000", "phantom_006", True, ["train", "test"]),
         ("phantom_001", "phantom_004", True, ["train", "train"]),
     ]
-    found, _ = run(data, tmp_path, fails=2, group=r"(phantom)_00[15]")  # one of training, one of validation
+    found, _ = run(data, tmp_path, fails=3, group="{patient}_{number}")  # of training, validation and test
     assert ("phantom_005", "leak", "error") in found
 
 

@@ -137,7 +137,7 @@ def test_many_labels_give_a_validation_list_by_patient(tmp_path):
         for path in (folder / part).iterdir():
             number = int(path.name[4:].split(".")[0])
             path.rename(path.with_name(f"p{number // 2:02d}_{number % 2}.nii.gz"))
-    values = planned(folder, group=r"(p\d\d)", labeled=4)
+    values = planned(folder, group="{patient}_*", labeled=4)
     cases = load_datalist(folder, group=values["group"])
     patients = {role: {case["case"][:3] for case in cases[role]} for role in cases}
     assert len(patients["labeled"]) == 4 and len(patients["validation"]) == 2 and len(patients["unlabeled"]) == 6

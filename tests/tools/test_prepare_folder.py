@@ -50,7 +50,7 @@ def test_masks_of_0_and_255_and_drawn_test_patients(tmp_path):
             mask = np.zeros((20, 16), np.uint8)
             mask[4:9, 3:7] = 255
             archives.picture(tmp_path / "in" / "masks" / f"p{n // 2}_{n % 2}.png", 0, values=mask)
-    options = {"images": "pictures", "labels": "masks", "group": r"^(p\d)", "test": 0.25, "seed": 0}
+    options = {"images": "pictures", "labels": "masks", "group": "{patient}_*", "test": 0.25, "seed": 0}
     prepare("folder", str(tmp_path / "in"), str(tmp_path / "out"), **options)
     entry = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))["cases"]["p0_0"]["images"][0]
     assert entry["label_values"] == {"255": 1}
@@ -115,12 +115,12 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_lists_of_the_source_are_kept(tmp_path, form):
     lists, expected = FORMS[form]
-    source = numbered(tmp_path / "in", group=r"^(p\d)", origin="a paper", **lists)
+    source = numbered(tmp_path / "in", group="{patient}_*", origin="a paper", **lists)
     prepare("folder", source, str(tmp_path / "out"))
     kept = splits_of(tmp_path / "out")
     assert {key: kept.pop(key) for key in ("origin", "group")} == {
         "origin": "lists of the source (a paper)",
-        "group": r"^(p\d)",
+        "group": "{patient}_*",
     }
     assert kept == expected
     before, after = (load_datalist(root, labeled=1) for root in (tmp_path / "in", tmp_path / "out"))
@@ -155,7 +155,7 @@ def test_a_listed_case_without_its_files_is_named(tmp_path, capsys):
         ({"labeled": ["p1_a"], "unlabeled": ["p1_a"]}, "p1_a is in both 'labeled' and 'unlabeled'"),
         ({"train": {"site": ["p1_a"]}}, "key 'train' must be a list of case names"),
         ({"test": ["p1_a"]}, "expected a list 'labeled' or 'train'"),
-        ({"train": ["p1_a"], "group": r"p\d"}, "needs a group in parentheses"),
+        ({"train": ["p1_a"], "group": r"(p\d)_"}, "expected a template such as {patient}_\\*"),
     ],
 )
 def test_wrong_lists_are_refused_and_nothing_written(tmp_path, lists, message):
@@ -166,6 +166,6 @@ def test_wrong_lists_are_refused_and_nothing_written(tmp_path, lists, message):
 
 
 def test_a_patient_on_two_sides_of_kept_lists_is_reported(tmp_path, capsys):
-    source = numbered(tmp_path / "in", train=["p1_a"], test=["p1_b"], group=r"^(p\d)")
+    source = numbered(tmp_path / "in", train=["p1_a"], test=["p1_b"], group="{patient}_*")
     prepare("folder", source, str(tmp_path / "out"))
     assert "LEAK p1_" in capsys.readouterr().out

@@ -187,7 +187,7 @@ def test_h5_slices_lists_and_axes(tmp_path):
     (tmp_path / "in" / "train_slices.list").write_text(
         "patient002_frame01_slice_1\npatient001_frame01_slice_2\n", encoding="utf-8"
     )
-    prepare("h5", str(tmp_path / "in"), str(tmp_path / "out"), axes="zyx", group=r"(patient\d+)")
+    prepare("h5", str(tmp_path / "in"), str(tmp_path / "out"), axes="zyx", group="{patient}_*")
     image, mask = prepared(tmp_path / "out", "patient001_frame01_slice_2")
     np.testing.assert_array_equal(image.get_fdata().squeeze(), np.arange(6.0).reshape(2, 3).T)
     np.testing.assert_array_equal(mask.get_fdata().squeeze(), np.eye(3, 2))

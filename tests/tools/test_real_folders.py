@@ -108,7 +108,7 @@ def test_lists_of_a_real_folder_are_kept(tmp_path):
     for folder in ("images", "labels"):
         for name in names:
             link(DATA / "acdc" / folder / f"{name}.nii.gz", tmp_path / "in" / folder / f"{name}.nii.gz")
-    lists = {"labeled": names[2:], "test": names[:2], "group": r"(patient\d+)"}
+    lists = {"labeled": names[2:], "test": names[:2], "group": "{patient}_*"}
     (tmp_path / "in" / "splits.json").write_text(json.dumps(lists), encoding="utf-8")
     prepare("folder", str(tmp_path / "in"), str(tmp_path / "out"))
     assert lists.items() <= read_json(tmp_path / "out" / "splits.json").items()
@@ -123,7 +123,7 @@ def test_the_acdc_patients_with_equal_images_are_found(tmp_path, capsys):
             p for number in (73, 74, 75, 76, 77) for p in (DATA / "acdc" / folder).glob(f"patient0{number}_*")
         ]:
             (tmp_path / "acdc" / folder / path.name).symlink_to(path)
-    check(str(tmp_path / "acdc"), group=r"(patient\d+)", output=str(tmp_path / "report"))
+    check(str(tmp_path / "acdc"), group="{patient}_*", output=str(tmp_path / "report"))
     pairs = json.loads((tmp_path / "report" / "check.json").read_text(encoding="utf-8"))["pairs"]
     assert {(p["first"][:10], p["second"][:10]) for p in pairs} == {("patient074", "patient076")}
     assert sum(p["identical"] for p in pairs) == 2

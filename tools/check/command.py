@@ -47,7 +47,7 @@ def check(
         images: name of the folder of images.
         labels: name of the folder of labels; labels or masks by default.
         classes: number of classes, background included; by default as many as there are values.
-        group: regular expression whose first group is the patient; splits.json may bring its own.
+        group: template of names such as '{patient}_*', in quotes; splits.json may bring its own.
         output: folder of the report.
         strict: warnings count as errors.
         workers: cases read at the same time; all cores by default.

@@ -52,7 +52,7 @@ def plan(
         labels: name of the folder of labels.
         labeled: how many patients are labeled; by default all that are, or a tenth of a benchmark's list.
         validation: how many labeled patients are held out; by default a fifth of ten or more.
-        group: regular expression whose first group is the patient in an image's name.
+        group: template of images' names such as '{patient}_*', in quotes, to label and hold out by patient.
         domain: whose images are labeled, where ``splits.json`` lists several; the first by default.
         sam: for methods that take one, the checkpoint of a SAM or MedSAM (ViT-B); litemedsam, the weights of a package;
             none; or auto, LiteMedSAM where it is installed, else none.

@@ -46,7 +46,7 @@ def find(source: Path, scale: str = "minmax") -> Dataset:
         raise InputError(f"{source}: no patient<nnn>/Info.cfg below; expected the unpacked training archive of ACDC")
     cases, missing = by_list(cases, published("acdc"), lambda case: case.patient)
     origin = "published (70 training, 10 validation, 20 test patients)"
-    return Dataset(cases, 4, broken, missing, origin, group=r"(patient\d+)")
+    return Dataset(cases, 4, broken, missing, origin, group="{patient}_*")
 
 
 def _convert(name: str, info: Path, image_path: Path, label_path: Path, scale: str) -> list[Converted]:

@@ -47,7 +47,7 @@ class Dataset:
         broken: name and reason of cases that cannot be converted: an image without its label, and the like.
         missing: cases that the published lists name and the source lacks.
         origin: where the splits come from, for ``splits.json``; ``None`` if they are still to be drawn.
-        group: regular expression whose first group is the patient in the name of an image.
+        group: template of the images' names such as ``{patient}_*``.
         labeled: cases of the list ``labeled``; ``None`` for all training cases with a label.
     """
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from common.data.datalist import grouping, read_lists
+from common.data.datalist import read_lists
 from common.data.dicom import read_series, series_folders
 from common.errors import InputError, require_choice, require_folder
 
+from ..duplicates import patient_of
 from ..volumes import array, from_array, on_grid, read
 from .case import Case, Converted, Dataset
 from .lists import kept
@@ -33,8 +34,7 @@ def find(
         images: folder of the images below it: files, folders with one DICOM series each, or files
             ``<case>_0000.nii.gz``, ``<case>_0001.nii.gz`` with one channel each.
         labels: folder of the labels below it, named like the images; cases without a label are unlabeled.
-        group: regular expression whose first group is the patient in a case's name; the one of ``splits.json`` by
-            default.
+        group: template of cases' names such as '{patient}_*', in quotes; the one of ``splits.json`` by default.
         splits: ``keep`` the lists of a ``splits.json`` in the folder, or ``redraw`` them.
     """
     require_choice(splits=(splits, ("keep", "redraw")))
@@ -54,17 +54,16 @@ def find(
     keep = splits == "keep" and lists.is_file()
     if keep and group is None:
         group = read_lists(lists).get("group")
-    grouping(group)  # refuses what is no pattern with a group
+    patient = patient_of(group)
     cases = []
     for name, files in found.items():
         label = label_of.get(name)
         if label in unreadable:
             broken[name] = unreadable[label]
             continue
-        match = re.search(group, name) if group else None
         sources = (*files, *([label] if label else []))
         convert = partial(_convert, name, files, label, codes)
-        cases.append(Case(name, sources, convert, None if label else "train", patient=match.group(1) if match else ""))
+        cases.append(Case(name, sources, convert, None if label else "train", patient=patient(name) if group else ""))
     dataset = Dataset(cases, len(codes) or None, broken, group=group)
     return kept(dataset, lists) if keep else dataset
 

@@ -12,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from common.errors import InputError, require_choice
+from common.groups import grouping
 
 from ..volumes import from_array
 from .case import Case, Converted, Dataset
@@ -37,7 +38,7 @@ def find(
         axes: order of the stored axes: ``xyz`` (left atrium, pancreas) or ``zyx`` (ACDC, BraTS).
         spacing: voxel size in mm in the order x, y(, z): 0.625 for the left atrium, 1 for the pancreas and BraTS.
         benchmark: take the published lists of la2018, brats2019, acdc, pancreas_mcnet or pancreas_mcf instead.
-        group: regular expression whose first group is the patient in a case's name.
+        group: template of cases' names such as '{patient}_*', in quotes.
         image_key: name of the image's array.
         label_key: name of the label's array.
     """
@@ -47,14 +48,11 @@ def find(
         raise InputError(f"{source}: no .h5 files below")
     names = _names(files)
     if benchmark == "acdc":
-        group = group or r"(patient\d+)"
-    cases = []
+        group = group or "{patient}_*"
+    cases, patient = [], grouping(group)
     for name, path in zip(names, files):
         convert = partial(_convert, name, path, axes, spacing, (image_key, label_key))
-        match = re.search(group, name) if group else None
-        if group and match is None:
-            raise InputError(f"{path}: the name {name} does not match the group pattern {group!r}")
-        cases.append(Case(name, (path,), convert, patient=match.group(1) if match else name))
+        cases.append(Case(name, (path,), convert, patient=patient(name)))
     lists, origin = _lists(source, benchmark)
     if not lists:
         return Dataset(cases, None, group=group)

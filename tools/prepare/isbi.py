@@ -21,6 +21,7 @@ from .pairs import find_pairs
 
 PATIENT = re.compile(r"(Prostate3T|ProstateDx)-\d+-\d+")
 SITES = {"Prostate3T": "RUNMC", "ProstateDx": "BMC"}  # 3 T Siemens without, 1.5 T Philips with endorectal coil
+NAMES = {"slices": "{patient}_{number}", "volumes": None}  # templates that tell patients
 SIZE = 256  # of a slice
 TRAIN, VALIDATION = 0.7, 0.3  # share of the patients, and of the rest
 
@@ -42,7 +43,7 @@ def find(source: Path, form: str = "slices") -> Dataset:
     if not cases and not broken:
         raise InputError(f"{source}: no series and labels named Prostate3T-01-0001 or ProstateDx-01-0001 below")
     origin = "by site, in order of the names: 70 % training, of the rest 30 % validation, the others test"
-    return Dataset(split_sites(cases), 2, broken, (), origin, group=rf"({PATIENT.pattern.replace('(', '(?:', 1)})")
+    return Dataset(split_sites(cases), 2, broken, (), origin, group=NAMES[form])
 
 
 def split_sites(cases: Sequence[Case]) -> list[Case]:

@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from common.data.layouts import LAYOUTS
 from common.data.masks import ENCODINGS, DecodeMaskd
 from common.errors import InputError, require_file
+from common.groups import grouping
 
 from ..volumes import array, from_array, on_grid, read
 from .case import Case, Converted, Dataset
@@ -29,7 +30,7 @@ EXPECTED = {
 CLASSES = {"prostate": 2, "fundus": 3, "mnms": 4, "busi": 2, "mscmr": 4}
 ENCODING = {"busi": "binary"}
 ORIGIN = {"busi": "in order of the names, the last fifth of each folder is test"}
-PATIENTS = {"prostate": r"^(.+)_\d+$", "mscmr": r"^(.+)$"}  # M&Ms names say nothing; elsewhere one image per patient
+PATIENTS = {"prostate": "{patient}_{number}"}  # M&Ms names say nothing; elsewhere one image, or volume, per patient
 
 
 def finder(layout: str) -> Callable[[Path], Dataset]:
@@ -42,7 +43,7 @@ def finder(layout: str) -> Callable[[Path], Dataset]:
         if not entries:
             raise InputError(f"{source}: expected {EXPECTED[layout]}")
         decode = DecodeMaskd("label", ENCODING.get(layout, layout)).decode
-        cases, broken = [], {}
+        cases, broken, patient = [], {}, grouping(PATIENTS.get(layout))
         for entry in entries:
             name = _name(layout, entry)
             files = (Path(entry["image"]), *(Path(path) for path in ensure_tuple(entry["label"])))
@@ -56,8 +57,7 @@ def finder(layout: str) -> Callable[[Path], Dataset]:
                 convert = partial(_volume, name, files)
             else:
                 convert = partial(_picture, name, files, decode, layout == "fundus")
-            patient = re.sub(PATIENTS.get(layout, r"^(.+)$"), r"\1", name)
-            cases.append(Case(name, files, convert, entry["split"], entry["domain"], patient))
+            cases.append(Case(name, files, convert, entry["split"], entry["domain"], patient(name)))
         origin = ORIGIN.get(layout, "folders of the source")
         return Dataset(cases, CLASSES[layout], broken, (), origin, PATIENTS.get(layout))
 

@@ -13,12 +13,12 @@ from torch.nn import functional as F
 from common.engines import Objective
 from common.errors import InputError, require_choice
 from common.losses import jaccard_multiclass, mixed_loss
-from common.transforms import Batch, RandomBoxMask, paste
+from common.transforms import Batch, RandomBoxMask, largest_per_class, paste
 
 from .crop import RandomResizedCrop2D
 from .losses import InternalRegularizer, weight_norm
 from .network import ResNetUNet
-from .teacher import Teacher, largest_per_class
+from .teacher import Teacher
 from .views import Views
 
 

@@ -8,7 +8,7 @@ from common.errors import InputError
 from common.options.containers import Mapping, Optional, Sequence
 from common.options.sam import ENCODERS, LAST_BLOCKS, RECOMPUTE, WEIGHTS
 from common.options.table import COUNT, DECAY, EXTENTS, RANGE, SHARE, SIZE
-from common.options.types import FAR, Boolean, Choice, Integer, Number, Option, Path, Pattern, Text
+from common.options.types import FAR, Boolean, Choice, Integer, Number, Option, Path, Template, Text
 
 ENABLED = Option("enabled", Boolean(), "switch of the term")
 WEIGHT = Option("weight", Number(0, 1000), "of the term")
@@ -30,7 +30,7 @@ OPTIONS = (
     ),
     Option("labeled", Optional(Integer(1, FAR)), "label so many of the source's patients instead"),
     Option("validation", Optional(Integer(0, FAR)), "hold out so many of its training patients instead"),
-    Option("group", Optional(Pattern()), "regular expression on a case's path whose first group is the patient"),
+    Option("group", Optional(Template()), "template of names such as {patient}_*: the patients of a domain"),
     Option("in_channels", Integer(1, 64), "3 for color"),
     Option(
         "intensity",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from common.errors import require_choice
 from common.networks import make_teacher
-from common.transforms import largest_component
 
 from .network import ResNetUNet
 
@@ -42,9 +40,3 @@ class Teacher(nn.Module):
         """Take over the pretrained student, if that is what the teacher is."""
         if self.kind == "fixed":
             self.copy.load_state_dict(network.state_dict())
-
-
-def largest_per_class(label: Tensor, classes: int) -> Tensor:
-    """Keep the largest component of each foreground class of label maps ``B, H, W[, D]``; the rest becomes 0."""
-    masks = torch.stack([label == number for number in range(1, classes)], dim=1)
-    return label * largest_component(masks.flatten(0, 1)).view_as(masks).any(dim=1)

@@ -8,7 +8,7 @@ from common.errors import InputError
 from common.options.containers import Either, Mapping, Named, Optional, Sequence
 from common.options.sam import ENCODERS, LAST_BLOCKS, RECOMPUTE, WEIGHTS
 from common.options.table import DECAY, EXTENTS, RANGE, SHARE, SIZE
-from common.options.types import FAR, Boolean, Choice, Integer, Number, Option, Path, Pattern, Text
+from common.options.types import FAR, Boolean, Choice, Integer, Number, Option, Path, Template, Text
 
 FACTORS = Sequence(Number(0, 100), 2, order="<=")
 NEAREST = ("nearest", "nearest_floor", "nearest_corners")
@@ -28,7 +28,7 @@ OPTIONS = (
         Optional(Integer(0, FAR)),
         "hold out the last N training images of each domain; null takes the layout's list",
     ),
-    Option("group", Optional(Pattern()), "regular expression on a case's path whose first group is the patient"),
+    Option("group", Optional(Template()), "template of names such as {patient}_*: the patients of a domain"),
     Option(
         "by_patient",
         Optional(Boolean()),

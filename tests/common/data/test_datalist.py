@@ -7,7 +7,7 @@ from common.data import load_datalist
 from common.errors import InputError
 
 TRAIN = ["p1_a", "p1_b", "p2_a", "p2_b", "p3_a", "p3_b"]
-PATIENT = r"^(p\d)"
+PATIENT = "{patient}_*"
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_a_patient_on_both_sides_of_a_split_is_an_error(dataset, one, other):
         ),
         ({"train": ["a", "b", "c"]}, {"labeled": 2, "validation": 2}, r"labeled=2: expected .* 0 and the 1"),
         ({"train": TRAIN}, {"labeled": 4, "group": PATIENT}, r"labeled=4: expected .* the 3"),
-        ({"train": ["x1"]}, {"labeled": 1, "group": PATIENT}, r"case x1: does not match the group pattern"),
+        ({"train": ["x1"]}, {"labeled": 1, "group": PATIENT}, r"case x1: does not fit the template"),
         ({"labeled": ["a"], "test": ["a"]}, {}, r"splits\.json: a is in both 'labeled' and 'test'"),
         ({"train": ["a", "b"], "val": ["b"]}, {"labeled": 1}, r"b is in both 'unlabeled' and 'validation'"),
     ],
@@ -172,7 +172,7 @@ def test_a_case_in_both_training_lists_is_an_error(dataset):
         load_datalist(root)
 
 
-@pytest.mark.parametrize("pattern", [r"p\d", r"(p\d"])
+@pytest.mark.parametrize("pattern", [r"p\d", r"(p\d)", "{patient}*"])
 def test_unusable_group_patterns_are_input_errors(dataset, pattern):
     root = dataset({"train": TRAIN})
     with pytest.raises(InputError, match="group"):

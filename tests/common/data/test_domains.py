@@ -58,16 +58,16 @@ def test_each_domain_gives_its_last_cases_for_validation(two_sites):
 
 
 def test_counts_are_of_patients_where_these_are_known(two_sites):
-    roles = names(load_domains(two_sites, "prostate", "A", 1, validation=1, group=r"(\w+/image/\d+)_"))
+    roles = names(load_domains(two_sites, "prostate", "A", 1, validation=1, group="{folder}/{patient}_*"))
     assert roles["labeled"] == ["A/train/image/00_00", "A/train/image/00_01"]
     assert roles["validation"] == [f"{d}/train/image/01_0{n}" for d in "AB" for n in (0, 1)]
-    images = load_domains(two_sites, "prostate", "A", 1, group=r"(\w+/image/\d+)_", by_patient=False)
-    assert len(images["labeled"]) == 1 and images["labeled"][0]["patient"] == "A/train/image/00"
+    images = load_domains(two_sites, "prostate", "A", 1, group="{folder}/{patient}_*", by_patient=False)
+    assert len(images["labeled"]) == 1 and images["labeled"][0]["patient"] == "A/A/train/image/00"
 
 
 def test_a_patient_on_both_sides_is_refused(two_sites):
     with pytest.raises(InputError, match="is in both"):
-        load_domains(two_sites, "prostate", "A", 1, group=r"image/(\d+)_")
+        load_domains(two_sites, "prostate", "A", 1, group="{patient}_*")
 
 
 def test_other_domains_may_be_unseen(two_sites):
@@ -255,7 +255,7 @@ def test_lists_of_one_domain_are_read_as_they_are(tmp_path):
     lists = {"labeled": ["p0_0"], "unlabeled": ["p2_0", "p3_0"], "validation": ["p1_0"]}
     (tmp_path / "splits.json").write_text(json.dumps(lists), encoding="utf-8")
     assert names(load_domains(tmp_path, "lists")) == {**lists, "test": []}
-    assert load_domains(tmp_path, "lists", group=r"(p\d)")["labeled"][0]["patient"] == "p0"
+    assert load_domains(tmp_path, "lists", group="{patient}_*")["labeled"][0]["patient"] == "p0"
     with pytest.raises(InputError, match="layout='lists' splits by its own lists: set ratios to null"):
         load_domains(tmp_path, "lists", ratios=RATIOS)
 

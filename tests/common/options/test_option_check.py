@@ -199,7 +199,8 @@ def test_what_is_wrong_in_a_file_names_it_and_the_key(layer, text, message):
 def test_a_file_may_say_in_its_own_words_what_options_are(layer, tmp_path):
     (tmp_path / "2024_01").mkdir()
     file = layer(
-        'amp: "0"\nresume: no\noutput_dir: 2024_01\ngroup: "(a)"\nspacing: 1.5\niterations: "1e3"\nckpt_dir: 2024-01-05'
+        'amp: "0"\nresume: no\noutput_dir: 2024_01\ngroup: "{patient}_*"\nspacing: 1.5\niterations: "1e3"\n'
+        "ckpt_dir: 2024-01-05"
     )
     told = check({}, file)
     assert {k: told[k] for k in ("amp", "output_dir", "spacing", "iterations", "ckpt_dir")} == {

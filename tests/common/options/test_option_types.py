@@ -17,9 +17,9 @@ from common.options.types import (
     Number,
     Option,
     Path,
-    Pattern,
     Precision,
     Reference,
+    Template,
     Text,
 )
 
@@ -85,7 +85,7 @@ SAM = Mapping(
         (Either(Sequence(Path()), Path()), "[a.nii, b.nii]", ["a.nii", "b.nii"]),
         (Either(Sequence(Path()), Path()), "images", "images"),
         (Either(Sequence(Path()), Path()), "a,b", "a,b"),
-        (Pattern(), r"(patient\d+)", r"(patient\d+)"),
+        (Template(), "{patient}_*", "{patient}_*"),
     ],
 )
 def test_a_value_takes_its_canonical_form(type, value, expected):
@@ -148,8 +148,9 @@ def test_text_that_looks_like_a_value_is_text(type, text):
         (SAM, "{}", "a mapping with the keys kind, size, groups"),
         (SAM, "sam", "a mapping with the keys kind, size, groups"),
         (Named(Integer(0), key=Text()), {"a": -1}, "a mapping from text to an integer of at least 0"),
-        (Pattern(), "(", "a regular expression with a group in parentheses"),
-        (Pattern(), "a+", "a regular expression with a group in parentheses"),
+        (Template(), "(", "a template such as {patient}_*"),
+        (Template(), r"(patient\d+)", "a template such as {patient}_*"),
+        (Template(), 7, "a template such as {patient}_*"),
     ],
 )
 def test_a_wrong_value_is_one_line_that_says_what_was_expected(type, value, expected):

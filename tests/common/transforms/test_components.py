@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from common.transforms import KeepLargestComponentd, largest_component
+from common.transforms import KeepLargestComponentd, largest_component, largest_per_class
 
 
 def check(mask):
@@ -58,3 +58,10 @@ def test_of_two_equal_components_the_first_is_kept():
     label = torch.tensor([[[1, 1, 0, 1, 1, 0, 1]]])
     assert KeepLargestComponentd(keys="pred")({"pred": label})["pred"].tolist() == [[[1, 1, 0, 0, 0, 0, 0]]]
     assert not KeepLargestComponentd(keys="pred")({"pred": 0 * label})["pred"].any()
+
+
+def test_each_class_keeps_its_largest_component():
+    label = torch.tensor([[[1, 0, 1, 1], [0, 0, 0, 1], [2, 2, 0, 0], [0, 0, 0, 2]]])
+    expected = torch.tensor([[[0, 0, 1, 1], [0, 0, 0, 1], [2, 2, 0, 0], [0, 0, 0, 0]]])
+    assert torch.equal(largest_per_class(label, 3), expected)
+    assert torch.equal(largest_per_class(label, 2), expected * (label == 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.data import TwoStreamLoader
+from .two_stream import TwoStreamLoader
 
 
 class StagedLoader(TwoStreamLoader):
