@@ -53,11 +53,8 @@ class SynFoCSettings:
     sam_batch: int | None = None
 
     def __post_init__(self) -> None:
-        require_choice(
-            resample=(self.resample, RESAMPLES),
-            resample_labels=(self.resample_labels, NEAREST),
-            resample_maps=(self.resample_maps, NEAREST),
-        )
+        require_choice(resample=(self.resample, RESAMPLES))
+        require_choice(resample_labels=(self.resample_labels, NEAREST), resample_maps=(self.resample_maps, NEAREST))
 
 
 class SynFoCObjective(Objective):
