@@ -6,12 +6,8 @@ from collections.abc import Mapping as Values
 
 from common.errors import InputError
 from common.options.containers import Mapping, Optional, Sequence
-<<<<<<< HEAD
 from common.options.sam import ENCODERS, LAST_BLOCKS, RECOMPUTE, WEIGHTS
-from common.options.table import COUNT, DECAY, EXTENTS, RANGE, SHARE, SIZE
-=======
 from common.options.table import COUNT, DECAY, RANGE, SHARE, SIZE
->>>>>>> main
 from common.options.types import FAR, Boolean, Choice, Integer, Number, Option, Path, Template, Text
 
 ENABLED = Option("enabled", Boolean(), "switch of the term")

@@ -6,12 +6,8 @@ from collections.abc import Mapping as Values
 
 from common.errors import InputError
 from common.options.containers import Either, Mapping, Named, Optional, Sequence
-<<<<<<< HEAD
 from common.options.sam import ENCODERS, LAST_BLOCKS, RECOMPUTE, WEIGHTS
-from common.options.table import DECAY, EXTENTS, RANGE, SHARE, SIZE
-=======
 from common.options.table import DECAY, RANGE, SHARE, SIZE
->>>>>>> main
 from common.options.types import FAR, Boolean, Choice, Integer, Number, Option, Path, Template, Text
 
 FACTORS = Sequence(Number(0, 100), 2, order="<=")
