@@ -123,7 +123,7 @@ def test_series_with_uneven_slices_mixed_or_corrupt(tmp_path, capsys):
         prepare("pancreas", str(source), str(tmp_path / "corrupt"))
     text = capsys.readouterr().out
     assert "uneven slice spacing, 2.500 to 3.700 mm" in text
-    assert "2 series in one folder (8, 1 slices); keep one" in text or "(1, 8 slices)" in text
+    assert "2 scans of PANCREAS_0001; keep one" in text
     assert "000004.dcm: " in text
 
 
@@ -134,8 +134,8 @@ def test_label_without_image_and_image_without_label(tmp_path, capsys):
     with pytest.raises(InputError, match="2 of 3 cases failed"):
         prepare("pancreas", str(source), str(tmp_path / "out"))
     text = capsys.readouterr().out
-    assert "label0001.nii.gz: a label without its series" in text
-    assert "PANCREAS_0002/study/series: a series without its label" in text
+    assert "label0001.nii.gz: a label without its scan" in text
+    assert "PANCREAS_0002/study/series: a scan without its label" in text
 
 
 def test_two_copies_of_a_case_are_refused(tmp_path):
