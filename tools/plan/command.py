@@ -31,7 +31,7 @@ def plan(
     validation: int | None = None,
     group: str | None = None,
     domain: str | None = None,
-    sam: str | None = None,
+    sam: str = "auto",
     iterations: int | None = None,
     device: str = "auto",
     memory: float | None = None,
@@ -53,7 +53,8 @@ def plan(
         validation: how many labeled patients are held out; by default a fifth of ten or more.
         group: template of images' names such as '{patient}_*', in quotes, to label and hold out by patient.
         domain: whose images are labeled, where ``splits.json`` lists several; the first by default.
-        sam: checkpoint of SAM or MedSAM (ViT-B) for methods that take one; by default they train without.
+        sam: for methods that take one, the checkpoint of a SAM or MedSAM (ViT-B); litemedsam, the weights of a package;
+            none; or auto, LiteMedSAM where it is installed, else none.
         iterations: length of the training.
         device: auto, cpu or cuda.
         memory: of the device in GiB, to plan for another machine.
@@ -71,7 +72,7 @@ def plan(
     cost = cost_of(bundle, found.channels, found.classes, dims, width_of(bundle.facts, machine))
     chosen = choose(found, dims, machine, cost, iterations, bundle)
     sources.set_sources(chosen, found, roles)
-    sources.set_sam(chosen, sam)
+    sources.set_sam(chosen, sam, machine.device)
     target = Path(output) if output else listing.root
     home = write_lists(listing, roles, target)
     cases = sources.load(home, roles, bundle.others)
