@@ -21,11 +21,11 @@ ALLOWED = {
     "datasets": {"datasets"},
     "inferers": {"inferers", "networks", "transforms"},
     "handlers": {"handlers", "metrics"},
-    "runs": {"runs", "data", "engines", "handlers", "networks"},
+    "runs": {"runs", "data", "datasets", "engines", "handlers", "networks"},
     "sam": {"sam", "losses", "transforms"},
     "engines": {"engines", "handlers", "losses", "transforms", "data", "networks"},
 }
-ROOT_MODULES = {"errors", "files", "groups", "options", "precision", "tensors"}
+ROOT_MODULES = {"errors", "files", "groups", "options", "precision", "tensors", "wheels"}
 
 
 def imported(path):
