@@ -15,7 +15,7 @@ from common.errors import InputError, require_choice
 from common.groups import grouping
 
 from ..volumes import from_array
-from .case import Case, Converted, Dataset
+from .conversion import Conversion, Converted, Dataset
 from .lists import KEYS, by_list, published
 
 LISTS = ("{}.list", "{}.txt", "{}_slices.list")
@@ -61,7 +61,7 @@ def find(
     cases, patient = [], grouping(group)
     for name, path in zip(names, files):
         convert = partial(_convert, name, path, axes, spacing, (image_key, label_key))
-        cases.append(Case(name, (path,), convert, patient=patient(name)))
+        cases.append(Conversion(name, (path,), convert, patient=patient(name)))
     lists, origin = _lists(source, benchmark)
     if not lists:
         return Dataset(cases, None, group=group)
