@@ -61,7 +61,7 @@ def finder(layout: str) -> Callable[[Path], Dataset]:
             convert = partial(_picture, name, files, decode, layout == "fundus")
             cases.append(Conversion(name, files, convert, entry.role, entry.domain, patient(name)))
         origin = ORIGIN.get(layout, "folders of the source")
-        there = {entry["domain"] for entry in entries}
+        there = {entry.domain for entry in entries}
         missing = [f"domain {domain}" for domain in DOMAINS[layout] if domain not in there]
         return Dataset(cases, CLASSES[layout], broken, missing, origin, PATIENTS.get(layout))
 
