@@ -18,6 +18,7 @@ VERBS = {  # where each is; the module is imported when its verb is asked for
     "export": "export",
     "label_check": "label.check",
     "package": "package",
+    "parity": "parity.command",
     "phantom": "phantom",
     "plan": "plan.command",
     "prepare": "prepare.command",

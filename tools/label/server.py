@@ -146,4 +146,7 @@ class LabelServer:
     @staticmethod
     def _last_error(text: str) -> str:
         lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no message"]
-        return next((line for line in reversed(lines) if ERROR.search(line)), lines[-1])[:300]
+        errors = [line for line in lines if ERROR.search(line)] or lines[-1:]
+        return next((line for line in errors if ".InputError: " in line), errors[-1])[
+            :300
+        ]  # MONAI wraps what a bundle says
