@@ -147,6 +147,5 @@ class LabelServer:
     def _last_error(text: str) -> str:
         lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no message"]
         errors = [line for line in lines if ERROR.search(line)] or lines[-1:]
-        return next((line for line in errors if ".InputError: " in line), errors[-1])[
-            :300
-        ]  # MONAI wraps what a bundle says
+        own = [line for line in errors if ".InputError: " in line]  # which MONAI wraps in errors of its own
+        return (own or errors[::-1])[0][:300]
