@@ -15,6 +15,7 @@ VERBS = {  # where each is; the module is imported when its verb is asked for
     "benchmark": "benchmark.command",
     "check": "check.command",
     "demo": "demo",
+    "draw": "draw",
     "export": "export",
     "label_check": "label.check",
     "package": "package",

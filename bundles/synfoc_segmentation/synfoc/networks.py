@@ -8,7 +8,7 @@ from monai.networks.nets.basic_unet import BasicUNet, UpCat
 from torch import nn
 
 from common.errors import require_choice
-from common.networks import set_dropout
+from common.networks import monai_norm, require_groups, set_dropout
 from common.sam import SamSegmenter
 
 from .setup import deployed_name
@@ -17,14 +17,18 @@ KINDS = ("sam", "none")
 NETWORKS = ("both", "unet_only", "sam_only")
 
 
-def make_unet(in_channels: int = 1, num_classes: int = 2, base_channels: int = 64, wide_end: bool = True) -> BasicUNet:
+def make_unet(
+    in_channels: int = 1, num_classes: int = 2, base_channels: int = 64, wide_end: bool = True, norm: str = "batch"
+) -> BasicUNet:
     """The plain batch-norm U-Net, MONAI's; 31,106,242 parameters for one channel and two classes.
 
     ``wide_end``: its last upsampling keeps all channels. The published network halves them there too (31,036,546).
+    ``norm``: see ``common.networks.make_norm``.
     """
+    require_groups(base_channels, norm)
     shared = {
         "act": ("RELU", {"inplace": True}),
-        "norm": ("batch", {"affine": True}),
+        "norm": monai_norm(norm),
         "upsample": "deconv",
         "bias": False,
     }
@@ -40,8 +44,9 @@ def make_students(unet: Mapping, sam: Mapping, networks: str = "both") -> nn.Mod
 
     Args:
         unet: arguments of ``make_unet``.
-        sam: ``kind`` and, for the kind ``sam``, arguments of ``SamSegmenter``. Kind ``none`` puts a second U-Net in
-            its place, from another random start: two networks that teach each other without any pretrained weights.
+        sam: ``kind``, ``batch``, which is the objective's, and, for the kind ``sam``, arguments of ``SamSegmenter``.
+            Kind ``none`` puts a second U-Net in its place, from another random start: two networks that teach each
+            other without any pretrained weights.
         networks: ``both``, or one alone (the base rows of table 7).
     """
     require_choice(networks=(networks, NETWORKS))
@@ -72,7 +77,7 @@ def merged(network: nn.Module) -> nn.Module:
     return network.merged() if isinstance(network, SamSegmenter) else network
 
 
-def _foundation(unet: Mapping, kind: str, **options: object) -> nn.Module:
+def _foundation(unet: Mapping, kind: str, batch: int | None = None, **options: object) -> nn.Module:
     require_choice(**{"sam#kind": (kind, KINDS)})
     if kind == "none":
         return make_unet(**unet)
