@@ -123,6 +123,30 @@ def resample(image: sitk.Image, spacing: Sequence[float], label: bool = False) -
     return sitk.Resample(image, size, sitk.Transform(), interpolator, origin, spacing, image.GetDirection(), 0, kind)
 
 
+def straight(image: sitk.Image, label: bool = False) -> sitk.Image:
+    """``image`` on axes at right angles, large enough for all of it: linear for an image, nearest for a label.
+
+    Slices of a scan with a tilted gantry are shifted against each other, which NIfTI files of ITK cannot hold. One that
+    is straight is returned as it is. Around the slices lies the image's least value, around a label 0.
+    """
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() > 1:
+        return image
+    direction = np.array(image.GetDirection()).reshape(3, 3)
+    if np.allclose(direction.T @ direction, np.eye(3), atol=1e-4):
+        return image
+    turned = np.column_stack([direction[:, 0], direction[:, 1], np.cross(direction[:, 0], direction[:, 1])])
+    spacing = np.array(image.GetSpacing()) * [1, 1, direction[:, 2] @ turned[:, 2]]
+    ends = np.array(list(np.ndindex(2, 2, 2))) * (np.array(image.GetSize()) - 1)
+    corners = np.array([image.TransformIndexToPhysicalPoint(tuple(map(int, end))) for end in ends]) @ turned
+    size = np.ceil((corners.max(0) - corners.min(0)) / spacing - 1e-6).astype(int) + 1
+    outside = 0.0 if label else float(sitk.GetArrayViewFromImage(image).min())
+    kind, how = (image.GetPixelID(), sitk.sitkNearestNeighbor) if label else (sitk.sitkFloat32, sitk.sitkLinear)
+    origin = (turned @ corners.min(0)).tolist()
+    return sitk.Resample(
+        image, size.tolist(), sitk.Transform(), how, origin, spacing.tolist(), turned.ravel().tolist(), outside, kind
+    )
+
+
 def scaled(image: sitk.Image, values: np.ndarray) -> sitk.Image:
     """``values`` (x, y, z) as float32 with the geometry of ``image``."""
     return from_array(values.astype(np.float32), like=image)
