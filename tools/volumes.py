@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,12 +26,29 @@ def read(path: str | Path) -> sitk.Image:
         return read_series(path)
     try:
         image = sitk.ReadImage(str(path))
-        if str(path).endswith((".nii", ".nii.gz")) and image.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64):
-            return _with_bad_voxels(image, path)
-        return image
+        if not str(path).endswith((".nii", ".nii.gz")):
+            return image
+        _require_whole(path)
+        floats = image.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64)
+        return _with_bad_voxels(image, path) if floats else image
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise InputError(f"{path}: cannot be read ({reason[:160]})") from None
+
+
+def _require_whole(path: str | Path) -> None:
+    """Raise ``InputError`` for a file that was cut off: ITK's NIfTI reader fills up with 0, without a word."""
+    stored = nibabel.load(path)
+    expected = int(stored.dataobj.offset) + int(np.prod(stored.shape)) * stored.get_data_dtype().itemsize
+    size = 0
+    try:
+        with gzip.open(path) if str(path).endswith(".gz") else open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                size += len(block)
+    except (EOFError, OSError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read to its end ({error}); fetch or unpack it again") from None
+    if size < expected:
+        raise InputError(f"{path}: {size} bytes of {expected}, the end is missing; fetch or unpack it again")
 
 
 def _with_bad_voxels(image: sitk.Image, path: str | Path) -> sitk.Image:
