@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import yaml
 
-from common.data import Phantom, load_datalist, write_phantoms
+from common.data import Phantom, write_phantoms
+from common.datasets import load_datalist
 from common.errors import InputError
 from tests.tools import archives
 from tools.plan import plan

@@ -125,13 +125,13 @@ def test_a_cpu_gets_smaller_networks_and_a_gpu_the_published_ones(sites):
 
 def test_pictures_that_lists_cannot_name_stand_in_a_table_of_files(tmp_path):
     folder = own_pictures(tmp_path / "data")
-    (folder / "masks").rename(folder / "labels")
-    for path in (folder / "images").iterdir():
-        Image.open(path).save(path.with_suffix(".jpg"))
+    (folder / "images").rename(folder / "scans")
+    for path in (folder / "scans").iterdir():
+        Image.open(path).save(path.with_suffix(".JPG"))
         path.unlink()
-    planned(folder, method="iere_segmentation")
+    planned(folder, method="iere_segmentation", images="scans")
     lists = json.loads((folder / "splits.json").read_text(encoding="utf-8"))
-    assert lists["files"]["p0"] == {"image": "images/p0.jpg", "label": "labels/p0.png"}
+    assert lists["files"]["p0"] == {"image": "scans/p0.JPG", "label": "masks/p0.png"}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from common.errors import InputError
 from tests.tools import archives
 from tools.prepare import prepare, runner
-from tools.prepare.case import Case, Dataset
+from tools.prepare.conversion import Conversion, Dataset
 from tools.prepare.lists import by_list, draw, drawn
 from tools.volumes import array, resample, same_grid
 
@@ -178,7 +178,7 @@ def test_copies_across_the_splits_are_reported(source, tmp_path, capsys):
 
 
 def case(name, patient="", split=None):
-    return Case(name, (), lambda: (), split, patient=patient)
+    return Conversion(name, (), lambda: (), split, patient=patient)
 
 
 def test_splits_are_drawn_by_patient_and_by_seed_alone():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from common.data import load_datalist
+from common.datasets import load_datalist
 from common.errors import InputError
 from tests.tools import archives
 from tools.prepare import prepare

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from common.datasets import Case
+from common.datasets.likeness import Signature, signature
 from common.errors import InputError
 
-from ..cases import Item
-from ..duplicates import Signature, signature
 from ..volumes import array, read, same_grid
 
 PERCENTILES = (0.5, 50.0, 99.5)
@@ -69,7 +69,7 @@ def header(path: Path) -> tuple[int, ...] | None:
     return tuple(reader.GetSize()[:3])
 
 
-def inspect(item: Item, step: tuple[int, ...]) -> tuple[Facts, Signature | None]:
+def inspect(item: Case, step: tuple[int, ...]) -> tuple[Facts, Signature | None]:
     """Facts and findings of a case, and the signature of its image."""
     facts = Facts(item.name, item.role, str(item.image), label=str(item.label) if item.label else None)
     try:

@@ -15,7 +15,8 @@ import nibabel
 import numpy as np
 import torch
 
-from common.data import Phantom, load_datalist, write_phantoms
+from common.data import Phantom, write_phantoms
+from common.datasets import load_datalist
 from common.errors import InputError
 from common.files import atomic_path
 from common.metrics import dice

@@ -9,16 +9,15 @@ from pathlib import Path
 
 import yaml
 
-from common.data.datalist import SUFFIXES
+from common.datasets import Listing, find_cases
 from common.errors import InputError
 from common.files import atomic_path
 
-from ..cases import Listing, list_cases
 from ..check import check_labels, check_spacings, examine
 from . import sources
 from .choices import Plan, choose, pick_dims, width_of
 from .fingerprint import Fingerprint, fingerprint
-from .lists import Roles, Wishes, assign, file_table
+from .lists import Roles, Wishes, assign, file_table, found_by_name
 from .machine import cost_of, this_machine
 from .method import method_of
 
@@ -65,7 +64,7 @@ def plan(
     bundle = method_of(method)
     if output and (Path(output).is_file() or Path(output).suffix in (".yaml", ".yml", ".json")):
         raise InputError(f"{output}: output is the folder that plan.yaml is written to")
-    listing = list_cases(folder, images, labels)
+    listing = find_cases(folder, images, labels)
     roles = assign(listing, Wishes(labeled, validation, group, seed, domain), bundle.domain_option is not None)
     found = look(listing, bundle.has("encoding"))
     dims, why = pick_dims(found) if bundle.dims == 3 or found.dims == 2 else (2, f"{bundle.name} trains on slices")
@@ -84,7 +83,7 @@ def plan(
     run, folder = f"python -m tools run {method}", target / "run"
     sys.stdout.write(
         f"{text}\n{run} {target / 'plan.yaml'} --output_dir {folder}\n"
-        f"{run} inference --checkpoint {folder} --inputs {listing.items[0].image.parent} "
+        f"{run} inference --checkpoint {folder} --inputs {listing.cases[0].image.parent} "
         f"--output_dir {folder / 'predictions'}\n"
     )
 
@@ -98,7 +97,7 @@ def look(listing: Listing, coded: bool = False) -> Fingerprint:
     if listing.broken:
         raise InputError(f"{next(iter(listing.broken.values()))} ({len(listing.broken)} such cases)")
     if listing.lists is not None:
-        kept = [item for item in listing.items if item.role != "unlisted"]
+        kept = [item for item in listing.cases if item.role != "unlisted"]
         listing = Listing(listing.root, kept, {}, listing.lists)
     facts, _ = examine(listing)
     binary = coded and set().union(*(f.volumes for f in facts)) == {0, 255}
@@ -118,13 +117,8 @@ def write_lists(listing: Listing, roles: Roles, target: Path) -> Path:
     """Write ``splits.json`` where there is none; returns the folder that holds it."""
     if roles.lists is None:
         return listing.root
-    table = file_table(listing.items, target)
-    standard = all(
-        path.startswith(f"{key}s/") and path.endswith(SUFFIXES)
-        for entry in table.values()
-        for key, path in entry.items()
-    )
-    content = dict(roles.lists) if standard else {**roles.lists, "files": table}
+    by_name = found_by_name(listing.cases, target)
+    content = dict(roles.lists) if by_name else {**roles.lists, "files": file_table(listing.cases, target)}
     save(target / "splits.json", json.dumps(content, indent=1) + "\n")
     return target
 

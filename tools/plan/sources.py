@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.data import load_domains
+from common.datasets import load_domains
 from common.errors import InputError, require_file
 from common.wheels import WHEELS, installed, require_installed
 

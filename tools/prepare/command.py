@@ -11,14 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from common.datasets import find_cases
 from common.errors import InputError, require_folder
 from common.files import atomic_path
+from common.groups import patient_of
 
-from ..cases import list_cases
 from ..check import check_copies, check_sides, examine
-from ..duplicates import patient_of
 from . import acdc, brats, folder, h5, isbi, la, mnms, mscmr, pancreas, pictures
-from .case import Dataset
+from .conversion import Dataset
 from .lists import drawn
 from .runner import Manifest, convert_all, images_of
 
@@ -112,9 +112,9 @@ def _found(find: Callable, source: Path, options: Mapping[str, object]) -> Datas
 
 def leaks(folder: Path) -> str:
     """A line for each patient, or (nearly) identical image, on two sides of the splits of a prepared folder."""
-    listing = list_cases(folder)
+    listing = find_cases(folder)
     facts, signatures = examine(listing)
-    patient = patient_of(listing.lists.get("group"))
+    patient = patient_of(listing.lists.group)
     check_sides(facts, patient)
     check_copies(facts, signatures, patient)
     lines = [f"LEAK {f.case}: {finding.text}\n" for f in facts for finding in f.findings if finding.kind == "leak"]

@@ -10,16 +10,17 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from common.data.datalist import read_lists
-from common.datasets.dicom import find_series, read_series
+from common.datasets.dicom import read_series
+from common.datasets.endings import ENDINGS, image_files, stem_of
+from common.datasets.lists import FILE, read_lists
+from common.datasets.pairing import is_series
 from common.errors import InputError, require_choice, require_folder
+from common.groups import patient_of
 
-from ..duplicates import patient_of
 from ..volumes import array, from_array, on_grid, read
-from .case import Case, Converted, Dataset
+from .conversion import Conversion, Converted, Dataset
 from .lists import kept
 
-ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 CHANNEL = re.compile(r"^(.+)_(\d{4})$")  # nnU-Net: one file per channel
 MOST_CLASSES = 64
 
@@ -50,10 +51,10 @@ def find(
         raise InputError(f"{folder}: no images with one of the endings {', '.join(ENDINGS)}, and no DICOM folders")
     broken = {name: f"{path}: a label without its image" for name, path in label_of.items() if name not in found}
     codes, unreadable = _codes([path for name, path in label_of.items() if name in found])
-    lists = source / "splits.json"
+    lists = source / FILE
     keep = splits == "keep" and lists.is_file()
     if keep and group is None:
-        group = read_lists(lists).get("group")
+        group = read_lists(lists).group
     patient = patient_of(group)
     cases = []
     for name, files in found.items():
@@ -63,19 +64,18 @@ def find(
             continue
         sources = (*files, *([label] if label else []))
         convert = partial(_convert, name, files, label, codes)
-        cases.append(Case(name, sources, convert, None if label else "train", patient=patient(name) if group else ""))
+        owner = patient(name) if group else ""
+        cases.append(Conversion(name, sources, convert, None if label else "train", patient=owner))
     dataset = Dataset(cases, len(codes) or None, broken, group=group)
     return kept(dataset, lists) if keep else dataset
 
 
 def _entries(folder: Path) -> list[Path]:
-    files = [path for path in folder.iterdir() if path.name.lower().endswith(ENDINGS)]
-    return sorted([*files, *(path for path in folder.iterdir() if path.is_dir() and find_series(path))])
+    return sorted([*image_files(folder), *(path for path in folder.iterdir() if is_series(path))])
 
 
 def _stem(path: Path) -> str:
-    ending = next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), "")
-    return path.name[: len(path.name) - len(ending)]
+    return path.name if path.is_dir() else stem_of(path)
 
 
 def _codes(paths: Sequence[Path]) -> tuple[dict[int, int], dict[Path, str]]:

@@ -16,7 +16,7 @@ from common.datasets.dicom import read_series
 from common.errors import InputError, require_choice
 
 from ..volumes import array, binary, on_grid, read
-from .case import Case, Converted, Dataset
+from .conversion import Conversion, Converted, Dataset
 from .pairs import find_pairs
 
 PATIENT = re.compile(r"(Prostate3T|ProstateDx)-\d+-\d+")
@@ -40,7 +40,7 @@ def find(source: Path, form: str = "slices") -> Dataset:
     labels = {match.group(): path for path in sorted(source.rglob("*.nrrd")) if (match := PATIENT.match(path.name))}
     pairs, broken = find_pairs(source, PATIENT, labels)
     cases = [
-        Case(name, files, partial(_convert, name, *files, form), domain=SITES[name.split("-")[0]], patient=name)
+        Conversion(name, files, partial(_convert, name, *files, form), domain=SITES[name.split("-")[0]], patient=name)
         for name, files in pairs.items()
     ]
     if not cases and not broken:
@@ -49,7 +49,7 @@ def find(source: Path, form: str = "slices") -> Dataset:
     return Dataset(split_sites(cases), 2, broken, (), origin, group=NAMES[form])
 
 
-def split_sites(cases: Sequence[Case]) -> list[Case]:
+def split_sites(cases: Sequence[Conversion]) -> list[Conversion]:
     """Each site's first ``int(0.7 N)`` training patients train, ``int(0.3 rest)`` validate, the others of them test."""
     others = [case for case in cases if case.patient.split("-")[1] != TRAINING]
     cases = [case for case in cases if case.patient.split("-")[1] == TRAINING]

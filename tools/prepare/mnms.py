@@ -17,7 +17,7 @@ from common.errors import InputError
 
 from ..volumes import array, on_grid, read
 from . import pictures
-from .case import Case, Converted, Dataset
+from .conversion import Conversion, Converted, Dataset
 
 CODE, VENDOR, PHASES = "External code", "Vendor", ("ED", "ES")
 FOLDERS = {"Training": "train", "Validation": "validation", "Testing": "test"}
@@ -47,7 +47,7 @@ def find(source: Path) -> Dataset:
         else:
             row = table[name]
             convert = partial(_convert, name, cine, label, row)
-            cases.append(Case(name, (cine, label), convert, _split(cine, source), row[VENDOR], name))
+            cases.append(Conversion(name, (cine, label), convert, _split(cine, source), row[VENDOR], name))
     if not cases and not broken:
         raise InputError(f"{source}: {unlabeled} patients, none with labels (<code>_sa_gt.nii.gz)")
     origin = f"folders of the source; {unlabeled} patients without labels are left out"

@@ -15,7 +15,7 @@ from common.data.masks import ENCODINGS
 from common.errors import InputError
 
 from ..volumes import array, from_array, on_grid, read
-from .case import Case, Converted, Dataset
+from .conversion import Conversion, Converted, Dataset
 
 PATIENT = re.compile(r"patient(\d+)")
 LAST = 35  # the first patients are the challenge's training with C0's labels; the others are test
@@ -47,7 +47,7 @@ def find(source: Path) -> Dataset:
             broken[name] = f"{images[key]}: no mask {name}_manual.nii.gz; the test patients' are an archive apart"
         else:
             files = (images[key], *((masks[key],) if key in masks else ()))
-            cases.append(Case(name, files, partial(_convert, name, files), split, sequence, patient))
+            cases.append(Conversion(name, files, partial(_convert, name, files), split, sequence, patient))
     sorted_out = all(path.parent.name in SPLITS for path in images.values())
     group = None if any("_" in case.patient for case in cases) else "{patient}_*"
     return Dataset(cases, 4, broken, (), "folders of the source" if sorted_out else ORIGIN, group)

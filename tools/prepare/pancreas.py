@@ -14,7 +14,7 @@ from common.datasets.dicom import read_series
 from common.errors import InputError, require_choice
 
 from ..volumes import array, binary, bounding_box, crop, on_grid, read, resample, scaled, z_score
-from .case import Case, Converted, Dataset
+from .conversion import Conversion, Converted, Dataset
 from .lists import by_list, published
 from .pairs import find_pairs
 
@@ -64,7 +64,7 @@ def find(source: Path, convention: str = "mcnet", label_axes: str = "header") ->
     pairs, broken = find_pairs(source, r"PANCREAS_\d{4}", labels, volumes)
     how = CONVENTIONS[convention]
     cases = [
-        Case(name, files, partial(_convert, name, *files, how, label_axes), domain="NIH", patient=name)
+        Conversion(name, files, partial(_convert, name, *files, how, label_axes), domain="NIH", patient=name)
         for name, files in pairs.items()
     ]
     if not cases and not broken:

@@ -1,24 +1,23 @@
-"""The published multi-domain 2D sets, found through ``common.data.layouts``: masks become class indices."""
+"""The published multi-domain 2D sets, found through ``common.datasets.layouts``: masks become class indices."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from monai.utils import ensure_tuple
 from PIL import Image, UnidentifiedImageError
 
-from common.data.layouts import LAYOUTS
 from common.data.masks import DecodeMaskd
+from common.datasets import LAYOUTS, Case
 from common.errors import InputError, require_file
 from common.groups import grouping
 
 from ..volumes import from_array
-from .case import Case, Converted, Dataset
+from .conversion import Conversion, Converted, Dataset
 
 EXPECTED = {
     "prostate": "ProstateSlice/<site>/{train,test}/{image,mask}/<case>_<slice>.png",
@@ -30,6 +29,12 @@ CLASSES = {"prostate": 2, "fundus": 3, "mnms": 4, "busi": 2}
 ENCODING = {"busi": "binary"}
 ORIGIN = {"busi": "in order of the names, the last fifth of each folder is test"}
 PATIENTS = {"prostate": "{patient}_{number}"}  # M&Ms names say nothing; elsewhere one image per patient
+DOMAINS = {
+    "prostate": ("BIDMC", "BMC", "HK", "I2CVB", "RUNMC", "UCL"),
+    "fundus": ("Domain1", "Domain2", "Domain3", "Domain4"),
+    "mnms": ("vendorA", "vendorB", "vendorC", "vendorD"),
+    "busi": ("benign", "malignant"),
+}
 DEEPEST = 3  # folders between the source and those of the domains
 
 
@@ -46,7 +51,7 @@ def finder(layout: str) -> Callable[[Path], Dataset]:
         cases, broken, patient = [], {}, grouping(PATIENTS.get(layout))
         for entry in entries:
             name = _name(layout, entry)
-            files = (Path(entry["image"]), *(Path(path) for path in ensure_tuple(entry["label"])))
+            files = (entry.image, *entry.labels)
             try:
                 for path in files:
                     require_file(path, f"it belongs to {name}")
@@ -54,9 +59,11 @@ def finder(layout: str) -> Callable[[Path], Dataset]:
                 broken[name] = str(error)
                 continue
             convert = partial(_picture, name, files, decode, layout == "fundus")
-            cases.append(Case(name, files, convert, entry["split"], entry["domain"], patient(name)))
+            cases.append(Conversion(name, files, convert, entry.role, entry.domain, patient(name)))
         origin = ORIGIN.get(layout, "folders of the source")
-        return Dataset(cases, CLASSES[layout], broken, (), origin, PATIENTS.get(layout))
+        there = {entry.domain for entry in entries}
+        missing = [f"domain {domain}" for domain in DOMAINS[layout] if domain not in there]
+        return Dataset(cases, CLASSES[layout], broken, missing, origin, PATIENTS.get(layout))
 
     return find
 
@@ -72,14 +79,14 @@ def _root(source: Path, layout: str) -> Path:
     return source
 
 
-def _name(layout: str, entry: Mapping[str, object]) -> str:
+def _name(layout: str, entry: Case) -> str:
     """``benign (12)`` in the domain benign: ``benign_12``; ``train/image/00_01`` of BIDMC: ``BIDMC_train_00_01``.
 
     Sets in folders train and test count their cases anew in each: 00 of one is another patient than 00 of the other.
     """
-    domain = str(entry["domain"])
-    words = re.sub(r"[^\w.-]+", "_", Path(str(entry["case"])).name).strip("_").removeprefix(f"{domain}_")
-    return "_".join([domain, words] if layout == "busi" else [domain, str(entry["split"]), words])
+    domain = entry.domain
+    words = re.sub(r"[^\w.-]+", "_", Path(entry.name).name).strip("_").removeprefix(f"{domain}_")
+    return "_".join([domain, words] if layout == "busi" else [domain, entry.role, words])
 
 
 def _picture(name: str, files: tuple[Path, ...], decode: Callable, color: bool) -> list[Converted]:

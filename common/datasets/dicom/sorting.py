@@ -109,6 +109,15 @@ def series_at(path: Path) -> list[Header]:
     return groups[0]
 
 
+def series_files(path: Path) -> list[Path]:
+    """Files that hold the images of the series at ``path`` (see ``stack_at``), sorted; all DICOM files of a folder
+    whose series cannot be told, and the file itself."""
+    try:
+        return sorted({header.path for header in series_at(path)})
+    except InputError:
+        return dicom_files(path) if path.is_dir() else [path]
+
+
 def stack_at(path: str | Path) -> Stack:
     """The slices of the one series at ``path``, in order and complete, without their pixels.
 
@@ -120,7 +129,7 @@ def stack_at(path: str | Path) -> Stack:
     """
     found = stack(Path(path), series_at(Path(path)))
     if found.tilt:
-        _say(f"{path}: gantry tilt of {found.tilt:.1f} degrees: the slices stay as they are, the geometry holds it")
+        _say(f"{path}: gantry tilt of {found.tilt:.1f} degrees, kept in the geometry; a spacing resamples it straight")
     return found
 
 

@@ -23,7 +23,7 @@ def bundle(tmp_path):
             "init": None,
             "terms": {"a": {"weight": 1}},
             "network_def": {"_target_": "common.networks.VNet", "classes": "@size"},
-            "datalist": {"_target_": "common.data.load_datalist", "dataset_dir": "@dataset_dir"},
+            "datalist": {"_target_": "common.datasets.load_datalist", "dataset_dir": "@dataset_dir"},
             "objective": {"_target_": "method.Objective", "parts": ["$common.options.limit(@size)"]},
         },
         "inference": {

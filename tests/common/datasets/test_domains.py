@@ -7,7 +7,8 @@ import pytest
 from monai.transforms import Compose, LoadImaged
 from PIL import Image
 
-from common.data import CachedDataset, DecodeMaskd, H5Reader, load_domains
+from common.data import CachedDataset, DecodeMaskd, H5Reader
+from common.datasets import load_domains
 from common.errors import InputError
 
 

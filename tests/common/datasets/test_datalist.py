@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from common.data import load_datalist
+from common.datasets import load_datalist
 from common.errors import InputError
 
 TRAIN = ["p1_a", "p1_b", "p2_a", "p2_b", "p3_a", "p3_b"]

@@ -1,6 +1,6 @@
 import pytest
 
-from common.data import ratio_counts
+from common.datasets import ratio_counts
 from common.errors import InputError
 
 PUBLISHED = {"labeled": 0.14, "unlabeled": 0.56, "validation": 0.3}

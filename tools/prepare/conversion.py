@@ -21,7 +21,7 @@ class Converted:
 
 
 @dataclass(frozen=True)
-class Case:
+class Conversion:
     """One unit of work: ``convert`` reads ``sources`` (files, or folders of files) and gives one image or several."""
 
     name: str
@@ -51,7 +51,7 @@ class Dataset:
         labeled: cases of the list ``labeled``; ``None`` for all training cases with a label.
     """
 
-    cases: Sequence[Case]
+    cases: Sequence[Conversion]
     classes: int | None
     broken: Mapping[str, str] = field(default_factory=dict)
     missing: Sequence[str] = ()

@@ -1,8 +1,9 @@
 import json
+from pathlib import Path
 
 import pytest
 
-from common.data import draw_lists, load_domains
+from common.datasets import Case, draw_lists, load_domains
 from common.errors import InputError
 
 
@@ -10,8 +11,9 @@ def cases(domains, per_domain=20, patients=False, test=0):
     made = []
     for domain in domains:
         for n in range(per_domain):
-            case = {"case": f"{domain}/{n}", "domain": domain, "split": "test" if n < test else "train"}
-            made.append({**case, "patient": f"{domain}/{n // 2}"} if patients else case)
+            patient = f"{domain}/{n // 2}" if patients else ""
+            role = "test" if n < test else "train"
+            made.append(Case(f"{domain}/{n}", Path(f"{n}.png"), (), role, domain, patient))
     return made
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import InputError
-from .datalist import read_lists
-
-Case = Mapping[str, object]
+from .case import Case
+from .lists import read_lists
 
 
 def draw_lists(
@@ -28,7 +28,7 @@ def draw_lists(
     domain labels a random choice. Domains are mixed in proportion, so that the first ones of all are stratified.
 
     Args:
-        cases: ``{"case", "split"[, "domain"][, "patient"]}``; those of the split ``test`` are left out of the drawing.
+        cases: those of the role ``test`` are left out of the drawing.
         development: share of each domain, or from 1 on number, for ``val``: of patients, where these are known.
         report: likewise for ``test``.
         copies: pairs of names of cases that are (nearly) the same image.
@@ -38,9 +38,9 @@ def draw_lists(
     Raises:
         InputError: where nothing would be left to train on.
     """
-    drawn = [case for case in cases if case["split"] != "test"]
+    drawn = [case for case in cases if case.role != "test"]
     by_domain: dict[str, list[list[str]]] = {}
-    domain_of = {str(case["case"]): str(case.get("domain", "")) for case in drawn}
+    domain_of = {case.name: case.domain for case in drawn}
     for group in _groups(drawn, copies):
         by_domain.setdefault(domain_of[group[0]], []).append(group)
     lists: dict[str, list[str]] = {"train": [], "val": [], "test": []}
@@ -59,7 +59,7 @@ def draw_lists(
         random.Random(f"{seed} {domain} {draw}").shuffle(groups)
         ranked += [((rank + 0.5) / len(groups), domain, group) for rank, group in enumerate(groups)]
     lists["train"] = [name for *_, group in sorted(ranked) for name in group]
-    untouched = [str(case["case"]) for case in cases if case["split"] == "test"]
+    untouched = [case.name for case in cases if case.role == "test"]
     return {**lists, **({"untouched": untouched} if untouched else {})}
 
 
@@ -69,7 +69,7 @@ def _count(share: float, groups: int) -> int:
 
 def _groups(cases: Sequence[Case], copies: Sequence[tuple[str, str]]) -> list[list[str]]:
     """Names of cases that belong together, each group sorted, in the order of their first names."""
-    names = [str(case["case"]) for case in cases]
+    names = [case.name for case in cases]
     owner = {name: name for name in names}
 
     def root(name: str) -> str:
@@ -77,10 +77,9 @@ def _groups(cases: Sequence[Case], copies: Sequence[tuple[str, str]]) -> list[li
             name = owner[name]
         return name
 
-    first: dict[object, str] = {}
+    first: dict[str, str] = {}
     for case in cases:
-        if "patient" in case:
-            owner[root(str(case["case"]))] = root(first.setdefault(case["patient"], str(case["case"])))
+        owner[root(case.name)] = root(first.setdefault(case.owner, case.name))
     for one, other in copies:
         if one in owner and other in owner:
             owner[root(one)] = root(other)
@@ -90,23 +89,23 @@ def _groups(cases: Sequence[Case], copies: Sequence[tuple[str, str]]) -> list[li
     return list(groups.values())
 
 
-def by_lists(cases: Sequence[Case], path: Path) -> list[dict[str, object]]:
-    """The cases that the lists in a file name, with its splits and, within each split, in its order.
+def by_lists(cases: Sequence[Case], path: Path) -> list[Case]:
+    """The cases that the lists in a file name, with its roles and, within each role, in its order.
 
     Raises:
         InputError: for a file that is missing or malformed, or names a case that there is not.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file of lists (splits); python -m tools draw writes them")
-    lists = read_lists(path)
-    known = {str(case["case"]): case for case in cases}
-    listed: dict[str, dict[str, object]] = {}
-    for split, key in (("train", "train"), ("validation", "val"), ("test", "test")):
-        for name in lists.get(key, ()):
+    lists = read_lists(path).require_one_domain()
+    known = {case.name: case for case in cases}
+    listed: dict[str, Case] = {}
+    for role in ("train", "validation", "test"):
+        for name in lists.names(role):
             if name not in known:
-                raise InputError(f"{path}: key '{key}' names {name}, which is no case of this folder")
+                raise InputError(f"{path}: key '{lists.keys[role]}' names {name}, which is no case of this folder")
             if name in listed:
-                raise InputError(f"{path}: {name} is in both '{listed[name]['split']}' and '{split}'")
-            listed[name] = {**known[name], "split": split}
-    order = {str(case.get("domain")): number for number, case in reversed(list(enumerate(cases)))}
-    return sorted(listed.values(), key=lambda case: order[str(case.get("domain"))])
+                raise InputError(f"{path}: {name} is in both '{listed[name].role}' and '{role}'")
+            listed[name] = replace(known[name], role=role)
+    order = {case.domain: number for number, case in reversed(list(enumerate(cases)))}
+    return sorted(listed.values(), key=lambda case: order[case.domain])

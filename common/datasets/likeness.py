@@ -1,4 +1,4 @@
-"""Images that occur twice, or nearly so, and patients on two sides of a split."""
+"""Images that occur twice, or nearly so."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import fft, ndimage
-
-from common.errors import InputError
-from common.groups import grouping
 
 GRID = 32  # cells along each axis of the largest image
 NEAR = 0.6  # correlation of fine structure; unrelated images stay below 0.55, a re-cropped copy is above 0.8
@@ -90,16 +87,3 @@ def _correlations(structures: Sequence[np.ndarray]) -> Iterator[tuple[int, int, 
     for i in range(len(spectra) - 1):
         peaks = fft.irfftn(spectra[i + 1 :] * spectra[i].conj(), padded, axes=axes).max(axis=axes)
         yield from ((i, i + 1 + j, peaks[j]) for j in np.flatnonzero(peaks > 0.9 * NEAR))
-
-
-def patient_of(template: str | None) -> Callable[[str], str]:
-    """Function from an image's name to its patient, by a template; names that do not fit stand alone."""
-    group_of = grouping(template)
-
-    def patient(name: str) -> str:
-        try:
-            return group_of(name)
-        except InputError:
-            return name
-
-    return patient
