@@ -11,13 +11,19 @@ import nibabel
 import numpy as np
 import SimpleITK as sitk
 
+from common.datasets.dicom import is_dicom, read_series
 from common.errors import InputError
 
 Box = list[tuple[int, int]]
 
 
 def read(path: str | Path) -> sitk.Image:
-    """An image file; ``InputError`` naming it if it cannot be read. NaN and infinite voxels are kept as they are."""
+    """An image file or DICOM series; ``InputError`` naming it if it cannot be read.
+
+    NaN and infinite voxels are kept as they are.
+    """
+    if Path(path).is_dir() or is_dicom(path):
+        return read_series(path)
     try:
         image = sitk.ReadImage(str(path))
         if not str(path).endswith((".nii", ".nii.gz")):

@@ -16,6 +16,7 @@ from common.losses import SupervisedLoss, one_hot, region_dice
 from common.networks import UNet2D, VNet, make_teacher
 from common.transforms import Batch, MixUp, clamped_noise
 from tests.oracles.recorded import preset
+from tests.toys import Recorder
 
 
 def logits_of(foreground):
@@ -227,18 +228,6 @@ def test_parameters_are_those_of_the_v_net():
 def test_without_unlabeled_samples_only_the_supervised_term_is_left():
     batch = Batch(torch.randn(2, 1, 32, 32), torch.zeros(2, 1, 32, 32, dtype=torch.uint8))
     assert set(objective_2d()(batch, 1)) == {"supervised"}
-
-
-class Recorder(nn.Module):
-    """A pointwise network that keeps its inputs."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer, self.inputs = nn.Conv2d(1, 2, 1), []
-
-    def forward(self, x):
-        self.inputs.append(x.detach())
-        return self.layer(x)
 
 
 def test_the_teacher_and_the_mixture_see_noise_and_the_student_else_does_not():

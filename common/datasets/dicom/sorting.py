@@ -26,7 +26,8 @@ class Series:
     Attributes:
         path: what ``read_series`` takes: the folder that holds this series alone, or one of its files.
         name: of the case: the folders between the searched one and the images, joined by ``_``; behind it the number
-            of the series, or the name of the file, where a folder holds several.
+            of the series, or the name of the file, where a folder holds several. Of a file in the searched folder that
+            is whole in itself, its name.
         files: that hold the images.
     """
 
@@ -224,6 +225,8 @@ def _folder(group: Sequence[Header]) -> Path:
 
 
 def _name(root: Path, folder: Path, group: Sequence[Header], beside: Sequence[Sequence[Header]]) -> str:
+    if folder == root and len(group) == 1:
+        return stem(group[0].path)
     name = "_".join(folder.relative_to(root).parts) or root.absolute().name
     if len(beside) == 1:
         return name
