@@ -142,7 +142,7 @@ def _header(path: Path, data: Dataset, stored: int | None) -> Header:
     number = _number(data, "SeriesNumber")
     known = {"series": str(data.get("SeriesInstanceUID", "")), "number": None if number is None else int(number)}
     size = tuple(int(_number(data, key) or 0) for key in ("Columns", "Rows"))
-    if not name and not min(size):
+    if not name[:1].isalpha() and not min(size) and not known["series"]:
         raise InputError(f"{path}: DICOM that says neither what it is nor how large (damaged file?)")
     if aside := _aside(kind, data, min(size)):
         return Header(path, kind, aside, **known)
