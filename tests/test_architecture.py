@@ -21,7 +21,7 @@ ALLOWED = {
     "datasets": {"datasets"},
     "inferers": {"inferers", "networks", "transforms"},
     "handlers": {"handlers", "metrics"},
-    "runs": {"runs", "data", "engines", "handlers", "networks"},
+    "runs": {"runs", "data", "datasets", "engines", "handlers", "networks"},
     "sam": {"sam", "losses", "transforms"},
     "engines": {"engines", "handlers", "losses", "transforms", "data", "networks"},
 }

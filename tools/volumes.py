@@ -8,33 +8,45 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import SimpleITK as sitk
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 
+from common.datasets.dicom import read_series
+from common.datasets.endings import ending_of
+from common.datasets.itk import file_reader
 from common.errors import InputError
 
 Box = list[tuple[int, int]]
 
 
 def read(path: str | Path) -> sitk.Image:
-    """An image file; ``InputError`` naming it if it cannot be read. NaN and infinite voxels are kept as they are."""
+    """An image file, or the DICOM series in a folder; ``InputError`` naming it if it cannot be read.
+
+    NaN and infinite voxels are kept as they are; ITK's NIfTI reader turns them to 0 without a word.
+    """
+    if Path(path).is_dir():
+        return read_series(path)
     try:
-        image = sitk.ReadImage(str(path))
-        if str(path).endswith((".nii", ".nii.gz")) and image.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64):
-            return _with_bad_voxels(image, path)
-        return image
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise InputError(f"{path}: cannot be read ({reason[:160]})") from None
+        if ending_of(path) in (".nii", ".nii.gz") and nibabel.load(path).get_data_dtype().kind == "f":
+            return _floats(path)
+        return file_reader(path).Execute()
+    except (RuntimeError, OSError, EOFError, ImageFileError, HeaderDataError) as error:
+        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        raise InputError(f"{path}: cannot be read ({reason[0][:160]})") from None
 
 
-def _with_bad_voxels(image: sitk.Image, path: str | Path) -> sitk.Image:
-    """``image`` with the NaN and infinite voxels of its file, which ITK's NIfTI reader turns to 0 without a word."""
-    stored = nibabel.load(path)
-    if stored.get_data_dtype().kind != "f":
-        return image
-    bad = np.asanyarray(stored.dataobj).squeeze()
-    if np.isfinite(bad).all() or bad.shape != image.GetSize():
-        return image
-    return from_array(bad.astype(np.float32), like=image)
+def _floats(path: str | Path) -> sitk.Image:
+    """Voxels by nibabel, geometry by ITK."""
+    header = file_reader(path)
+    header.ReadImageInformation()
+    values = np.asanyarray(nibabel.load(path).dataobj).astype(np.float32)
+    while values.ndim > header.GetDimension():
+        values = values[..., 0]
+    image = from_array(values)
+    image.SetSpacing(header.GetSpacing())
+    image.SetOrigin(header.GetOrigin())
+    image.SetDirection(header.GetDirection())
+    return image
 
 
 def array(image: sitk.Image) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from common.datasets import Case
+from common.datasets.itk import file_reader
 from common.datasets.likeness import Signature, signature
 from common.errors import InputError
 
@@ -60,8 +61,7 @@ class Facts:
 
 def header(path: Path) -> tuple[int, ...] | None:
     """Spatial extents from a file's header; ``None`` for an unreadable one."""
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    reader = file_reader(path)
     try:
         reader.ReadImageInformation()
     except RuntimeError:
