@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import nibabel
 import numpy as np
 import SimpleITK as sitk
 from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
+from nibabel.spatialimages import HeaderDataError, SpatialImage
 
-from common.datasets.dicom import read_series
+from common.datasets.dicom import is_dicom, read_series
 from common.datasets.endings import ending_of
 from common.datasets.itk import file_reader
 from common.errors import InputError
@@ -20,29 +21,36 @@ Box = list[tuple[int, int]]
 
 
 def read(path: str | Path) -> sitk.Image:
-    """An image file, or the DICOM series in a folder; ``InputError`` naming it if it cannot be read.
+    """An image file or DICOM series; ``InputError`` naming it if it cannot be read.
 
-    NaN and infinite voxels are kept as they are; ITK's NIfTI reader turns them to 0 without a word.
+    NIfTI files are decoded by nibabel: ITK turns NaN and infinite voxels, and the lost end of a file, to 0 without a
+    word.
     """
-    if Path(path).is_dir():
+    if Path(path).is_dir() or is_dicom(path):
         return read_series(path)
     try:
-        if ending_of(path) in (".nii", ".nii.gz") and nibabel.load(path).get_data_dtype().kind == "f":
-            return _floats(path)
+        if ending_of(path) in (".nii", ".nii.gz"):
+            stored = nibabel.load(path)
+            if stored.get_data_dtype().kind in "fiu":
+                return _decoded(path, stored)
         return file_reader(path).Execute()
-    except (RuntimeError, OSError, EOFError, ImageFileError, HeaderDataError) as error:
-        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-        raise InputError(f"{path}: cannot be read ({reason[0][:160]})") from None
+    except (RuntimeError, OSError, EOFError, zlib.error, ImageFileError, HeaderDataError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        lost = isinstance(error, (OSError, EOFError, zlib.error)) and not isinstance(error, FileNotFoundError)
+        advice = "; fetch or unpack it again" if lost else ""
+        raise InputError(f"{path}: cannot be read ({reason[:160]}){advice}") from None
 
 
-def _floats(path: str | Path) -> sitk.Image:
-    """Voxels by nibabel, geometry by ITK."""
+def _decoded(path: str | Path, stored: SpatialImage) -> sitk.Image:
+    """The voxels of a NIfTI file, in float32 where it scales them, on the grid that ITK reads from its header."""
     header = file_reader(path)
     header.ReadImageInformation()
-    values = np.asanyarray(nibabel.load(path).dataobj).astype(np.float32)
-    while values.ndim > header.GetDimension():
+    values = np.asanyarray(stored.dataobj)
+    scaled_values = values.dtype != stored.get_data_dtype()
+    values = values.astype(np.float32 if scaled_values else values.dtype.newbyteorder("="))
+    while values.ndim > header.GetDimension() and values.shape[-1] == 1:
         values = values[..., 0]
-    image = from_array(values)
+    image = sitk.GetImageFromArray(np.ascontiguousarray(values.T), isVector=False)
     image.SetSpacing(header.GetSpacing())
     image.SetOrigin(header.GetOrigin())
     image.SetDirection(header.GetDirection())
@@ -133,6 +141,30 @@ def resample(image: sitk.Image, spacing: Sequence[float], label: bool = False) -
     image = sitk.ZeroFluxNeumannPad(sitk.Cast(image, kind), [4] * 3, [4] * 3)
     interpolator = sitk.sitkNearestNeighbor if label else sitk.sitkBSpline
     return sitk.Resample(image, size, sitk.Transform(), interpolator, origin, spacing, image.GetDirection(), 0, kind)
+
+
+def straight(image: sitk.Image, label: bool = False) -> sitk.Image:
+    """``image`` on axes at right angles, large enough for all of it: linear for an image, nearest for a label.
+
+    Slices of a scan with a tilted gantry are shifted against each other, which NIfTI files of ITK cannot hold. One that
+    is straight is returned as it is. Around the slices lies the image's least value, around a label 0.
+    """
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() > 1:
+        return image
+    direction = np.array(image.GetDirection()).reshape(3, 3)
+    if np.allclose(direction.T @ direction, np.eye(3), atol=1e-4):
+        return image
+    turned = np.column_stack([direction[:, 0], direction[:, 1], np.cross(direction[:, 0], direction[:, 1])])
+    spacing = np.array(image.GetSpacing()) * [1, 1, direction[:, 2] @ turned[:, 2]]
+    ends = np.array(list(np.ndindex(2, 2, 2))) * (np.array(image.GetSize()) - 1)
+    corners = np.array([image.TransformIndexToPhysicalPoint(tuple(map(int, end))) for end in ends]) @ turned
+    size = np.ceil((corners.max(0) - corners.min(0)) / spacing - 1e-6).astype(int) + 1
+    outside = 0.0 if label else float(sitk.GetArrayViewFromImage(image).min())
+    kind, how = (image.GetPixelID(), sitk.sitkNearestNeighbor) if label else (sitk.sitkFloat32, sitk.sitkLinear)
+    origin = (turned @ corners.min(0)).tolist()
+    return sitk.Resample(
+        image, size.tolist(), sitk.Transform(), how, origin, spacing.tolist(), turned.ravel().tolist(), outside, kind
+    )
 
 
 def scaled(image: sitk.Image, values: np.ndarray) -> sitk.Image:

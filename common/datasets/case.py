@@ -15,7 +15,7 @@ class Case:
 
     Attributes:
         name: of the image's file without its ending, behind the folders that tell it from others of that name.
-        image: file, or folder of a DICOM series.
+        image: file, or folder or first file of a DICOM series.
         labels: files that together are its label, none for an unlabeled case.
         role: ``labeled``, ``unlabeled``, ``train`` where either is open, ``validation``, ``test``, or ``unlisted``.
         domain: where the data set has several.

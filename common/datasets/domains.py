@@ -98,7 +98,8 @@ def load_domains(
         labeled = by_ratio if labeled is None else labeled
     roles = _assign(cases, domain, labeled, validation, unit_of, others, training, drawn=splits is not None)
     if training and not roles["labeled"]:
-        raise InputError(f"domain {domain}: the labeled list is empty")
+        told = "" if ratios is None else f"; ratios label none of its {_units(cases, domain, unit_of)}: say labeled=N"
+        raise InputError(f"domain {domain}: the labeled list is empty{told}")
     check_disjoint(roles, lambda name: by_name[name].owner, root)
     found = {role: [_with_files(by_name[name], role) for name in roles[role]] for role in ROLES}
     require_different_images([case for role in ROLES for case in found[role]])
@@ -122,10 +123,16 @@ def _unit(by_name: dict[str, Case], by_patient: bool) -> Callable[[str], str]:
     return lambda name: by_name[name].owner if by_patient else name
 
 
+def _units(cases: list[Case], domain: str, unit_of: Callable[[str], str]) -> int:
+    return len({unit_of(case.name) for case in cases if case.domain == domain})
+
+
 def _labeled_domain(cases: list[Case], chosen: str | None, root: Path, layout: str, training: bool) -> str:
     domains = list(dict.fromkeys(case.domain for case in cases))
     if not domains:
-        raise InputError(f"{root}: no images in the layout '{layout}' here (dataset_dir, layout)")
+        made = layout != "manifest" and (root / "manifest.csv").is_file()
+        told = "; it was made by prepare: layout=manifest and encoding=index, which count patients where known"
+        raise InputError(f"{root}: no images in the layout '{layout}' here (dataset_dir, layout){told if made else ''}")
     if chosen is None and len(domains) == 1:
         return domains[0]
     if chosen not in domains and not (chosen and not training):

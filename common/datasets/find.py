@@ -12,7 +12,7 @@ from .case import Case
 from .endings import image_files, is_hidden
 from .finder import Finder, label_folder
 from .lists import FILE, Lists, read_lists
-from .pairing import beside, is_series, masks_of, named
+from .pairing import beside, images_in, masks_of
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _pairs(domain: Path, images: str, labels: str | None) -> tuple[dict[str, tup
         own, masks = beside(image_files(domain))
         return {name: (path, masks.get(name, ())) for name, path in own.items()}, {}
     folder = domain / images
-    own = named([*image_files(folder), *(path for path in sorted(folder.iterdir()) if is_series(path))])
+    own = images_in(folder)
     place = domain / labels if labels else label_folder(domain)
     if labels and not place.is_dir():
         raise InputError(f"{place}: no such folder; it must hold the labels (labels)")

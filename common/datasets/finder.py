@@ -8,7 +8,7 @@ from ..errors import InputError
 from .case import Case
 from .endings import ENDINGS, image_files, spelled
 from .lists import Lists
-from .pairing import is_series, masks_of, named
+from .pairing import images_in, is_series, masks_of, named
 
 LABELS = ("labels", "masks")  # folders of labels beside ``images``
 
@@ -29,6 +29,7 @@ class Finder:
     def __init__(self, root: Path, lists: Lists | None = None) -> None:
         self.root, self.files = root, lists.files if lists else {}
         self.of_folder: dict[Path, dict[str, Path]] = {}
+        self.series: dict[str, Path] | None = None
         self.masks_of_folder: dict[Path, dict[str, tuple[Path, ...]]] = {}
 
     def case(self, name: str, role: str = "unlisted", with_label: bool = True) -> Case:
@@ -43,12 +44,15 @@ class Finder:
         return Case(name, self.image(name), self.labels(name) if with_label else (), role)
 
     def image(self, name: str) -> Path:
-        """The image file, or folder of a DICOM series, of a case."""
+        """The image file of a case, or the folder or first file of its DICOM series."""
         place = self.root / "images" / name
-        found = self._images(place.parent).get(spelled(place.name))
-        if found is None and not is_series(place):
-            raise InputError(f"{place}: no file with one of the endings {', '.join(ENDINGS)}")
-        return found or place
+        if found := self._images(place.parent).get(spelled(place.name)):
+            return found
+        if self.series is None:
+            self.series = images_in(self.root / "images") if (self.root / "images").is_dir() else {}
+        if spelled(name) not in self.series and not is_series(place):
+            raise InputError(f"{place}: no file with one of the endings {', '.join(ENDINGS)}, and no DICOM series")
+        return self.series.get(spelled(name), place)
 
     def labels(self, name: str) -> tuple[Path, ...]:
         """The label of a case: a file of its name, or ``name_mask``, ``name_mask_1`` and so on."""

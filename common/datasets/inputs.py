@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ..errors import InputError
 from .case import Case
-from .dicom import find_series
+from .dicom import find_series, is_dicom
+from .dicom.sorting import stem as dicom_stem
 from .endings import ENDINGS, image_files, stem_of
 from .pairing import beside
 
@@ -15,9 +16,9 @@ from .pairing import beside
 def find_images(source: str | Path | Sequence[str]) -> list[dict[str, str]]:
     """Images to segment, ``[{"image": path, "case": name}]``.
 
-    A source is an image file, a folder with the files of one DICOM series, a folder of either, or a list of these.
-    The case names what is written: the file without its ending, or the series' folder. Masks beside their images
-    (``name_mask.png``) are left out.
+    A source is an image file, a DICOM file (which stands for its series), a folder of image files and, in it or below,
+    DICOM series, or a list of these. The case names what is written: the file without its ending, or the series'
+    folder. Masks beside their images (``name_mask.png``) are left out.
 
     Raises:
         InputError: for a path that does not exist, a folder without images, and two images of one name.
@@ -39,7 +40,7 @@ def find_images(source: str | Path | Sequence[str]) -> list[dict[str, str]]:
 
 def _images_of(path: Path) -> Iterator[tuple[str, Path]]:
     if path.is_file():
-        yield stem_of(path), path
+        yield dicom_stem(path) if is_dicom(path) else stem_of(path), path
         return
     yield from beside(image_files(path))[0].items()
     for series in find_series(path):

@@ -7,8 +7,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ..errors import InputError
+from .dicom import find_series
 from .dicom.sorting import dicom_files
-from .endings import is_hidden, spelled, stem_of
+from .endings import image_files, is_hidden, spelled, stem_of
 
 MASK_OF = re.compile(r"(.+)_(?:mask|label|seg|segmentation|manual|gt)(?:_\d+)?")  # stem of a label beside its image
 
@@ -16,6 +17,26 @@ MASK_OF = re.compile(r"(.+)_(?:mask|label|seg|segmentation|manual|gt)(?:_\d+)?")
 def is_series(path: Path) -> bool:
     """Whether ``path`` is a folder that holds DICOM files, itself or below."""
     return path.is_dir() and not is_hidden(path) and bool(dicom_files(path))
+
+
+def images_in(folder: Path) -> dict[str, Path]:
+    """Images of a folder by their names: its files, and the DICOM series in and below it.
+
+    A series is called like the folder in ``folder`` that holds it alone; where that holds several, as ``find_series``
+    tells them apart.
+
+    Raises:
+        InputError: for two images of one name.
+    """
+    found = named(image_files(folder))
+    series = find_series(folder)
+    tops = [one.path.relative_to(folder).parts[:1] for one in series]
+    for one, top in zip(series, tops):
+        name = top[0] if tops.count(top) == 1 and top and (folder / top[0]).is_dir() else one.name
+        if other := found.get(spelled(name)):
+            raise InputError(f"{other}: {one.path} would be the same case; keep one, or rename it")
+        found[spelled(name)] = one.path
+    return found
 
 
 def named(paths: Sequence[Path]) -> dict[str, Path]:
@@ -26,7 +47,7 @@ def named(paths: Sequence[Path]) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for path in paths:
-        name = path.name if path.is_dir() else stem_of(path)
+        name = stem_of(path)
         if other := found.get(spelled(name)):
             raise InputError(f"{other}: {path.name} is the same case in another spelling; keep one")
         found[spelled(name)] = path

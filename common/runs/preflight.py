@@ -8,6 +8,7 @@ from pathlib import Path
 from ..errors import InputError, one_line_errors, require_folder
 from ..options import check_options, current_configuration
 from .folder import open_run, require_place
+from .released import refuse_changed
 from .weights import require_weights
 
 RUN = ("output_dir", "ckpt_dir", "resume", "overwrite", "studies")  # options that say what becomes of a run's folder
@@ -35,6 +36,8 @@ def before_inference(checkpoint: str | Path) -> None:
     check_options()
     require_weights(checkpoint, "inference needs trained weights (checkpoint)")
     configuration = current_configuration()
+    if configuration is not None:
+        refuse_changed(configuration)
     if configuration is None or "output_dir" not in configuration:
         return
     target = configuration.value("output_dir")

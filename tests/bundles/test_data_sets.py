@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.errors import find_explained
 from tests.downloads import WRITERS
 from tools.package import package
 from tools.prepare import prepare
 from tools.run import run
 from tools.verify import verify
 
+from .built import parser
 from .conftest import BUNDLES
 from .data_sets import ROWS, command_of, layer, names_in, options_of
 
@@ -80,6 +82,38 @@ def test_a_data_set_is_trained_measured_and_applied(row, data_of, tmp_path):
     assert len(results) == len(images)
     for result in results:
         assert set(np.unique(pixels(result))) <= set(range(row.parts[1] + 1)), result
+
+
+TOO_FEW = [  # row and what is told of its layer's own counts, which the small copy cannot have
+    ("ssnet-la-la2018", "labeled=8: expected a number between 0 and the 4 in the list"),
+    ("sgrsnet-brats-brats2019", "labeled=25: expected a number between 0 and the 4 in the list"),
+    (
+        "iere-nci_isbi-nci_isbi2013",
+        "domain runmc: the labeled list is empty; ratios label none of its 6: say labeled=N",
+    ),
+    ("synfoc-prostate-prostate", "domain BIDMC: labeled=20: expected a number between 0 and the 4 in the list"),
+    ("synfoc-busi-busi", "domain benign: labeled=64: expected a number between 0 and the 9 in the list"),
+]
+
+
+@pytest.mark.parametrize(("name", "words"), TOO_FEW, ids=[name for name, _ in TOO_FEW])
+def test_fewer_cases_than_a_layer_counts_on_are_told(name, words, data_of):
+    row = ROWS[IDS.index(name)]
+    config = parser(f"{row.bundle}_segmentation", *row.layers.split(), dataset_dir=str(data_of(row)))
+    with pytest.raises(Exception) as caught:
+        config.get_parsed_content("datalist")
+    assert words in str(find_explained(caught.value))
+
+
+def test_a_prepared_folder_in_the_place_of_the_download_is_told(data_of, tmp_path):
+    prepare("busi", str(data_of(ROWS[IDS.index("synfoc-busi-busi")])), str(tmp_path / "out"), workers=1)
+    config = parser("synfoc_segmentation", "busi", dataset_dir=str(tmp_path / "out"))
+    with pytest.raises(Exception) as caught:
+        config.get_parsed_content("datalist")
+    assert "it was made by prepare: layout=manifest and encoding=index" in str(find_explained(caught.value))
+    chosen = {"layout": "manifest", "encoding": "index", "labeled": 4}
+    config = parser("synfoc_segmentation", "busi", dataset_dir=str(tmp_path / "out"), **chosen)
+    assert len(config.get_parsed_content("datalist")["labeled"]) == 4
 
 
 PACKAGED = {(row.bundle, row.layers): row for row in ROWS}

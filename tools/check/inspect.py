@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from common.datasets import Case
+from common.datasets.dicom import is_dicom, stack_at
 from common.datasets.itk import file_reader
 from common.datasets.likeness import Signature, signature
 from common.errors import InputError
@@ -60,7 +61,13 @@ class Facts:
 
 
 def header(path: Path) -> tuple[int, ...] | None:
-    """Spatial extents from a file's header; ``None`` for an unreadable one."""
+    """Spatial extents from the header of a file or DICOM series; ``None`` for an unreadable one."""
+    if path.is_dir() or is_dicom(path):
+        try:
+            slices = stack_at(path).slices
+        except InputError:
+            return None
+        return (*slices[0].size, len(slices)) if len(slices) > 1 else slices[0].size
     reader = file_reader(path)
     try:
         reader.ReadImageInformation()

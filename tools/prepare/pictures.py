@@ -29,6 +29,12 @@ CLASSES = {"prostate": 2, "fundus": 3, "mnms": 4, "busi": 2}
 ENCODING = {"busi": "binary"}
 ORIGIN = {"busi": "in order of the names, the last fifth of each folder is test"}
 PATIENTS = {"prostate": "{patient}_{number}"}  # M&Ms names say nothing; elsewhere one image per patient
+DOMAINS = {
+    "prostate": ("BIDMC", "BMC", "HK", "I2CVB", "RUNMC", "UCL"),
+    "fundus": ("Domain1", "Domain2", "Domain3", "Domain4"),
+    "mnms": ("vendorA", "vendorB", "vendorC", "vendorD"),
+    "busi": ("benign", "malignant"),
+}
 DEEPEST = 3  # folders between the source and those of the domains
 
 
@@ -55,7 +61,9 @@ def finder(layout: str) -> Callable[[Path], Dataset]:
             convert = partial(_picture, name, files, decode, layout == "fundus")
             cases.append(Conversion(name, files, convert, entry.role, entry.domain, patient(name)))
         origin = ORIGIN.get(layout, "folders of the source")
-        return Dataset(cases, CLASSES[layout], broken, (), origin, PATIENTS.get(layout))
+        there = {entry.domain for entry in entries}
+        missing = [f"domain {domain}" for domain in DOMAINS[layout] if domain not in there]
+        return Dataset(cases, CLASSES[layout], broken, missing, origin, PATIENTS.get(layout))
 
     return find
 

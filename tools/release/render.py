@@ -102,8 +102,8 @@ def literal(node: object, trained: Settings) -> object:
     if match := GET.fullmatch(node):
         return trained.get(match[1], ast.literal_eval(match[2] or "None"))
     if match := COMPONENT.fullmatch(node):
-        written = dict(pair.split("=") for pair in match[2].split(", ")[1:])
-        changes = {name: part if part.startswith("@") else ast.literal_eval(part) for name, part in written.items()}
+        given = dict(pair.split("=") for pair in match[2].split(", ")[1:])
+        changes = {name: text if text[0] == "@" else ast.literal_eval(text) for name, text in given.items()}
         return _without_paths(trained.literal(match[1], **changes), None)
     raise InputError(f"{node}: expected a setting by name, so that a release can have its value instead")
 

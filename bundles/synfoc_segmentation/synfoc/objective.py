@@ -98,7 +98,7 @@ class SynFoCObjective(Objective):
         smc: SelfMutualConfidence,
         cdcr: ConsensusDivergence,
         strong: Callable[[Tensor], Tensor],
-        box: Callable[[Tensor], Tensor] | None,
+        box: Callable[[Tensor], Tensor] | None = None,
         weights: Mapping | None = None,
         settings: SynFoCSettings = SynFoCSettings(),
     ) -> None:

@@ -3,9 +3,7 @@
 import json
 
 import pytest
-import torch
 
-from common.data import CachedDataset
 from common.datasets import load_datalist, load_domains
 from common.errors import InputError
 
@@ -88,13 +86,3 @@ def test_names_may_lead_into_folders(dataset):
         (root / folder / "site").mkdir()
         (root / folder / "site" / "a.nii.gz").touch()
     assert load_datalist(root)["labeled"][0]["image"].endswith("images/site/a.nii.gz")
-
-
-def test_images_have_the_channels_that_the_network_takes():
-    def read(case):
-        return {"image": torch.zeros(2, 4, 4), "label": torch.zeros(1, 4, 4)}
-
-    case = {"image": "scan.png", "label": "mask.png"}
-    assert len(CachedDataset([case], read, channels=2)) == len(CachedDataset([case], read)) == 1
-    with pytest.raises(InputError, match=r"^scan.png: 2 channels, expected 3 \(in_channels\)$"):
-        CachedDataset([case], read, channels=3)
