@@ -196,8 +196,19 @@ OPTIONS = (
             ),
             Option(
                 "box_from",
-                Choice("filtered", "raw", "upsampled"),
-                "by components; raw; upsampled: raw at the size of SAM's input (published code)",
+                Choice("filtered", "raw", "upsampled", "soft"),
+                "by components; raw; upsampled: raw at SAM's size (published code); soft: mean over probabilities",
+            ),
+            Option("components", Integer(0, 64), "boxes per class, of its largest components; 0: one around all"),
+            Option("smallest", Integer(1, FAR), "pixels of a class or component that is prompted"),
+            Option(
+                "use",
+                Choice("always", "measured"),
+                "its labels; measured: of a class in an image, where expected to be better than the teacher's",
+            ),
+            Option("quality", SHARE, "least IoU that it expects of a mask that is used then"),
+            Option(
+                "report", COUNT, "images of a list whose truth tells how good its labels are: sam_labels.csv; 0: none"
             ),
             Option(
                 "empty",

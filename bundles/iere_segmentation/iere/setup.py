@@ -18,8 +18,21 @@ if TYPE_CHECKING:
 STRIDE = 32  # of the network, which pads other sizes
 WINDOW = 28  # the published window is 224 of 256 pixels: 28 per 32
 PRETRAINING = 1 / 1.63  # share of the iterations: 1000 of 1630
+PROMPTS = ("groups", "box_pad", "components", "smallest")
 OPTIONS = (
-    *("finetune", "finetune_params", "lora_rank", "last_blocks", "batch", "view", "box_from", "empty", "reject"),
+    *(
+        "finetune",
+        "finetune_params",
+        "lora_rank",
+        "last_blocks",
+        "batch",
+        "use",
+        "quality",
+        "view",
+        "box_from",
+        "empty",
+        "reject",
+    ),
     "cache",
 )
 
@@ -63,7 +76,7 @@ def make_sam_teacher(
     network = build_sam(
         arch=sam["kind"], img_size=sam["img_size"], checkpoint=sam["checkpoint"], recompute=sam["recompute"]
     )
-    refiner = BoxRefiner(network, num_classes, sam["convention"], sam["groups"], box_pad=sam["box_pad"])
+    refiner = BoxRefiner(network, num_classes, sam["convention"], **{name: sam[name] for name in PROMPTS})
     options = SamOptions(**{name: sam[name] for name in OPTIONS}, cache_dir=cache_dir)
     return SamTeacher(refiner, sam["checkpoint"], datasets, options)
 
