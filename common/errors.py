@@ -69,6 +69,15 @@ def _from_outside(error: BaseException) -> bool:
     return isinstance(error, KeyboardInterrupt) or (isinstance(error, OSError) and error.errno in FULL | REFUSED)
 
 
+def printable(text: object) -> str:
+    """Text on one line without what a terminal or an editor would obey: control characters, marks of direction.
+
+    Names of files and cases come from outside; such a character in them is shown by its number.
+    """
+    shown = (sign if sign.isprintable() else f"\\x{ord(sign):02x}" for sign in " ".join(str(text).split()))
+    return "".join(shown)
+
+
 def one_line(error: BaseException) -> str:
     """What a user is told about an error that explains itself, or that comes from outside the program."""
     if isinstance(error, KeyboardInterrupt):
@@ -76,8 +85,8 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, OSError):
         hint = "; files that were there before are as they were" if error.errno in FULL else ""
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{os.strerror(error.errno).lower()}{hint}"
-    return " ".join(str(error).split())
+        return printable(f"{where}{os.strerror(error.errno).lower()}{hint}")
+    return printable(error)
 
 
 def one_line_errors() -> None:

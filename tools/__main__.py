@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -59,6 +60,9 @@ def _summary(name: str) -> str:
 def main(arguments: Sequence[str]) -> None:
     """Do what a command line says."""
     one_line_errors()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files need not be text in this terminal's encoding
     if not arguments or arguments[0] in HELP:
         sys.stdout.write(overview())
     elif arguments[0] == "run":  # reads its own words: text stays text there

@@ -14,7 +14,7 @@ from monai.utils import ensure_tuple
 from common.errors import InputError, require_file
 from common.files import atomic_path
 from common.runs import weights_file
-from common.runs.settings import refuse_contradictions
+from common.runs.contradictions import refuse_contradictions
 
 from .release import archive, figures, metadata, readme, render, vendor
 from .release.isolated import REPOSITORY, run_isolated

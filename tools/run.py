@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from common.errors import InputError
 from common.options.command import Command, canonical
+from common.options.entries import quoted
 from common.options.explain import explained
 from common.options.help import help_of
 from common.options.layers import ENDINGS, Layer, read_layer
@@ -59,7 +60,7 @@ class Configuration:
             **{
                 "meta_file": str(self.root / "configs" / "metadata.json"),
                 "logging_file": str(self.root / "configs" / "logging.conf"),
-                "bundle_root": str(self.root),
+                "bundle_root": quoted(str(self.root)),
                 **self.options,
             },
         )

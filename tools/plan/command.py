@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
 
 from common.data.datalist import SUFFIXES
-from common.errors import InputError
+from common.errors import InputError, printable
 from common.files import atomic_path
+from common.options.entries import quoted
 
 from ..cases import Listing, list_cases
 from ..check import check_labels, check_spacings, examine
@@ -80,12 +83,22 @@ def plan(
     text = render(chosen, roles, home, f"{found.modality}, {why}; {counts}")
     save(target / "fingerprint.json", json.dumps(found.as_json(), indent=1) + "\n")
     save(target / "plan.yaml", text)
-    run, folder = f"python -m tools run {method}", target / "run"
-    sys.stdout.write(
-        f"{text}\n{run} {target / 'plan.yaml'} --output_dir {folder}\n"
-        f"{run} inference --checkpoint {folder} --inputs {listing.items[0].image.parent} "
-        f"--output_dir {folder / 'predictions'}\n"
-    )
+    run, inputs = target / "run", listing.items[0].image.parent
+    train = ("run", method, target / "plan.yaml", "--output_dir", run)
+    infer = ("run", method, "inference", "--checkpoint", run, "--inputs", inputs, "--output_dir", run / "predictions")
+    sys.stdout.write(f"{text}\n{_command(train)}\n{_command(infer)}\n")
+
+
+def _command(words: Sequence[object]) -> str:
+    """A command to paste: words with spaces or signs of the shell in quotes."""
+    quotes = (shlex.quote(word) if word.isprintable() else _escaped(word) for word in map(str, words))
+    return " ".join(["python -m tools", *quotes])
+
+
+def _escaped(word: str) -> str:
+    """A word with line breaks or other control characters, as shells read it."""
+    inside = word.encode("unicode_escape").decode().replace("'", "\\'")
+    return f"$'{inside}'"
 
 
 def look(listing: Listing, coded: bool = False) -> Fingerprint:
@@ -130,7 +143,7 @@ def write_lists(listing: Listing, roles: Roles, target: Path) -> Path:
 
 def render(chosen: Plan, roles: Roles, home: Path, title: str) -> str:
     """The override file, a reason behind each value."""
-    lines = [f"# Planned for {chosen.method.name} on {home.name}: {title}."]
+    lines = [printable(f"# Planned for {chosen.method.name} on {home.name}: {title}.")]
     lines.append(_line("dataset_dir", str(home.resolve()), "holds splits.json"))
     parts: list[tuple[Mapping, Mapping]] = [(roles.values, roles.reasons), (chosen.values, chosen.reasons)]
     lines += [_line(key, value, reasons[key]) for values, reasons in parts for key, value in values.items()]
@@ -138,8 +151,11 @@ def render(chosen: Plan, roles: Roles, home: Path, title: str) -> str:
 
 
 def _line(key: str, value: object, reason: str) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, width=1000, allow_unicode=True).removesuffix("...\n").strip()
-    return f"{key}: {text} # {reason}"
+    """An entry whose value MONAI takes as it stands, whatever a data set calls its domains and folders."""
+    plain = quoted(value)
+    unicode = not isinstance(plain, str) or plain.isprintable()
+    text = yaml.safe_dump(plain, default_flow_style=True, width=math.inf, allow_unicode=unicode)
+    return f"{key}: {text.strip().removesuffix('...').strip()} # {printable(reason)}"
 
 
 def save(path: Path, text: str) -> None:
