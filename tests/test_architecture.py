@@ -17,7 +17,8 @@ LEAVES = {"losses", "transforms", "networks", "metrics"}
 ALLOWED = {
     **dict.fromkeys(LEAVES, LEAVES),
     "options": {"options"},
-    "data": {"data", "transforms"},
+    "data": {"data", "datasets", "transforms"},
+    "datasets": {"datasets"},
     "inferers": {"inferers", "networks", "transforms"},
     "handlers": {"handlers", "metrics"},
     "runs": {"runs", "data", "engines", "handlers", "networks"},

@@ -13,6 +13,8 @@ from monai.utils import ensure_tuple
 
 from common.errors import InputError, require_file
 from common.files import atomic_path
+from common.options import table_of
+from common.options.command import canonical
 from common.runs import weights_file
 from common.runs.contradictions import refuse_contradictions
 
@@ -57,6 +59,7 @@ def package(
     weights_path = weights_file(weights or source / "models")
     require_file(weights_path, "train first, or give --weights")
     run = read_run(weights_path)
+    options = typed(source, options)
     layers = [str(layer) for layer in ensure_tuple(dataset or (run.layers if run else ()))]
     if not layers:
         raise InputError(f"{weights_path}: says of no data set what it was trained on; name its layer (dataset)")
@@ -86,6 +89,12 @@ def package(
     link = f"{url.rstrip('/')}/{path.name}" if url else path.name
     archive.write_model_info(path.with_name("model_info.json"), path.stem, digest, link)
     return str(path)
+
+
+def typed(source: Path, options: Mapping[str, object]) -> dict[str, object]:
+    """Values of the bundle's options as their types read them; ``InputError`` naming one that is not of its type."""
+    table = table_of(source)
+    return {name: canonical(name, value, table, quote=False) for name, value in options.items()}
 
 
 def check_name(name: str) -> str:

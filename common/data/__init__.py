@@ -1,11 +1,12 @@
 from .cache import CachedDataset, CheckedDataset, unlabeled_of
 from .datalist import load_datalist, require_cases
+from .dicom_outputs import SaveDicomSegd
 from .domains import load_domains
 from .h5 import H5Reader
 from .inputs import ReadableCases, find_images
 from .layouts import LAYOUTS
 from .masks import ENCODINGS, DecodeMaskd
-from .outputs import SaveDicomSegd, SaveImageOfCased
+from .outputs import SaveImageOfCased
 from .phantom import Phantom, write_phantom_domains, write_phantoms
 from .preprocessing import PicturePreprocessing, VolumePreprocessing
 from .ratios import ratio_counts

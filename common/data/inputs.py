@@ -8,10 +8,10 @@ from pathlib import Path
 
 from torch.utils.data import IterableDataset
 
+from ..datasets.dicom import find_series
 from ..errors import InputError
 from .cache import CheckedDataset, check_case
 from .datalist import SUFFIXES
-from .dicom import series_folders
 
 
 def find_images(source: str | Path | Sequence[str]) -> list[dict[str, str]]:
@@ -44,8 +44,8 @@ def _images_of(path: Path) -> Iterator[tuple[str, Path]]:
         return
     for file in sorted(file for file in path.iterdir() if file.name.endswith(SUFFIXES) and file.is_file()):
         yield _stem(file), file
-    for folder in series_folders(path):
-        yield "_".join(folder.relative_to(path).parts) or path.absolute().name, folder
+    for series in find_series(path):
+        yield series.name, series.path
 
 
 def _stem(path: Path) -> str:

@@ -17,7 +17,7 @@ from monai.transforms import (
 from ..errors import require_choice
 from ..transforms.spacing import SpacingOfKeysd
 from .masks import DecodeMaskd
-from .readers import LoadImageOrSeriesd
+from .readers import LoadImageOrSeriesd, LoadLabeld
 
 KEYS = ("image", "label")
 ANATOMY = (("L", "R"), ("P", "A"), ("I", "S"))  # letters of the axes; stated, as MONAI would ask the file
@@ -43,7 +43,8 @@ class VolumePreprocessing(Compose):
         normalize: bool = False,
     ) -> None:
         chain = [
-            LoadImageOrSeriesd(KEYS, allow_missing_keys=True),
+            LoadImageOrSeriesd("image"),
+            LoadLabeld("label"),
             Orientationd(KEYS, axcodes="RAS", labels=ANATOMY, allow_missing_keys=True),
         ]
         if spacing is not None:

@@ -17,7 +17,8 @@ from monai.transforms import (
 
 from ..transforms.components import KeepLargestComponentd
 from ..transforms.uncertainty import AnswerInPercentd, UncertaintyMapd
-from .outputs import SaveDicomSegd, SaveImageOfCased
+from .dicom_outputs import SaveDicomSegd
+from .outputs import SaveImageOfCased
 
 
 class WriteSegmentation(Compose):

@@ -10,7 +10,7 @@ from .containers import Mapping as MappingType
 from .containers import Sequence, inner
 from .entries import holds_code, literal, split_id
 from .names import hint
-from .rules import check_rules
+from .rules import check_rules, fitted_strides
 from .table import Table
 from .types import Option, Type, WrongValueError
 
@@ -60,7 +60,10 @@ def check_configuration(
         if name in table:
             values[name] = walk.value(name, table[name])
     known = {name: value for name, value in values.items() if value is not UNKNOWN}
-    check_rules(known, base, _multiple(configuration, base, table))
+    for name, stride in fitted_strides(known, base).items():
+        configuration.replace(name, stride)
+        known[name] = stride
+    check_rules(known, _multiple(configuration, base, table))
     for rule in table.rules:
         rule(known)
     return known

@@ -7,15 +7,15 @@ from math import prod
 
 from ..errors import InputError
 
+STRIDES = ("stride", "test_stride")
 MOST_VOXELS = 2**27  # of a patch; its activations would fill the largest machines
 
 
-def check_rules(values: Mapping[str, object], base: Mapping[str, object], multiple: int = 1) -> None:
+def check_rules(values: Mapping[str, object], multiple: int = 1) -> None:
     """Raise ``InputError`` for values that do not fit each other.
 
     Args:
         values: canonical values by name, of those options that are known.
-        base: the configuration's first file: a value that it has already is not the user's.
         multiple: what the extents of a patch must be multiples of.
     """
     if "iterations" in values and "epoch_length" in values:
@@ -34,9 +34,27 @@ def check_rules(values: Mapping[str, object], base: Mapping[str, object], multip
         raise InputError(f"--patch_size {patch}: {given}, or set slices to {str(not values['slices']).lower()}")
     if values.get("symmetries", "none") != "none" and patch[0] != patch[1]:
         raise InputError(f"--patch_size {patch}: quarter turns need two equal first extents, or symmetries none")
-    for name in ("stride", "test_stride"):
-        if len(patch) == 3 and name in values and (name == "stride" or values[name] != base.get(name, values[name])):
+    for name in STRIDES:
+        if len(patch) == 3 and name in values:
             _check_stride(name, values[name], patch)
+
+
+def fitted_strides(values: Mapping[str, object], base: Mapping[str, object]) -> dict[str, list[int]]:
+    """Strides that nobody gave, cut to the patch where they exceed it: the defaults are those of a large one.
+
+    Args:
+        values: canonical values by name.
+        base: the configuration's first file, whose strides are the defaults; where it is not known, all may be.
+    """
+    patch = values.get("patch_size", ())
+    return {
+        name: [min(step, side) for step, side in zip(values[name], patch)]
+        for name in STRIDES
+        if len(patch) == 3
+        and name in values
+        and values[name] == base.get(name, values[name])
+        and any(step > side for step, side in zip(values[name], patch))
+    }
 
 
 def whole_epochs(iterations: int, epoch_length: int) -> int:

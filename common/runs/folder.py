@@ -162,6 +162,13 @@ def require_place(folder: str | Path, option: str, keep: bool = True) -> Path:
     return folder
 
 
+def results_folder(output_dir: str | Path, split: str) -> str:
+    """Where an evaluation writes: ``<output_dir>/<split>``, apart for one ``member`` of a pair of networks."""
+    configuration = current_configuration()
+    one = configuration.value("member") if configuration is not None and "member" in configuration else None
+    return str(Path(output_dir) / (split if one is None else f"{split}_member_{one}"))
+
+
 def written_settings() -> dict[str, object] | None:
     """Settings of the configuration that is being resolved, as it was written; ``None`` outside one."""
     configuration = current_configuration()

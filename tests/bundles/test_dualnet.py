@@ -336,7 +336,7 @@ def test_each_network_is_evaluated_alone(phantoms_3d, run_tiny, tmp_path):
     found = []
     for member in (0, 1):
         run_tiny("dualnet_segmentation", "evaluate", **data, split="test", member=member)
-        found.append(json.loads((tmp_path / "test" / "summary.json").read_text(encoding="utf-8")))
+        found.append(json.loads((tmp_path / f"test_member_{member}" / "summary.json").read_text(encoding="utf-8")))
     assert [summary["empty"] for summary in found] == [0, 1]
     assert found[0]["mean"]["dice"] > found[1]["mean"]["dice"] == 0
     with pytest.raises(Exception) as caught:

@@ -70,7 +70,7 @@ def test_other_filters_of_files_hold_in_inference_too():
 def test_results_come_at_the_size_that_is_asked_for():
     network = torch.nn.AvgPool2d(4)
     image = torch.rand(1, 2, 50, 70)
-    maps = make_inferer(SIZES, "sam", "nearest_corners", output_size=[40, 48, 9], amp=False)(image, network)
+    maps = make_inferer(SIZES, "sam", "nearest_corners", output_size=[40, 48], amp=False)(image, network)
     logits = F.interpolate(network(resize_nearest(image, (64, 64), "nearest_corners")), size=(64, 64), mode="bilinear")
     assert torch.equal(maps.argmax(1), resize_nearest(logits, (40, 48), "nearest_corners").argmax(1))
     assert make_inferer(SIZES, "sam", output_size=[40, 48], amp=False)(image, network).shape == (1, 2, 40, 48)

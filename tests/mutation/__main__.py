@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import random
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 import fire
@@ -21,6 +18,7 @@ import fire
 from . import configurations, python
 from .mirror import commands
 from .mutant import Mutant
+from .running import STATUS_TOO_LONG, load_libraries, pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON_SHARE = 0.7
@@ -65,19 +63,6 @@ def copy_of_repository(folder: Path) -> None:
             shutil.copy2(ROOT / name, folder / name)
 
 
-def pytest(folder: Path, arguments: Iterable[str], seconds: float) -> tuple[int, str]:
-    """Exit status (124: too long) and output of a test run."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", "--tb=line"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        done = subprocess.run(
-            [*command, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=seconds
-        )
-    except subprocess.TimeoutExpired:
-        return 124, ""
-    return done.returncode, done.stdout
-
-
 def judge(mutant: Mutant, folder: Path, seconds: float, broken: list[str]) -> dict:
     """What the mirrored tests make of a mutant in ``folder``, which is left as it was.
 
@@ -95,7 +80,7 @@ def judge(mutant: Mutant, folder: Path, seconds: float, broken: list[str]) -> di
                 status, output = pytest(folder, [*arguments, *skipped], seconds)
             finally:
                 path.write_text(source, encoding="utf-8")
-            if status == 124:
+            if status == STATUS_TOO_LONG:
                 return {**entry, "outcome": "killed", "by": "time"}
             if status in (0, 5):  # 5: no test of that name
                 break
@@ -124,6 +109,7 @@ def main(count: int = 20, seed: int = 0, record: str | None = None, again: bool 
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     known = {entry["name"]: entry for entry in map(json.loads, lines)}
     entries, broken = [], []
+    load_libraries()
     with tempfile.TemporaryDirectory(prefix="mutation_") as temporary:
         folder = Path(temporary)
         copy_of_repository(folder)

@@ -174,6 +174,8 @@ MISTAKES = [
     (None, {"dataset": "la_moon"}, "la_moon: no such configuration of meanteacher_segmentation"),
     (None, {"num_classes": 5}, "num_classes=5 but datasets.yaml names 2: background, left_atrium"),
     (None, {"iteratons": 5}, "--iteratons: no such option in the configuration; did you mean 'iterations'?"),
+    (None, {"iterations": "many"}, "--iterations many: expected an integer of at least 1"),
+    (None, {"largest_component": "perhaps"}, "--largest_component perhaps: expected true or false"),
     (None, {"name": "Left Atrium"}, "name='Left Atrium': expected lower-case words joined by _"),
     (None, {"results": "none.json"}, "none.json: no such file; --results takes the summary.json"),
 ]

@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from common.data.datalist import read_lists
-from common.data.dicom import read_series, series_folders
+from common.datasets.dicom import find_series, read_series
 from common.errors import InputError, require_choice, require_folder
 
 from ..duplicates import patient_of
@@ -70,7 +70,7 @@ def find(
 
 def _entries(folder: Path) -> list[Path]:
     files = [path for path in folder.iterdir() if path.name.lower().endswith(ENDINGS)]
-    return sorted([*files, *(path for path in folder.iterdir() if path.is_dir() and series_folders(path))])
+    return sorted([*files, *(path for path in folder.iterdir() if path.is_dir() and find_series(path))])
 
 
 def _stem(path: Path) -> str:
@@ -121,10 +121,7 @@ def _flat_geometry(label: sitk.Image, image: sitk.Image) -> sitk.Image:
 
 def _image(path: Path) -> sitk.Image:
     if path.is_dir():
-        folders = series_folders(path)
-        if len(folders) > 1:
-            raise InputError(f"{path}: {len(folders)} folders with DICOM files; keep one series per case")
-        return read_series(folders[0])
+        return read_series(path)
     image = read(path)
     if image.GetDimension() == 2 and image.GetNumberOfComponentsPerPixel() > 1:
         values = array(image)[..., :3]

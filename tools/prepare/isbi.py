@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 from skimage.transform import resize
 
-from common.data.dicom import read_series
+from common.datasets.dicom import read_series
 from common.errors import InputError, require_choice
 
 from ..volumes import array, binary, on_grid, read

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from common.data.dicom import series_folders
+from common.datasets.dicom import find_series
 
 
 def find_pairs(
@@ -20,9 +20,9 @@ def find_pairs(
         labels: label of each scan by name.
     """
     series: dict[str, list[Path]] = {}
-    for folder in series_folders(source):
-        if match := re.search(pattern, folder.as_posix()):
-            series.setdefault(match.group(), []).append(folder)
+    for found in find_series(source):
+        if match := re.search(pattern, found.path.as_posix()):
+            series.setdefault(match.group(), []).append(found.path)
     pairs, broken = {}, {}
     for name in sorted({*series, *labels}):
         folders = series.get(name, [])

@@ -6,7 +6,7 @@ from collections.abc import Mapping as Values
 
 from common.errors import InputError
 from common.options.containers import Mapping, Optional, Sequence
-from common.options.table import COUNT, DECAY, EXTENTS, RANGE, SHARE, SIZE
+from common.options.table import COUNT, DECAY, RANGE, SHARE, SIZE
 from common.options.types import FAR, Boolean, Choice, Integer, Number, Option, Path, Template, Text
 
 ENABLED = Option("enabled", Boolean(), "switch of the term")
@@ -43,8 +43,8 @@ OPTIONS = (
     ),
     Option(
         "patch_size",
-        EXTENTS,
-        "random windows are resized to it; a third extent, of a plan for volumes, is left out",
+        Sequence(SIZE, 2, one_for_all=True),
+        "random windows are resized to it",
     ),
     Option(
         "image_size",

@@ -23,7 +23,7 @@ OPTIONS = ("finetune", "finetune_params", "lora_rank", "view", "box_from", "empt
 
 def input_sizes(patch_size: Sequence[int], image_size: Sequence[int] | None = None) -> dict[str, list[int]]:
     """Extents of the windows that train (``input``), and of the slices they are cut of (``image``)."""
-    windows = [STRIDE * max(round(side / STRIDE), 1) for side in patch_size[:2]]
+    windows = [STRIDE * max(round(side / STRIDE), 1) for side in patch_size]
     return {"input": windows, "image": list(image_size or [STRIDE * round(side / WINDOW) for side in windows])}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping as Values
 
 from common.errors import InputError
 from common.options.containers import Either, Mapping, Named, Optional, Sequence
-from common.options.table import DECAY, EXTENTS, RANGE, SHARE, SIZE
+from common.options.table import DECAY, RANGE, SHARE, SIZE
 from common.options.types import FAR, Boolean, Choice, Integer, Number, Option, Path, Template, Text
 
 FACTORS = Sequence(Number(0, 100), 2, order="<=")
@@ -46,8 +46,8 @@ OPTIONS = (
     ),
     Option(
         "patch_size",
-        EXTENTS,
-        "input of the U-Net, P x P; a third extent, of a plan for volumes, is left out",
+        Sequence(SIZE, 2, one_for_all=True),
+        "input of the U-Net, P x P",
     ),
     Option(
         "unlabeled_batch",

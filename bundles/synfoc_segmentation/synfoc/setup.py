@@ -21,7 +21,7 @@ OPTIMIZERS = {
 
 def input_sizes(patch_size: Sequence[int], sam: Mapping) -> dict[str, list[int]]:
     """Extents of the images that each network sees: the patch, and for a SAM its own square."""
-    patch = list(patch_size[:2])
+    patch = list(patch_size)
     return {"unet": patch, "sam": [sam["img_size"]] * 2 if sam["kind"] == "sam" else patch}
 
 
@@ -53,8 +53,7 @@ def make_inferer(
     as in training. ``output_size``: extents of the result, ``None`` for the image's own.
     """
     first = None if sample_resample == "antialias" else make_sample(sizes, networks, sample_resample)
-    size = None if output_size is None else output_size[:2]
-    return SliceWiseInferer(sizes[name], resample=resample, first=first, output_size=size, amp=amp)
+    return SliceWiseInferer(sizes[name], resample=resample, first=first, output_size=output_size, amp=amp)
 
 
 def deployed_name(deploy: str, networks: str, sam: Mapping) -> str:

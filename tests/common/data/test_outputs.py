@@ -6,9 +6,8 @@ import torch
 from monai.data import MetaTensor
 from PIL import Image
 
-from common.data import LoadImageOrSeriesd, SaveDicomSegd, SaveImageOfCased, outputs
-from common.errors import InputError
-from tests.series import change, write_series
+from common.data import LoadImageOrSeriesd, SaveDicomSegd, SaveImageOfCased
+from tests.series import write_series
 
 VOLUME = nibabel.Nifti1Image(np.arange(120, dtype=np.int16).reshape(4, 5, 6), np.diag([-1.0, -1.5, 2.0, 1.0]))
 
@@ -46,40 +45,9 @@ def test_flat_images_become_pictures_or_keep_their_format(tmp_path, source, dtyp
     np.testing.assert_array_equal(stored, labels[0])
 
 
-def test_a_dicom_segmentation_refers_to_the_slices_it_covers(tmp_path):
-    pytest.importorskip("highdicom")
-    paths = write_series(tmp_path / "series", VOLUME)
-    SaveDicomSegd("pred", str(tmp_path / "out"), ["atrium", "scar"], classes=3)(loaded(tmp_path / "series"))
-    segmentation = pydicom.dcmread(tmp_path / "out" / "p.1.dcm")
-    assert [segment.SegmentLabel for segment in segmentation.SegmentSequence] == ["atrium", "scar"]
-    found = set()
-    for frame, pixels in zip(segmentation.PerFrameFunctionalGroupsSequence, segmentation.pixel_array):
-        number = frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber
-        source = frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
-        k = next(k for k, path in enumerate(paths) if pydicom.dcmread(path).SOPInstanceUID == source)
-        found |= {(int(number), int(x), int(y), k) for y, x in np.argwhere(pixels)}
-    assert found == {(1, 1, 2, 4), (1, 2, 2, 4), (2, 0, 0, 3), (2, 0, 1, 3)}
-
-
 def test_an_empty_prediction_is_written(tmp_path):
     pytest.importorskip("highdicom")
     write_series(tmp_path / "series", VOLUME)
     data = loaded(tmp_path / "series")
     SaveDicomSegd("pred", str(tmp_path / "out"))({**data, "pred": torch.zeros_like(data["pred"])})
     assert not pydicom.dcmread(tmp_path / "out" / "p.1.dcm").pixel_array.any()
-
-
-def test_what_stands_in_the_way_is_named(tmp_path, monkeypatch, caplog):
-    nibabel.save(VOLUME, tmp_path / "file.nii.gz")
-    with pytest.raises(InputError, match=r"class_names=\['atrium'\]: expected 2 names"):
-        SaveDicomSegd("pred", str(tmp_path), ["atrium"], classes=3)
-    SaveDicomSegd("pred", str(tmp_path / "out"))(loaded(tmp_path / "file.nii.gz"))
-    assert "no DICOM series, so no DICOM segmentation" in caplog.text and not (tmp_path / "out").exists()
-    paths = write_series(tmp_path / "series", VOLUME)
-    for path in paths:
-        change(path, FrameOfReferenceUID="")
-    with pytest.raises(InputError, match="no DICOM segmentation can be made of it"):
-        SaveDicomSegd("pred", str(tmp_path / "out"))(loaded(tmp_path / "series"))
-    monkeypatch.setattr(outputs, "HAS_HIGHDICOM", False)
-    with pytest.raises(InputError, match="pip install highdicom"):
-        SaveDicomSegd("pred", str(tmp_path))

@@ -213,13 +213,20 @@ def test_a_file_may_bring_entries_that_something_refers_to_and_those_of_other_bu
     file = layer(
         "rate: 0.1\nsteps: {a: 3}\noptimizer#lr: '@rate'\niterations: '$100 * @steps#a'\nalpha: 70\nlayout: lists\n"
     )
-    assert set(check({}, file)) == {"patch_size", "stride"}
+    assert set(check({}, file)) == {"patch_size", "stride", "test_stride"}
+
+
+def test_default_strides_end_at_a_small_patch():
+    told = check({"patch_size": "[32,32,16]"}, size={})
+    assert told["stride"] == [32, 32, 16] and "test_stride" not in told
+    assert check({"patch_size": "[16,16,16]"}, size={})["test_stride"] == [16, 16, 4]
+    assert "stride" not in check({"patch_size": "[128,128,96]"}, size={})
 
 
 def test_an_option_goes_before_a_file_and_the_last_file_before_others(layer):
     files = layer("seed: 3\n", "one.yaml"), layer('seed: "4"\nlabeled: "2"\n', "two.yaml")
     assert check({"labeled": "3"}, *files) == {
-        "patch_size": [16] * 3, "stride": [16] * 3, "seed": 4, "labeled": 3,
+        "patch_size": [16] * 3, "stride": [16] * 3, "seed": 4, "labeled": 3, "test_stride": [16, 16, 4],
     }  # fmt: skip
 
 
