@@ -64,6 +64,11 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether there is no room left on a disk, somewhere in the chain of causes."""
+    return any(isinstance(cause, OSError) and cause.errno in FULL for cause in _causes(error))
+
+
 def _from_outside(error: BaseException) -> bool:
     """Whether an error is an interrupt, or what a file system says about a full or unwritable place."""
     return isinstance(error, KeyboardInterrupt) or (isinstance(error, OSError) and error.errno in FULL | REFUSED)

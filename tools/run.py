@@ -30,6 +30,7 @@ BASES = ("train", "inference")
 ON_INFERENCE = ("evaluate",)  # layers that are about trained weights
 HELP = ("--help", "-h")
 AS_TRAINED = "$@trained"
+OTHERWISE = {"overwrite"}  # options that mean something else in training
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def configuration(bundle: str, layers: Sequence[str], options: Mapping[str, obje
 def of_inference(files: Sequence[str], layers: Sequence[str]) -> list[Layer]:
     """Entries of training layers that an inference configuration has too and does not take from the weights."""
     config = {id: value for file in files for id, value in read_layer(file).content.items()}
-    own = {id for id, value in config.items() if AS_TRAINED not in str(value)}
+    own = {id for id, value in config.items() if AS_TRAINED not in str(value)} - OTHERWISE
     read = map(read_layer, layers)
     return [
         replace(layer, content={k: v for k, v in layer.content.items() if k.split("#")[0] in own}) for layer in read

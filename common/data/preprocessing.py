@@ -16,7 +16,7 @@ from monai.transforms import (
 
 from ..errors import require_choice
 from ..transforms.spacing import SpacingOfKeysd
-from .masks import DecodeMaskd
+from .masks import ClassesOfValuesd, DecodeMaskd
 from .readers import LoadImageOrSeriesd, LoadLabeld
 
 KEYS = ("image", "label")
@@ -28,12 +28,14 @@ ENDS = ("minmax", "percentiles")
 class VolumePreprocessing(Compose):
     """Decode a volume and its label, if there is one: turned to RAS, resampled, scaled.
 
-    Images become ``1, x, y, z`` float32, interpolated linearly; labels keep their values. Invertible.
+    Images become ``1, x, y, z`` float32, interpolated linearly; labels become class numbers. Invertible.
 
     Args:
         spacing: voxel size in mm; ``None`` keeps the file's.
         window: range of intensities that becomes 0 to 1, values outside clipped; ``None`` leaves them.
         normalize: then give each channel zero mean and unit variance.
+        encoding: how labels are stored, see ``common.data.ENCODINGS``.
+        from_viewer: labels come from MONAI Label, which stores class numbers whatever the data set does.
     """
 
     def __init__(
@@ -41,10 +43,13 @@ class VolumePreprocessing(Compose):
         spacing: Sequence[float] | None = None,
         window: Sequence[float] | None = None,
         normalize: bool = False,
+        encoding: str | Mapping = "index",
+        from_viewer: bool = False,
     ) -> None:
         chain = [
             LoadImageOrSeriesd("image"),
             LoadLabeld("label"),
+            ClassesOfValuesd("label", "index" if from_viewer else encoding, allow_missing_keys=True),
             Orientationd(KEYS, axcodes="RAS", labels=ANATOMY, allow_missing_keys=True),
         ]
         if spacing is not None:

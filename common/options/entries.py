@@ -64,6 +64,15 @@ def literal(value: str) -> object:
         raise ValueError(str(error)) from None
 
 
+def is_literal(value: object) -> bool:
+    """Whether a value is an expression that is nothing but a Python literal: quoted text, as a rule."""
+    try:
+        literal(value if isinstance(value, str) else "")
+    except ValueError:
+        return False
+    return True
+
+
 class Entries:
     """Merged configuration files and options.
 

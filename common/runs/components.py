@@ -58,7 +58,7 @@ def require_parts(written: Mapping, packages: Collection[str], named: Collection
         target = component["_target_"]
         if wrong := [key for key in component if str(key).startswith("_") and key not in KEYS]:
             raise InputError(f"{source}: {target}: the key {wrong[0]} is none of a setting")
-        if target not in named and not _is_part(target, known):
+        if not isinstance(target, str) or (target not in named and not _is_part(target, known)):
             raise InputError(
                 f"{source}: {target!r} is no part of this bundle or its libraries; if the weights are your own, name "
                 "the configuration files they were trained with (layers)"
@@ -77,9 +77,9 @@ def targets_of(node: object) -> Iterator[Mapping]:
             yield from targets_of(child)
 
 
-def _is_part(target: object, known: Collection[str]) -> bool:
+def _is_part(target: str, known: Collection[str]) -> bool:
     """Whether a target is a class or function that one of the known packages defines."""
-    if not isinstance(target, str) or not all(word.isidentifier() for word in target.split(".")):
+    if not all(word.isidentifier() for word in target.split(".")):
         return False
     path = ConfigComponent({"_target_": target}).resolve_module_name()
     if not _inside(path, known):

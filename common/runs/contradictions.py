@@ -21,7 +21,17 @@ FREE = frozenset(  # settings that need not be those of training
         "stride",
     }
     | {"largest_component", "class_names", "progress", "studies", "empty_policy", "metric_spacing", "seed"}
-    | {"uncertainty", "stacked", "metric_size", "split", "stride_factor", "dicom_seg", "member"}
+    | {
+        "uncertainty",
+        "stacked",
+        "metric_size",
+        "split",
+        "stride_factor",
+        "dicom_seg",
+        "member",
+        "probabilities",
+        "overwrite",
+    }
 )
 
 

@@ -14,7 +14,7 @@ from monai.bundle import ConfigParser
 from ..errors import InputError
 from ..files import atomic_path
 from ..options.context import PLAIN, Configuration, current_configuration
-from ..options.entries import quoted
+from ..options.entries import is_literal, quoted
 from ..options.layers import read_layer
 from .components import as_data, build, packages_of, require_parts, targets_of
 from .contradictions import FREE, refuse_contradictions
@@ -141,6 +141,8 @@ def options_of(written: Mapping[str, object], plain: Iterable[str] = ()) -> list
     def leaf_is_plain(leaf: object) -> bool:
         if not isinstance(leaf, str) or not leaf.startswith(("@", "$")):
             return isinstance(leaf, PLAIN) and not (isinstance(leaf, str) and leaf.startswith("%"))
+        if is_literal(leaf):
+            return True
         names = references(leaf)
         return bool(names or "os.environ" in leaf) and all(is_option(_root(name)) for name in names)
 

@@ -116,7 +116,7 @@ def test_a_zip_of_another_kind_is_refused(tmp_path):
     path.write_bytes(b"no zip")
     with pytest.raises(InputError, match="File is not a zip file"):
         verify(str(path))
-    for member, message in (("../evil", "expected one folder inside"), ("x/a", "order, times or permissions")):
+    for member, message in (("evil", "expected one folder inside"), ("x/a", "order, times or permissions")):
         with zipfile.ZipFile(path, "w") as file:
             file.writestr(member, "text")
         with pytest.raises(InputError, match=message):

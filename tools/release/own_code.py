@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from common.errors import InputError
-from common.options.entries import literal
+from common.options.entries import is_literal
 from common.options.layers import read_layer
 from common.runs import Settings
 
@@ -42,8 +42,5 @@ def code_in(node: object, id: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(node, (list, tuple)):
         for number, child in enumerate(node):
             yield from code_in(child, f"{id}#{number}")
-    elif isinstance(node, str) and node.startswith(("$", "%")):
-        try:
-            literal(node)
-        except ValueError:
-            yield id, node
+    elif isinstance(node, str) and node.startswith(("$", "%")) and not is_literal(node):
+        yield id, node.replace("#", "::")  # as MONAI keeps it
