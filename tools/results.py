@@ -13,11 +13,13 @@ from pathlib import Path
 from common.errors import InputError, require_file
 from common.files import atomic_path
 
+from .parity.certificate import CERTIFICATE, as_markdown
 from .run import BUNDLES
 
 RECORD = Path("docs") / "results.json"
 KEY = ("method", "configuration", "dataset", "labeled", "iterations", "seed")
 TABLE = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
+PARITY = re.compile(r"(<!-- parity -->\n).*?(<!-- end of parity -->)", re.DOTALL)
 RESULTS = Path("docs") / "results.md"
 INTRODUCTION = """# Results
 
@@ -83,7 +85,9 @@ def record(
 
 
 def tables(check: bool = False) -> list[str]:
-    """Write ``docs/results.md``, and the tables between ``<!-- results: ... -->`` marks of the bundles' READMEs.
+    """Write ``docs/results.md``, and what stands between marks in the bundles' READMEs.
+
+    ``<!-- results: ... -->`` holds measured results, ``<!-- parity -->`` the certificate of ``docs/parity.json``.
 
     Args:
         check: only list the files that differ from their records.
@@ -97,7 +101,12 @@ def tables(check: bool = False) -> list[str]:
     for bundle, entries in own.items():
         page = bundle / "docs" / "README.md"
         text = page.read_text(encoding="utf-8") if page.is_file() else ""
-        pages[page] = TABLE.sub(lambda mark, entries=entries: mark[1] + table(entries, mark[2]) + mark[3], text)
+        text = TABLE.sub(lambda mark, entries=entries: mark[1] + table(entries, mark[2]) + mark[3], text)
+        certificate = bundle / CERTIFICATE
+        if certificate.is_file():
+            shown = as_markdown(json.loads(certificate.read_text(encoding="utf-8")))
+            text = PARITY.sub(lambda mark, shown=shown: mark[1] + shown + mark[2], text)
+        pages[page] = text
     changed = []
     for page, text in pages.items():
         if text != (page.read_text(encoding="utf-8") if page.is_file() else ""):

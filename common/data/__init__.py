@@ -2,6 +2,7 @@ from .cache import CachedDataset, CheckedDataset, unlabeled_of
 from .datalist import load_datalist, require_cases
 from .dicom_outputs import SaveDicomSegd
 from .domains import load_domains
+from .draws import draw_lists
 from .h5 import H5Reader
 from .inputs import ReadableCases, find_images
 from .layouts import LAYOUTS
@@ -33,6 +34,7 @@ __all__ = [
     "TwoStreamLoader",
     "VolumePreprocessing",
     "WriteSegmentation",
+    "draw_lists",
     "find_images",
     "load_datalist",
     "load_domains",

@@ -10,6 +10,7 @@ from monai.utils import ensure_tuple
 from ..errors import InputError, require_choice, require_file
 from ..groups import grouping
 from .datalist import ROLES, check_disjoint, load_datalist, split_groups
+from .draws import by_lists
 from .layouts import LAYOUTS, Case
 from .ratios import ratio_counts
 
@@ -29,6 +30,7 @@ def load_domains(
     ratios: Mapping[str, float] | None = None,
     targets: Sequence[str] | None = None,
     studies: str = "",
+    splits: str | None = None,
 ) -> dict[str, list[Case]]:
     """Read and check the case lists of a multi-domain data set, in the form of ``load_datalist``.
 
@@ -52,6 +54,8 @@ def load_domains(
             ``labeled`` and ``validation`` still replace its numbers. ``None``: the lists of the layout.
         targets: leave out all other domains but these.
         studies: the folder MONAI Label serves, see ``load_datalist``.
+        splits: file of lists inside ``dataset_dir``, as ``draw_lists`` makes them, in place of the layout's: its cases
+            alone count, in its order. Other domains that are tested keep their validation list apart.
 
     Returns:
         For each of labeled, unlabeled, validation and test the cases as ``{"case", "image", "domain"[, "label"]
@@ -64,7 +68,7 @@ def load_domains(
     if studies or layout == ONE_DOMAIN:
         if ratios is not None and not studies:
             raise InputError("layout='lists' splits by its own lists: set ratios to null")
-        roles = load_datalist(dataset_dir, labeled, validation, group, studies=studies)
+        roles = load_datalist(dataset_dir, labeled, validation, group, splits or "splits.json", studies)
         return roles if group is None or studies else _with_patients(roles, group)
     root = Path(dataset_dir)
     if not root.is_dir():
@@ -72,7 +76,8 @@ def load_domains(
     if layout not in LAYOUTS:
         raise InputError(f"layout={layout!r}: expected one of {', '.join([*LAYOUTS, ONE_DOMAIN])}")
     require_choice(others=(others, OTHERS))
-    cases = _name_patients(list(LAYOUTS[layout](root)), group)
+    cases = list(LAYOUTS[layout](root))
+    cases = _name_patients(cases if splits is None else by_lists(cases, root / splits), group)
     domain = _labeled_domain(cases, labeled_domain, root, layout)
     if targets is not None:
         cases = _only(cases, domain, targets)
@@ -86,7 +91,7 @@ def load_domains(
     if ratios is not None:
         cases, by_ratio = _resplit(cases, domain, ratios, unit_of)
         labeled = by_ratio if labeled is None else labeled
-    roles = _assign(cases, domain, labeled, validation, unit_of, others)
+    roles = _assign(cases, domain, labeled, validation, unit_of, others, drawn=splits is not None)
     check_disjoint(roles, lambda name: by_name[name].get("patient", name), root)
     return {role: [_locate(by_name[name], role != "unlabeled") for name in roles[role]] for role in ROLES}
 
@@ -139,13 +144,17 @@ def _resplit(
     ], labeled
 
 
-def _assign(cases: list[Case], domain: str, labeled: int | None, validation: int | None, unit_of, others: str) -> dict:
+def _assign(
+    cases: list[Case], domain: str, labeled: int | None, validation: int | None, unit_of, others: str, drawn: bool
+) -> dict[str, list[str]]:
     roles: dict[str, list[str]] = {role: [] for role in ROLES}
     for name in dict.fromkeys(case["domain"] for case in cases):
         lists = {split: [c["case"] for c in cases if c["domain"] == name and c["split"] == split] for split in
                  ("train", "validation", "test")}  # fmt: skip
         if name != domain and others == "test":
-            roles["test"] += [case for split in lists.values() for case in split]
+            kept = lists["validation"] if drawn else []  # for choices: no figure may be measured on them
+            roles["test"] += [case for split in lists.values() for case in split if case not in kept]
+            roles["validation"] += kept
             continue
         pool, held_out = lists["train"], lists["validation"]
         if validation is not None:

@@ -48,14 +48,18 @@ class SliceWiseInferer(Inferer):
         self.resample, self.first, self.output_size = resample, first, output_size
         self.size, self.batch_size, self.amp, self.softmax = tuple(size), batch_size, amp, softmax
 
-    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args, **kwargs) -> Tensor:
-        flat = inputs.dim() == 4
-        volume = inputs.unsqueeze(-1) if flat else inputs
-        batch, _, height, width, depth = volume.shape
+    def prepare(self, inputs: Tensor) -> Tensor:
+        """The slices of ``inputs`` as the network sees them, ``B * D, C, h, w``."""
+        volume = inputs.unsqueeze(-1) if inputs.dim() == 4 else inputs
         slices = volume.movedim(-1, 1).flatten(0, 1)
         if self.first is not None:
             slices = self.first.image(slices)
-        slices = resize_image(slices, self.size, self.resample)
+        return resize_image(slices, self.size, self.resample)
+
+    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args, **kwargs) -> Tensor:
+        flat = inputs.dim() == 4
+        batch, _, height, width, depth = (*inputs.shape, 1) if flat else inputs.shape
+        slices = self.prepare(inputs)
         size = tuple(self.output_size or (height, width))
         at = size if self.resample == "antialias" else self.size
         maps = []

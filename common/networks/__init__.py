@@ -1,18 +1,27 @@
 from .make import dimensions, make_network
 from .modes import frozen_batchnorm_statistics, inactive_dropout, keep_default_layout, set_dropout, to_channels_last
+from .norms import NORMS, make_norm, monai_norm, require_groups
+from .statistics import batchnorm_layers, collected_statistics, statistics_of
 from .teacher import make_teacher
 from .unet2d import UNet2D
 from .vnet import VNet
 
 __all__ = [
+    "NORMS",
     "UNet2D",
     "VNet",
+    "batchnorm_layers",
+    "collected_statistics",
     "dimensions",
     "frozen_batchnorm_statistics",
     "inactive_dropout",
     "keep_default_layout",
     "make_network",
+    "make_norm",
     "make_teacher",
+    "monai_norm",
+    "require_groups",
     "set_dropout",
+    "statistics_of",
     "to_channels_last",
 ]

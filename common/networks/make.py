@@ -12,11 +12,19 @@ from .vnet import VNet
 
 
 def make_network(
-    patch_size: Sequence[int], in_channels: int, out_channels: int, base_channels: int = 16, dropout: float = 0.5
+    patch_size: Sequence[int],
+    in_channels: int,
+    out_channels: int,
+    base_channels: int = 16,
+    dropout: float = 0.5,
+    norm: str = "batch",
 ) -> nn.Module:
-    """``VNet`` for patches of three extents, ``UNet2D`` for slices."""
-    network = {3: VNet, 2: UNet2D}[dimensions(patch_size)]
-    return network(in_channels, out_channels, base_channels, dropout)
+    """``VNet`` for patches of three extents, ``UNet2D`` for slices; ``norm`` is the latter's."""
+    if dimensions(patch_size) == 2:
+        return UNet2D(in_channels, out_channels, base_channels, dropout, norm)
+    if norm != "batch":
+        raise InputError(f"norm={norm}: the V-Net has batch norm; only networks for slices have a choice")
+    return VNet(in_channels, out_channels, base_channels, dropout)
 
 
 def dimensions(patch_size: Sequence[int]) -> int:

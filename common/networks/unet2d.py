@@ -6,15 +6,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .norms import make_norm
 
-def _block(cin: int, cout: int, dropout: float) -> nn.Sequential:
+
+def _block(cin: int, cout: int, dropout: float, norm: str) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(cin, cout, 3, padding=1),
-        nn.BatchNorm2d(cout),
+        make_norm(norm, cout),
         nn.LeakyReLU(0.01),
         nn.Dropout(dropout),
         nn.Conv2d(cout, cout, 3, padding=1),
-        nn.BatchNorm2d(cout),
+        make_norm(norm, cout),
         nn.LeakyReLU(0.01),
     )
 
@@ -32,6 +34,7 @@ class UNet2D(nn.Module):
         base_channels: channels of the first level (16 in the papers); each level doubles them.
         dropout: probability at the deepest encoder level; the levels above get 0.6, 0.4, 0.2 and 0.1 of it
             (0.05, 0.1, 0.2, 0.3, 0.5 from top to bottom at the default). The decoder has none.
+        norm: of every convolution but the head, see ``make_norm``.
 
     Raises:
         ValueError: when an extent of the input is no multiple of 16.
@@ -40,14 +43,19 @@ class UNet2D(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int = 1, out_channels: int = 4, base_channels: int = 16, dropout: float = 0.5
+        self,
+        in_channels: int = 1,
+        out_channels: int = 4,
+        base_channels: int = 16,
+        dropout: float = 0.5,
+        norm: str = "batch",
     ) -> None:
         super().__init__()
         c = [base_channels * 2**level for level in range(5)]
         rates = [dropout * share for share in (0.1, 0.2, 0.4, 0.6, 1.0)]
-        self.encoder = nn.ModuleList(_block(cin, cout, p) for cin, cout, p in zip([in_channels, *c], c, rates))
+        self.encoder = nn.ModuleList(_block(cin, cout, p, norm) for cin, cout, p in zip([in_channels, *c], c, rates))
         self.reduce = nn.ModuleList(nn.Conv2d(c[i + 1], c[i], 1) for i in (3, 2, 1, 0))
-        self.decoder = nn.ModuleList(_block(2 * c[i], c[i], 0.0) for i in (3, 2, 1, 0))
+        self.decoder = nn.ModuleList(_block(2 * c[i], c[i], 0.0, norm) for i in (3, 2, 1, 0))
         self.head = nn.Conv2d(c[0], out_channels, 3, padding=1)
 
     def features(self, x: Tensor) -> Tensor:

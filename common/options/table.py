@@ -67,6 +67,11 @@ SHARED = (
         Optional(Template()),
         "template of names such as {patient}_*, to count and split by patient",
     ),
+    Option(
+        "splits",
+        Optional(Text()),
+        "file of lists in the folder, such as tools draw writes; null: those of the layout",
+    ),
     Option("num_classes", Integer(2, 255), "background included"),
     Option("in_channels", Integer(1, 64), "of the images"),
     Option("spacing", Optional(Sequence(MILLIMETERS, 3, one_for_all=True)), "resample to this voxel size in mm"),
@@ -135,6 +140,11 @@ SHARED = (
     Option("lr_step", Integer(1, FAR), "iterations between two divisions"),
     Option("base_channels", Integer(1, 1024), "of the network's first level"),
     Option(
+        "norm",
+        Choice("batch", "group", "instance"),
+        "of the 2D network: batch, group (8 groups) or instance",
+    ),
+    Option(
         "amp",
         Precision(),
         "bfloat16 where this machine is faster with it, float16 on older GPUs, else float32",
@@ -153,6 +163,11 @@ SHARED = (
         "class_names", Optional(Sequence(Text())), "of the foreground, in the DICOM segmentation; null numbers them"
     ),
     Option("probabilities", Boolean(), "also write those of all classes"),
+    Option(
+        "statistics",
+        Choice("trained", "all", "domain", "case", "unlabeled"),
+        "of batch norm: trained; of these images: all, domain, case; unlabeled: of training, by domain",
+    ),
     Option("split", Choice("validation", "test"), "which list of the data set: validation or test"),
     Option(
         "empty_policy",

@@ -10,7 +10,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from common.errors import find_explained
-from tests.series import write_series
+from tests.series import change, compress_by_itk, write_frames, write_series
 
 from .conftest import BUNDLES
 
@@ -77,6 +77,34 @@ def test_a_dicom_series_gives_what_the_nifti_file_gives(name, infer, tmp_path):
     maps = nibabel.load(out / "file_uncertainty.nii.gz").get_fdata()
     assert maps.shape == labels.shape and maps.min() >= 0 and 0 < maps.max() <= 1 + 1e-6
     assert maps[labels == 1].mean() > 0
+
+
+def test_all_forms_of_dicom_give_what_their_nifti_files_give(infer, tmp_path):
+    folder, tilted = tmp_path / "in", volume()
+    tilted = nibabel.Nifti1Image(np.asarray(tilted.dataobj), tilted.affine + np.outer([0, 1, 0, 0], [0, 0, 0.9, 0]))
+    write_series(folder / "tilted", tilted)
+    write_frames(folder / "frames" / "1.2.3", volume(), [*range(0, 10, 2), *range(9, 0, -2)])
+    for path in write_series(folder / "compressed", volume()):
+        compress_by_itk(path, "JPEG2000")
+    for path in write_series(folder / "anonymized", volume()):
+        change(
+            path, **dict.fromkeys(("PatientName", "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "StudyDate"))
+        )
+    for name, image in {"file": volume(), "tilted_file": tilted}.items():
+        nibabel.save(image, folder / f"{name}.nii.gz")
+    pytest.importorskip("highdicom")
+    out = infer("meanteacher_segmentation", folder, spacing=[1.25, 1.25, 1.25], dicom_seg=True, class_names=["liver"])
+    for name in ("tilted", "frames", "compressed", "anonymized"):
+        file, series = (
+            nibabel.load(out / f"{n}.nii.gz") for n in ("tilted_file" if name == "tilted" else "file", name)
+        )
+        np.testing.assert_allclose(series.affine, file.affine, atol=1e-4)
+        labels = np.asarray(series.dataobj)
+        np.testing.assert_array_equal(labels, np.asarray(file.dataobj))
+        assert 0.05 < labels.mean() < 0.95
+        segmentation = pydicom.dcmread(out / f"{name}.dcm")
+        assert segmentation.pixel_array.sum() == labels.sum()
+        assert segmentation.SegmentSequence[0].SegmentedPropertyTypeCodeSequence[0].CodeValue == "10200004"
 
 
 def test_a_left_handed_grid_comes_back_to_its_place(infer, tmp_path):

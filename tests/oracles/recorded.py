@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -65,21 +65,6 @@ class Record:
 def records(method: str, topic: str) -> Iterator[Record]:
     """The files of a topic."""
     return map(Record, sorted((HERE / method).glob(f"{topic}_[0-9].npz")))
-
-
-def rows_of(method: str, topics: dict[str, Callable]) -> Iterator[tuple[str, Row]]:
-    """Every comparison of a method: topic and row."""
-    for topic, compare in topics.items():
-        for record in records(method, topic):
-            yield from ((topic, row) for row in compare(record))
-
-
-def assert_reproduced(method: str, topic: str, compare: Callable[[Record], Iterator[Row]]) -> None:
-    """Every row of every file of a topic is within its tolerance."""
-    files = list(records(method, topic))
-    assert files, (method, topic)
-    wrong = [row for record in files for row in compare(record) if not row[1] <= row[2]]
-    assert not wrong, wrong
 
 
 def preset(bundle: str, *layers: str, **options: object) -> ConfigParser:

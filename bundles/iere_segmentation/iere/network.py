@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.errors import InputError, require_choice
+from common.networks import monai_norm, require_groups
 
 from .pretrained import load_pretrained
 
@@ -40,6 +41,7 @@ class ResNetUNet(nn.Module):
         dropout: probability of a whole-channel dropout of the deepest feature; none in the paper.
         init: file of pretrained weights of the encoder or of the whole network, see ``load_pretrained``; ``None``:
             random.
+        norm: of encoder and decoder, see ``common.networks.make_norm``.
 
     Raises:
         InputError: when ``init`` cannot be read or does not fit.
@@ -55,22 +57,24 @@ class ResNetUNet(nn.Module):
         base_channels: int = 64,
         dropout: float = 0.0,
         init: str | None = None,
+        norm: str = "batch",
     ) -> None:
         super().__init__()
         require_choice(backbone=(backbone, BACKBONES))
         if base_channels % 4:
             raise ValueError(f"base_channels must be a multiple of 4, got {base_channels}")
+        require_groups(base_channels // 4, norm)  # the width of the decoder's end
         kind, expansion, layers = BACKBONES[backbone]
         planes = [base_channels * 2**level for level in range(4)]
         self.encoder = ResNet(
             kind, layers, planes, spatial_dims=2, n_input_channels=in_channels, conv1_t_stride=2,
-            feed_forward=False, bias_downsample=False,
+            feed_forward=False, bias_downsample=False, norm=monai_norm(norm),
         )  # fmt: skip
         self.decoder = UNetDecoder(
             spatial_dims=2, encoder_channels=[in_channels, base_channels, *(expansion * p for p in planes)],
             decoder_channels=[4 * base_channels // 2**level for level in range(5)], act=("relu", {"inplace": True}),
-            norm="batch", dropout=0.0, bias=False, upsample="nontrainable", pre_conv=None, interp_mode="nearest",
-            align_corners=None, is_pad=False,
+            norm=monai_norm(norm), dropout=0.0, bias=False, upsample="nontrainable", pre_conv=None,
+            interp_mode="nearest", align_corners=None, is_pad=False,
         )  # fmt: skip
         for module in self.decoder.modules():
             if isinstance(module, nn.Conv2d):

@@ -13,6 +13,7 @@ from .setup import (
     make_inferer,
     make_optimizers,
     make_sample,
+    make_schedules,
     parts_to_compare,
 )
 from .smc import SelfMutualConfidence, overlap
@@ -35,6 +36,7 @@ __all__ = [
     "make_inferer",
     "make_optimizers",
     "make_sample",
+    "make_schedules",
     "make_score",
     "parts_to_compare",
     "make_deployed",

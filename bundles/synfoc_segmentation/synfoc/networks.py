@@ -8,7 +8,7 @@ from monai.networks.nets.basic_unet import BasicUNet, UpCat
 from torch import nn
 
 from common.errors import require_choice
-from common.networks import set_dropout
+from common.networks import monai_norm, require_groups, set_dropout
 from common.sam import SamSegmenter
 
 from .setup import deployed_name
@@ -17,14 +17,18 @@ KINDS = ("sam", "none")
 NETWORKS = ("both", "unet_only", "sam_only")
 
 
-def make_unet(in_channels: int = 1, num_classes: int = 2, base_channels: int = 64, wide_end: bool = True) -> BasicUNet:
+def make_unet(
+    in_channels: int = 1, num_classes: int = 2, base_channels: int = 64, wide_end: bool = True, norm: str = "batch"
+) -> BasicUNet:
     """The plain batch-norm U-Net, MONAI's; 31,106,242 parameters for one channel and two classes.
 
     ``wide_end``: its last upsampling keeps all channels. The published network halves them there too (31,036,546).
+    ``norm``: see ``common.networks.make_norm``.
     """
+    require_groups(base_channels, norm)
     shared = {
         "act": ("RELU", {"inplace": True}),
-        "norm": ("batch", {"affine": True}),
+        "norm": monai_norm(norm),
         "upsample": "deconv",
         "bias": False,
     }

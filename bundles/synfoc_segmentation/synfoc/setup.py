@@ -7,8 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 import torch
 from torch import nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import Dataset
 
+from common.engines import make_schedule
 from common.errors import require_choice
 from common.inferers import SliceWiseInferer
 from common.transforms import ResizedSlice
@@ -70,19 +72,22 @@ def choose_deployed(
     name: str,
     average: bool | str = False,
     unlabeled: Dataset = (),
+    buffers: str = "own",
 ) -> nn.Module:
     """The student of that name, or its moving average.
 
     Args:
         students: the trained networks.
-        teachers: their averages, which see nothing without unlabeled images: then the student is taken.
+        teachers: their averages. With statistics of their ``own`` they see nothing without unlabeled images: then the
+            student is taken.
         name: of the network.
         average: take the average; ``unet``: where the U-Net is deployed.
         unlabeled: images that the averages see.
+        buffers: statistics of the averages, see ``EMAHandler``.
     """
     require_choice(deploy_teacher=(average, (True, False, "unet")))
     averaged = name == "unet" if average == "unet" else average
-    return (teachers if averaged and len(unlabeled) else students)[name]
+    return (teachers if averaged and (len(unlabeled) or buffers != "own") else students)[name]
 
 
 def parts_to_compare(parts: Mapping[str, Collection[int]] | None, classes: int) -> list[Collection[int]]:
@@ -104,3 +109,8 @@ def make_optimizers(students: nn.ModuleDict, kinds: Mapping[str, str], rates: Ma
         OPTIMIZERS[kinds[name]]([p for p in network.parameters() if p.requires_grad], rates[name])
         for name, network in students.items()
     ]
+
+
+def make_schedules(optimizers: Sequence[Optimizer], kind: str, iterations: float) -> list[LRScheduler]:
+    """The same schedule of the rate for every optimizer, see ``make_schedule``."""
+    return [make_schedule(optimizer, kind, iterations) for optimizer in optimizers]

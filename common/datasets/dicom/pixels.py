@@ -37,7 +37,7 @@ def read_voxels(path: str | Path) -> tuple[Stack, np.ndarray]:
     if images[0].ndim == 3 and not found.flat:
         raise InputError(f"{found.slices[0].path}: color slices; a volume is grey")
     kind = np.result_type(*(image.dtype for image in images))
-    voxels = np.stack(images).astype(kind if kind.kind in "iu" else np.float32)
+    voxels = np.stack(images, dtype=kind if kind.kind in "iu" else np.float32, casting="unsafe")
     return found, voxels[0].T if found.flat else voxels.T
 
 
@@ -47,7 +47,7 @@ def read_series(path: str | Path) -> sitk.Image:
     A gantry tilt is kept: the direction of the third axis is then not at right angles to the others.
     """
     found, voxels = read_voxels(path)
-    image = sitk.GetImageFromArray(np.ascontiguousarray(voxels.T), isVector=found.flat and voxels.ndim == 3)
+    image = sitk.GetImageFromArray(voxels.T, isVector=found.flat and voxels.ndim == 3)
     spacing = np.linalg.norm(found.axes, axis=0)
     if found.flat:
         image.SetSpacing(spacing[:2].tolist())

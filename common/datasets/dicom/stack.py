@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,14 +29,20 @@ class Slice:
     frame: Frame
     size: tuple[int, int]
 
-    @property
+    @cached_property
     def depth(self) -> float:
         """Position along the normal of the slice, in mm."""
         return float(np.dot(normal(self.frame), self.frame.position))
 
     @property
     def name(self) -> str:
+        """How messages call it, behind the name of the folder or file."""
         return self.path.name if self.index == 0 else f"frame {self.index + 1} of {self.path.name}"
+
+    @property
+    def place(self) -> str:
+        """Where it is stored."""
+        return str(self.path) if self.index == 0 else f"{self.path} (frame {self.index + 1})"
 
 
 @dataclass(frozen=True)
@@ -95,34 +102,33 @@ def _picture(only: Slice) -> Stack:
 
 def _check_placed(where: Path, slices: Sequence[Slice], headers: Sequence[Header]) -> None:
     for s in slices:
-        missing = [
-            word
-            for word, value in (
-                ("position", s.frame.position),
-                ("orientation", s.frame.orientation),
-                ("pixel spacing", s.frame.spacing),
-            )
-            if value is None or not np.isfinite(value).all()
-        ]
+        given = {"position": s.frame.position, "orientation": s.frame.orientation, "pixel spacing": s.frame.spacing}
+        missing = next((word for word, v in given.items() if v is None or not all(map(math.isfinite, v))), None)
         if missing and len(headers) < len(slices):
             raise InputError(
-                f"{s.path}: a multi-frame file whose {len(slices)} frames have no {missing[0]} of their own"
+                f"{s.path}: a multi-frame file whose {len(slices)} frames have no {missing} of their own"
                 " (a film over time?): no volume"
             )
         if missing:
-            raise InputError(f"{s.path}: a slice without {missing[0]}, so {where.name} makes no volume")
-        x, y = s.frame.orientation[:3], s.frame.orientation[3:]
-        if not np.allclose((x @ x, y @ y, x @ y), (1, 1, 0), atol=2e-3) or min(s.frame.spacing) <= 0:
-            raise InputError(f"{s.path}: orientation or pixel spacing is none: {[*x, *y]}, {s.frame.spacing}")
+            raise InputError(f"{s.path}: a slice without {missing}, so {where.name} makes no volume")
 
 
 def _check_alike(slices: Sequence[Slice]) -> None:
-    first = slices[0]
-    for s in slices:
-        if s.size != first.size or not np.allclose(s.frame.spacing, first.frame.spacing, rtol=1e-3):
-            raise InputError(f"{s.path}: size or pixel spacing of {s.name} differs from the other slices of the series")
-        if not np.allclose(s.frame.orientation, first.frame.orientation, atol=2e-3):
-            raise InputError(f"{s.path}: orientation of {s.name} differs from the other slices of the series")
+    """One size, pixel spacing and orientation, and those such as can be."""
+    spacing = np.array([s.frame.spacing for s in slices])
+    turned = np.array([s.frame.orientation for s in slices])
+    x, y = turned[:, :3], turned[:, 3:]
+    products = np.stack([(x * x).sum(1) - 1, (y * y).sum(1) - 1, (x * y).sum(1)])
+    other_size = np.array([s.size != slices[0].size for s in slices])
+    wrong = {
+        "orientation or pixel spacing is none": (np.abs(products) > 2e-3).any(0) | (spacing <= 0).any(1),
+        "size or pixel spacing differs from the other slices of the series": other_size
+        | (np.abs(spacing - spacing[0]) > 1e-3 * spacing[0]).any(1),
+        "orientation differs from the other slices of the series": (np.abs(turned - turned[0]) > 2e-3).any(1),
+    }
+    for reason, at in wrong.items():
+        if at.any():
+            raise InputError(f"{slices[int(at.argmax())].place}: {reason}")
 
 
 def _check_once(where: Path, slices: Sequence[Slice]) -> None:
@@ -141,7 +147,7 @@ def _check_once(where: Path, slices: Sequence[Slice]) -> None:
         raise InputError(
             f"{where}: {len(slices) // places} images at each of {places} positions{by}; keep one volume of the series"
         )
-    raise InputError(f"{second.path}: {second.name} has the position of {first.name}")
+    raise InputError(f"{second.place}: has the position of {first.name}")
 
 
 def _check_steps(where: Path, slices: Sequence[Slice]) -> None:

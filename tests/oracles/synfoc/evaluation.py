@@ -1,7 +1,6 @@
 """SynFoC: how the published code loads an image, brings the prediction to the U-Net's size, and measures it."""
 
 import numpy as np
-import pytest
 import torch
 from monai.data import MetaTensor
 from torch.nn import functional as F
@@ -10,8 +9,8 @@ from common.data import ClassesForDice
 from common.metrics import case_metrics, summarise_domains
 from common.transforms import resize_nearest
 
-from .recorded import Record, assert_reproduced, preset
-from .recorded_2d import Recorded, levels
+from ..recorded import Record, preset
+from ..recorded_2d import Recorded, levels
 
 DATA = {2: "prostate", 4: "mnms"}
 METRICS = ("dice", "jaccard", "hd95", "asd")
@@ -87,12 +86,3 @@ def selection(record, score, predictions):
     yield "smoothed Dice of domains", record.difference("domain_smoothed_dice", found), 2e-6
     yield "smoothed Dice", record.difference("mean_smoothed_dice", [of([part]) for part in parts]), 1e-7
     yield "score", abs(of(parts) - float(record["out_mean_smoothed_dice"].mean())), 1e-7
-
-
-test_time.__test__ = False
-TOPICS = {"test_time": test_time, "evaluation": evaluation}
-
-
-@pytest.mark.parametrize("topic", TOPICS)
-def test_published_results_are_reproduced(topic):
-    assert_reproduced("synfoc", topic, TOPICS[topic])
