@@ -71,6 +71,19 @@ def grouping(template: str | None) -> Callable[[str], str]:
     return patient_of
 
 
+def patient_of(template: str | None) -> Callable[[str], str]:
+    """As ``grouping``, except that names which do not fit stand alone."""
+    group_of = grouping(template)
+
+    def patient(name: str) -> str:
+        try:
+            return group_of(name)
+        except InputError:
+            return name
+
+    return patient
+
+
 def _sides(template: str) -> tuple[list[str], list[str]]:
     """What stands before and behind the patient, sign by sign."""
     before, after = template.removeprefix(FOLDER).split(PATIENT)

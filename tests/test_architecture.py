@@ -21,11 +21,11 @@ ALLOWED = {
     "datasets": {"datasets"},
     "inferers": {"inferers", "networks", "transforms"},
     "handlers": {"handlers", "metrics"},
-    "runs": {"runs", "data", "engines", "handlers", "networks"},
+    "runs": {"runs", "data", "datasets", "engines", "handlers", "networks"},
     "sam": {"sam", "losses", "transforms"},
     "engines": {"engines", "handlers", "losses", "transforms", "data", "networks"},
 }
-ROOT_MODULES = {"errors", "files", "groups", "options", "precision", "tensors"}
+ROOT_MODULES = {"errors", "files", "groups", "options", "precision", "tensors", "wheels"}
 
 
 def imported(path):
@@ -68,8 +68,8 @@ def strings(path):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "tools").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
 def test_tools_know_no_method(path):
-    """What they must know of one stands in its bundle; only the demo says which methods it shows."""
-    if path.name != "demo.py":
+    """What they must know of one stands in its bundle; the demo says what it shows, a scaffold what it copies."""
+    if path.name not in ("demo.py", "new_method.py"):
         assert not [text for text in strings(path) if any(method in text.lower() for method in METHODS)]
 
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 from monai.transforms import Compose, EnsureTyped, LoadImaged
 
-from common.data import CachedDataset, load_datalist
+from common.data import CachedDataset
+from common.datasets import load_datalist
 from common.inferers import SlidingWindowInferer
 
 DATA = Path(os.environ.get("SSL_SEG_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))

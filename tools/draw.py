@@ -7,18 +7,17 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
-from common.data import LAYOUTS, draw_lists, load_datalist
-from common.data.domains import ONE_DOMAIN
+from common.datasets import LAYOUTS, Case, draw_lists, find_cases
+from common.datasets.domains import ONE_DOMAIN
+from common.datasets.likeness import find_pairs, grid_step, signature
 from common.errors import InputError, require_choice, require_folder
 from common.files import atomic_path
 from common.groups import grouping
 
-from .duplicates import find_pairs, grid_step, signature
 from .volumes import array, read
-
-SPLIT_OF = {"labeled": "train", "unlabeled": "train", "validation": "validation", "test": "test"}
 
 
 def draw(
@@ -59,7 +58,7 @@ def draw(
     for name, value, least in (("draws", draws, 1), ("development", development, 0), ("report", report, 0)):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value < least or draws != int(draws):
             raise InputError(f"--{name} {value}: expected a number of at least {least}")
-    cases = find_cases(root, layout, group)
+    cases = cases_of(root, layout, group)
     alike = nearly_equal(cases) if copies else []
     made = {
         f"draw_{number}.json": {
@@ -80,11 +79,13 @@ def draw(
     return [str(folder / name) for name in made]
 
 
-def find_cases(root: Path, layout: str, group: str | None = None) -> list[dict]:
-    """Cases of a data set with their splits and, where they are known, domains and patients."""
+def cases_of(root: Path, layout: str, group: str | None = None) -> list[Case]:
+    """Cases of a data set with their roles and, where they are known, domains and patients."""
     if layout == ONE_DOMAIN:
-        roles = load_datalist(root, labeled=1)
-        cases = [{**case, "split": SPLIT_OF[role]} for role, found in roles.items() for case in found]
+        listing = find_cases(root)
+        for reason in listing.broken.values():
+            raise InputError(reason)
+        cases = [case for case in listing.cases if listing.lists is None or case.role != "unlisted"]
     else:
         cases = list(LAYOUTS[layout](root))
     if not cases:
@@ -92,16 +93,16 @@ def find_cases(root: Path, layout: str, group: str | None = None) -> list[dict]:
     if group is None:
         return cases
     patient_of = grouping(group)
-    return [{**case, "patient": f"{case.get('domain', '')}/{patient_of(case['case'])}"} for case in cases]
+    return [replace(case, patient=f"{case.domain}/{patient_of(case.name)}") for case in cases]
 
 
-def nearly_equal(cases: Sequence[Mapping]) -> list[tuple[str, str]]:
+def nearly_equal(cases: Sequence[Case]) -> list[tuple[str, str]]:
     """Pairs of cases of different patients whose images are the same, or nearly so."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        images = list(pool.map(lambda case: array(read(case["image"])), cases))
+        images = list(pool.map(lambda case: array(read(case.image)), cases))
     step = grid_step([image.shape for image in images])
-    signatures = {case["case"]: signature(image, step) for case, image in zip(cases, images)}
-    owner = {case["case"]: case.get("patient", case["case"]) for case in cases}
+    signatures = {case.name: signature(image, step) for case, image in zip(cases, images)}
+    owner = {case.name: case.owner for case in cases}
     pairs = find_pairs(signatures, lambda one, other: owner[one] == owner[other])
     return [(pair.first, pair.second) for pair in pairs if owner[pair.first] != owner[pair.second]]
 

@@ -12,7 +12,7 @@ import nibabel
 import numpy as np
 from jinja2 import Environment, PackageLoader
 
-from common.data.datalist import load_json
+from common.datasets.lists import load_json
 from common.errors import InputError, printable
 from common.files import atomic_path
 

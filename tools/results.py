@@ -47,32 +47,42 @@ COLUMNS = {
 
 def record(
     bundle: str,
-    run: str,
+    run: str | Sequence[str],
     method: str,
     configuration: str,
     hardware: str,
     split: str = "validation",
     timing: str | None = None,
+    against: str | Sequence[str] = (),
+    evaluation: str = "",
 ) -> str:
     """Enter the figures of a finished run into the record of its bundle, in place of an earlier entry of the same run.
 
+    Several runs, one for each draw of the labels, make one entry with 95 % intervals of Dice.
+
     Args:
         bundle: name of the bundle, or its folder.
-        run: output folder of the run; ``<split>/summary.json`` (evaluate) and ``history.csv`` (train) are read.
+        run: output folder of the run; ``<split>/summary.json`` (evaluate) and ``history.csv`` (train) are read. A list
+            of them: runs of several draws.
         method: name of the row.
         configuration: layers the run was made with, as one word: ``la_quick``.
         hardware: what it ran on.
         split: evaluated list.
         timing: output folder of a run whose time per step is to be entered, where this one shared its machine.
+        against: runs of another row in the same order of draws; the paired difference of Dice is entered.
+        evaluation: folder inside each run that ``<split>`` lies in, where it was evaluated in several ways.
     """
-    folder, path = Path(run), _bundle(bundle) / RECORD
-    require_file(folder / split / "summary.json", "run the evaluate configuration of this run first")
-    clock = Path(timing or run) / "history.csv"
+    runs, path = [Path(name) for name in _several(run)], _bundle(bundle) / RECORD
+    folders = [folder / evaluation / split for folder in runs]
+    others = [Path(name) / evaluation / split for name in _several(against)]
+    for folder in (*folders, *others):
+        require_file(folder / "summary.json", "run the evaluate configuration of this run first")
+    clock = Path(timing or runs[0]) / "history.csv"
     require_file(clock, "the record takes the time per step from it")
     with open(clock, encoding="utf-8", newline="") as file:
         steps = [float(row["seconds_per_step"]) for row in csv.DictReader(file)]
     entry = {
-        **json.loads((folder / split / "summary.json").read_text(encoding="utf-8")),
+        **_figures(folders, others),
         "method": method,
         "configuration": configuration,
         "seconds_per_step": statistics.median(steps),
@@ -82,6 +92,18 @@ def record(
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps([*entries, entry], indent=1) + "\n", encoding="utf-8")
     return str(path)
+
+
+def _several(names: str | Sequence[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _figures(folders: Sequence[Path], others: Sequence[Path]) -> dict:
+    if len(folders) == 1 and not others:
+        return json.loads((folders[0] / "summary.json").read_text(encoding="utf-8"))
+    from .pooled import pooled  # the commonest use does without numpy and the metrics
+
+    return pooled(folders, others)
 
 
 def tables(check: bool = False) -> list[str]:
@@ -144,12 +166,42 @@ def table(entries: Sequence[Mapping], configuration: str) -> str:
     )
     domains = dict.fromkeys(name for entry in chosen for name in entry.get("domains", ()))
     columns = {**COLUMNS, **{f"Dice % {name}": partial(_domain, name=name) for name in domains}}
+    measured = [entry for entry in chosen if "interval" in entry]
+    columns |= {"draws": PARTS["draws"]} if measured else {}
+    if any("out_of_domain" in entry["interval"] for entry in measured):
+        columns["out of domain %"] = PARTS["out_of_domain"]
+    columns |= {"difference": PARTS["gain"]} if any("gain" in entry for entry in measured) else {}
+    if measured:
+        columns["Dice %"] = _with_interval
     rows = [list(columns), ["---"] * len(columns), *([cell(entry) for cell in columns.values()] for entry in chosen)]
     return "".join("| " + " | ".join(row) + " |\n" for row in rows)
 
 
 def _spread(entry: Mapping, metric: str, factor: float = 1) -> str:
     return f"{factor * entry['mean'][metric]:.2f} ± {factor * entry['std'][metric]:.2f}"
+
+
+def _with_interval(entry: Mapping) -> str:
+    """Mean over domains, where there are several, with its 95 % interval."""
+    return _ends(entry.get("interval", {})) or _spread(entry, "dice", 100)
+
+
+def _ends(found: Mapping, group: str | None = None) -> str:
+    ends = found.get(group or ("domain_mean" if "domain_mean" in found else "all"))
+    return "{:.1f} ({:.1f} to {:.1f})".format(*(100 * value for value in ends)) if ends else ""
+
+
+def _difference(entry: Mapping) -> str:
+    """Paired difference of Dice to the row that is named, out of the domain where there is one."""
+    found = entry.get("gain", {})
+    return _ends(found, "out_of_domain") if "out_of_domain" in found else _ends(found)
+
+
+PARTS = {
+    "draws": lambda entry: str(entry.get("draws", 1)),
+    "out_of_domain": lambda entry: _ends(entry.get("interval", {}), "out_of_domain"),
+    "gain": _difference,
+}
 
 
 def _domain(entry: Mapping, name: str) -> str:

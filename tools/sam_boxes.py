@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from common.data import DecodeMaskd, LoadImageOrSeriesd
+from common.datasets import Case, find_cases
 from common.errors import InputError
 from common.files import atomic_path
 from common.sam import (
@@ -28,8 +29,6 @@ from common.sam import (
     move_boxes,
 )
 from common.sam.promptable import overlap
-
-from .cases import Item, list_cases
 
 
 @dataclass
@@ -106,15 +105,15 @@ def samples(dataset_dir: str, encoding: str, most: int) -> Iterator[tuple[str, T
     load = Compose(
         [LoadImageOrSeriesd("image", picture_channels=1), DecodeMaskd("label", encoding), EnsureTyped("image")]
     )
-    by_domain: dict[str, list[Item]] = {}
-    for item in list_cases(dataset_dir).items:
+    by_domain: dict[str, list[Case]] = {}
+    for item in find_cases(dataset_dir).cases:
         if item.label is not None:
             by_domain.setdefault(item.name.rpartition("/")[0], []).append(item)
     for domain, items in by_domain.items():
         count = min(most, len(items))
         chosen = [items[number * len(items) // count] for number in range(count)]
         for item in tqdm(chosen, desc=domain or "images", disable=None, leave=False):
-            case = load({"image": str(item.image), "label": str(item.label)})
+            case = load(item.entry())
             image, label = (torch.as_tensor(case[key]).float() for key in ("image", "label"))
             if image.dim() == 4:
                 image, label = image[..., image.shape[-1] // 2], label[..., label.shape[-1] // 2]

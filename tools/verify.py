@@ -78,13 +78,15 @@ def verdicts(bundle: Bundle, static: bool = False) -> Iterator[Line]:
 def dynamic(bundle: Bundle) -> Iterator[Line]:
     """Checks that run the bundle, in another process, from another directory, a release without the repository."""
     demo = ["demo"] if "demo" in bundle.configs() else []
+    skipped = foreign(bundle)
+    layers = [name for name in overrides(bundle) if name not in skipped]
     with TemporaryDirectory() as folder:
         data, image = phantoms(bundle, Path(folder))
         request = {
             "suffix": bundle.suffix,
             "training": ["train", *demo],
-            "layers": {name: below(bundle, name) for name in overrides(bundle)},
-            "of_layers": {name: tiny(bundle, name) for name in overrides(bundle) if LAYERS.get(name) == "inference"},
+            "layers": {name: below(bundle, name) for name in layers},
+            "of_layers": {name: tiny(bundle, name) for name in layers if LAYERS.get(name) == "inference"},
             "train": tiny(bundle, "train") | {"dataset_dir": str(data)},
             "infer": tiny(bundle, "inference") | {"dataset_dir": str(data), "inputs": [str(image)]},
         }
@@ -96,6 +98,7 @@ def dynamic(bundle: Bundle) -> Iterator[Line]:
         yield name, verdict, remark
     if not (bundle.folder / "models" / "model.pt").is_file():
         yield "inference", "not run", "no models/model.pt"
+    yield from ((f"override: {name}", "not run", reason) for name, reason in skipped.items())
     for name in NEEDS_DEVICE:
         if name in bundle.configs():
             yield f"override: {name}", "not run", "needs a CUDA device and torch_tensorrt"
@@ -110,6 +113,13 @@ def phantoms(bundle: Bundle, folder: Path) -> tuple[Path, Path]:
         return data, next(data.rglob("images/*.png"))
     data = write_phantoms(folder, Phantom((24, 24, 16), classes), labeled=2, unlabeled=2, validation=1, test=0)
     return data, next(data.glob("images/*.nii.gz"))
+
+
+def foreign(bundle: Bundle) -> dict[str, str]:
+    """Layers of a release that take the data set's own files, with the reason why phantoms do not do."""
+    layout = bundle.config("train").get("layout", TINY["layout"]) if bundle.released else TINY["layout"]
+    names = [name for name in overrides(bundle) if LAYERS.get(name) == "inference" and layout != TINY["layout"]]
+    return dict.fromkeys(names, f"takes data in the layout '{layout}', which phantoms do not have")
 
 
 def overrides(bundle: Bundle) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,21 +11,44 @@ import nibabel
 import numpy as np
 import SimpleITK as sitk
 
+from common.datasets.dicom import is_dicom, read_series
 from common.errors import InputError
 
 Box = list[tuple[int, int]]
 
 
 def read(path: str | Path) -> sitk.Image:
-    """An image file; ``InputError`` naming it if it cannot be read. NaN and infinite voxels are kept as they are."""
+    """An image file or DICOM series; ``InputError`` naming it if it cannot be read.
+
+    NaN and infinite voxels are kept as they are.
+    """
+    if Path(path).is_dir() or is_dicom(path):
+        return read_series(path)
     try:
         image = sitk.ReadImage(str(path))
-        if str(path).endswith((".nii", ".nii.gz")) and image.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64):
-            return _with_bad_voxels(image, path)
-        return image
+        if not str(path).endswith((".nii", ".nii.gz")):
+            return image
+        _require_whole(path)
+        floats = image.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64)
+        return _with_bad_voxels(image, path) if floats else image
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise InputError(f"{path}: cannot be read ({reason[:160]})") from None
+
+
+def _require_whole(path: str | Path) -> None:
+    """Raise ``InputError`` for a file that was cut off: ITK's NIfTI reader fills up with 0, without a word."""
+    stored = nibabel.load(path)
+    expected = int(stored.dataobj.offset) + int(np.prod(stored.shape)) * stored.get_data_dtype().itemsize
+    size = 0
+    try:
+        with gzip.open(path) if str(path).endswith(".gz") else open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                size += len(block)
+    except (EOFError, OSError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read to its end ({error}); fetch or unpack it again") from None
+    if size < expected:
+        raise InputError(f"{path}: {size} bytes of {expected}, the end is missing; fetch or unpack it again")
 
 
 def _with_bad_voxels(image: sitk.Image, path: str | Path) -> sitk.Image:
@@ -121,6 +146,30 @@ def resample(image: sitk.Image, spacing: Sequence[float], label: bool = False) -
     image = sitk.ZeroFluxNeumannPad(sitk.Cast(image, kind), [4] * 3, [4] * 3)
     interpolator = sitk.sitkNearestNeighbor if label else sitk.sitkBSpline
     return sitk.Resample(image, size, sitk.Transform(), interpolator, origin, spacing, image.GetDirection(), 0, kind)
+
+
+def straight(image: sitk.Image, label: bool = False) -> sitk.Image:
+    """``image`` on axes at right angles, large enough for all of it: linear for an image, nearest for a label.
+
+    Slices of a scan with a tilted gantry are shifted against each other, which NIfTI files of ITK cannot hold. One that
+    is straight is returned as it is. Around the slices lies the image's least value, around a label 0.
+    """
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() > 1:
+        return image
+    direction = np.array(image.GetDirection()).reshape(3, 3)
+    if np.allclose(direction.T @ direction, np.eye(3), atol=1e-4):
+        return image
+    turned = np.column_stack([direction[:, 0], direction[:, 1], np.cross(direction[:, 0], direction[:, 1])])
+    spacing = np.array(image.GetSpacing()) * [1, 1, direction[:, 2] @ turned[:, 2]]
+    ends = np.array(list(np.ndindex(2, 2, 2))) * (np.array(image.GetSize()) - 1)
+    corners = np.array([image.TransformIndexToPhysicalPoint(tuple(map(int, end))) for end in ends]) @ turned
+    size = np.ceil((corners.max(0) - corners.min(0)) / spacing - 1e-6).astype(int) + 1
+    outside = 0.0 if label else float(sitk.GetArrayViewFromImage(image).min())
+    kind, how = (image.GetPixelID(), sitk.sitkNearestNeighbor) if label else (sitk.sitkFloat32, sitk.sitkLinear)
+    origin = (turned @ corners.min(0)).tolist()
+    return sitk.Resample(
+        image, size.tolist(), sitk.Transform(), how, origin, spacing.tolist(), turned.ravel().tolist(), outside, kind
+    )
 
 
 def scaled(image: sitk.Image, values: np.ndarray) -> sitk.Image:

@@ -1,58 +1,16 @@
-"""What there is to segment: files, folders of files, DICOM series."""
+"""Cases to segment, read one after the other."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 from torch.utils.data import IterableDataset
 
-from ..datasets.dicom import find_series
 from ..errors import InputError, printable
 from .cache import CheckedDataset, check_case
-from .datalist import SUFFIXES
 
 NAMED, LONGEST = 5, 300  # cases in the summary, characters of the reason of each
-
-
-def find_images(source: str | Path | Sequence[str]) -> list[dict[str, str]]:
-    """Images to segment, ``[{"image": path, "case": name}]``.
-
-    A source is an image file, a folder with the files of one DICOM series, a folder of either, or a list of these.
-    The case names what is written: the file without its ending, or the series' folder.
-
-    Raises:
-        InputError: for a path that does not exist, a folder without images, and two images of one name.
-    """
-    paths = [Path(source)] if isinstance(source, (str, Path)) else [Path(path) for path in source]
-    found = {}
-    for path in paths:
-        if not path.exists():
-            raise InputError(f"{path}: no such image or folder (inputs)")
-        for name, image in _images_of(path):
-            if found.setdefault(name, image) != image:
-                raise InputError(f"{image} and {found[name]}: both results would be named {name} (inputs)")
-    if not found:
-        raise InputError(
-            f"{source}: no DICOM series and no image with one of the endings {', '.join(SUFFIXES)} (inputs)"
-        )
-    return [{"image": str(image), "case": name} for name, image in found.items()]
-
-
-def _images_of(path: Path) -> Iterator[tuple[str, Path]]:
-    if path.is_file():
-        yield _stem(path), path
-        return
-    for file in sorted(file for file in path.iterdir() if file.name.endswith(SUFFIXES) and file.is_file()):
-        yield _stem(file), file
-    for series in find_series(path):
-        yield series.name, series.path
-
-
-def _stem(path: Path) -> str:
-    ending = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), path.suffix)
-    return path.name.removesuffix(ending)
 
 
 class ReadableCases(IterableDataset):

@@ -76,7 +76,7 @@ SHARED = (
     Option("in_channels", Integer(1, 64), "of the images"),
     Option("spacing", Optional(Sequence(MILLIMETERS, 3, one_for_all=True)), "resample to this voxel size in mm"),
     Option("window", Optional(RANGE), "map this range of intensities to 0..1 and clip, in HU for CT"),
-    Option("layout", Choice(*LAYOUTS), "where files and splits are, see common.data.LAYOUTS"),
+    Option("layout", Choice(*LAYOUTS), "where files and splits are, see common.datasets.LAYOUTS"),
     Option(
         "encoding",
         Either(Choice(*ENCODINGS), Named(Integer(0, 254), key=Integer())),

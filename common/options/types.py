@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -190,10 +191,19 @@ class Path(Type):
     Args:
         kind: ``file``, ``folder``, or ``path`` for either.
         read: it is read, so it must be there where a command names it.
+        named: words that stand for files which packages bring, see ``common.wheels``.
+        unless: an option beside this one and the value with which nothing is read.
     """
 
-    def __init__(self, kind: str = "path", read: bool = False) -> None:
-        self.kind, self.words, self.read = kind, f"a {kind}", read
+    def __init__(
+        self,
+        kind: str = "path",
+        read: bool = False,
+        named: Collection[str] = (),
+        unless: tuple[str, object] | None = None,
+    ) -> None:
+        self.kind, self.read, self.named, self.unless = kind, read, tuple(named), unless
+        self.words = " or ".join([f"a {kind}", *self.named])
 
     def parse(self, value: object) -> str:
         if isinstance(value, os.PathLike):

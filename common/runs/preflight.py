@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import InputError, one_line_errors, require_folder
 from ..options import check_options, current_configuration
 from .folder import open_run, require_place
+from .released import refuse_changed
 from .weights import require_weights
 
 RESULTS = ("overwrite", "uncertainty", "probabilities", "dicom_seg")  # options that say what is written
@@ -37,6 +38,8 @@ def before_inference(checkpoint: str | Path) -> None:
     check_options()
     require_weights(checkpoint, "inference needs trained weights (checkpoint)")
     configuration = current_configuration()
+    if configuration is not None:
+        refuse_changed(configuration)
     if configuration is None or "output_dir" not in configuration:
         return
     target = configuration.value("output_dir")

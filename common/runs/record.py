@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from monai.utils import ensure_tuple
 
+from ..datasets.dicom import is_dicom, series_files
 from ..files import atomic_path
 
 FILE, FORMAT = "record.json", 1
@@ -36,7 +37,7 @@ def _sum(file) -> str:
 
 
 def fingerprint(cases: Iterable[Mapping]) -> dict[str, dict[str, str]]:
-    """Sums of the files of each case, ``{case: {"image": sum[, "label": sum]}}``; of a folder, of all files in it.
+    """Sums of the files of each case, ``{case: {"image": sum[, "label": sum]}}``; of a DICOM series, of all its files.
 
     Cases without a name are called by the file of their image.
     """
@@ -60,7 +61,7 @@ def _sum_of_paths(paths: tuple) -> str:
     files = [
         file
         for path in map(Path, paths)
-        for file in (sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path])
+        for file in (series_files(path) if path.is_dir() or is_dicom(path) else [path])
     ]
     sums = [sha256(file) for file in files]
     return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()

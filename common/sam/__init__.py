@@ -7,12 +7,11 @@ from .decode import decode, embed_boxes, no_mask
 from .embeddings import EmbeddingCache
 from .lora import LoraLinear, inject_lora, merge_lora
 from .preprocess import CONVENTIONS, Frame, prepare
-from .promptable import BoxRefiner, Refined
+from .promptable import BoxRefiner, Refined, overlap
 from .prompts import Group, adjust_boxes, boxes_from_masks, class_groups, compose, group_masks, move_boxes
 from .segmenter import SamSegmenter
-from .trust import MeasuredTrust, take_trusted
+from .trust import MeasuredTrust, expected_dice, take_trusted
 from .volumes import refine_volume
-from .weights import WHEELS, file_hash, installed, locate
 
 __all__ = [
     "ARCHITECTURES",
@@ -27,7 +26,6 @@ __all__ = [
     "Refined",
     "Sam",
     "SamSegmenter",
-    "WHEELS",
     "adjust_boxes",
     "boxes_from_masks",
     "build_sam",
@@ -35,15 +33,14 @@ __all__ = [
     "compose",
     "decode",
     "embed_boxes",
-    "file_hash",
+    "expected_dice",
     "group_masks",
     "inject_lora",
-    "installed",
     "load_checkpoint",
-    "locate",
     "merge_lora",
     "move_boxes",
     "no_mask",
+    "overlap",
     "prepare",
     "read_checkpoint",
     "refine_volume",

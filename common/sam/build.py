@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as run_again
 
 from ..errors import require_choice
+from ..wheels import origin
 from ._load import modeling
 from .architectures import ARCHITECTURES, Plain, extents
 from .attention import fuse_attention
@@ -112,7 +113,8 @@ def build_sam(
     """
     sam = Sam(arch, img_size, num_multimask_outputs, recompute)
     if checkpoint is not None:
-        _LOG.info(f"{checkpoint}: {load_checkpoint(sam, checkpoint, decoder_init)}")
+        report, (height, width) = load_checkpoint(sam, checkpoint, decoder_init), sam.img_size
+        _LOG.info(f"SAM {arch}, {height} x {width} pixels, weights of {origin(checkpoint)}: {report}")
     return sam
 
 

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from ..errors import InputError, require_choice
 from ..tensors import mark_from_file, read_tensors
+from ..wheels import locate
 from .architectures import recognise
-from .weights import locate
 
 DECODER_INITS = ("match_shapes", "reinit", "expand")
 _DECODER = "mask_decoder."
@@ -49,7 +49,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     A training checkpoint's ``model`` will do too. How many batches a batch norm has seen is left out.
 
     Args:
-        path: of the file, or a name of ``WHEELS``.
+        path: of the file, or a name of ``common.wheels.WHEELS``.
 
     Raises:
         InputError: naming the file, if it is missing, damaged, no plain tensors (as SAM-Med2D's files, which pickle an

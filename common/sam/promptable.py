@@ -19,8 +19,10 @@ from .prompts import (
     compose,
     full_boxes,
     group_masks,
+    group_probabilities,
     keep_ungrouped,
     require_empty_policy,
+    soft_boxes,
     split_components,
 )
 
@@ -104,16 +106,21 @@ class BoxRefiner(nn.Module):
         logits, quality = decode(self.sam, embeddings, embed_boxes(self.sam, boxes), index, self.chunk, tokens=1)
         return logits[:, 0], quality[:, 0]
 
-    def prompts(self, labels: Tensor, frame: Frame, jitter: float | None = None) -> tuple[Tensor, Tensor]:
+    def prompts(
+        self, labels: Tensor, frame: Frame, jitter: float | None = None, probabilities: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Boxes ``B, G, n, 4`` in SAM's pixels for label maps ``B, H, W``, and which of them count, ``B, G, n``.
 
-        With a ``jitter`` their sides move outward by up to it, at random, instead of by ``box_pad``.
+        With a ``jitter`` their sides move outward by up to it, at random, instead of by ``box_pad``. With
+        ``probabilities`` ``B, K, H, W`` the places are those of ``soft_boxes``, one for each group.
         """
         masks = group_masks(labels, self.groups)
         b, g, h, w = masks.shape
         flat = masks.flatten(0, 1)
         parts = split_components(flat, self.components) if self.components else flat[:, None]
         boxes, _ = boxes_from_masks(parts.flatten(0, 1))
+        if probabilities is not None:
+            boxes = soft_boxes(group_probabilities(probabilities, self.groups).flatten(0, 1))
         valid = parts.flatten(0, 1).sum(dim=(1, 2)) >= self.smallest
         shift = (self.box_pad, 0.0) if jitter is None else (0.0, jitter)
         boxes = adjust_boxes(frame.boxes_to_sam(boxes), frame.content, *shift)
@@ -131,14 +138,20 @@ class BoxRefiner(nn.Module):
         return self.refine(*self.embed(images), labels)
 
     def refine(
-        self, embeddings: Tensor, frame: Frame, labels: Tensor, prompt: tuple[Tensor, Frame] | None = None
+        self,
+        embeddings: Tensor,
+        frame: Frame,
+        labels: Tensor,
+        prompt: tuple[Tensor, Frame] | None = None,
+        probabilities: Tensor | None = None,
     ) -> Refined:
         """Refine label maps ``B, H, W`` with embeddings of their images.
 
         Every prompt is decoded, counted or not: with a fixed number of them the host need not wait for the device.
-        ``prompt``: other label maps to take the boxes from, of any size, and the frame of that size.
+        ``prompt``: other label maps to take the boxes from, of any size, and the frame of that size; or
+        ``probabilities``, see ``prompts``, where a group has one box.
         """
-        boxes, valid = self.prompts(*(prompt or (labels, frame)))
+        boxes, valid = self.prompts(*(prompt or (labels, frame)), probabilities=probabilities)
         b, g, n = valid.shape
         index = torch.arange(b, device=boxes.device).repeat_interleave(g * n)
         logits, quality = self.answers(embeddings, boxes.flatten(0, 2), index)

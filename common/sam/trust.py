@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .promptable import Refined, overlap
-from .prompts import Group, compose, group_masks, keep_ungrouped
+from .prompts import Group, compose, group_masks, group_probabilities, keep_ungrouped
 
 
 def take_trusted(refined: Refined, labels: Tensor, groups: Sequence[Group], trusted: Tensor) -> Tensor:
@@ -28,54 +28,67 @@ def take_trusted(refined: Refined, labels: Tensor, groups: Sequence[Group], trus
     return keep_ungrouped(compose(logits, groups), labels, groups)
 
 
+def expected_dice(probabilities: Tensor, labels: Tensor, groups: Sequence[Group]) -> Tensor:
+    r"""Dice ``B, G`` that a network expects of its own label maps, as far as its probabilities are right.
+
+    .. math:: 2 \sum_x p(x)\, m(x) \Big/ \Big(\sum_x p(x) + \sum_x m(x)\Big)
+
+    Args:
+        probabilities: p, ``B, K, H, W``.
+        labels: label maps ``B, H, W``; m are the masks of their groups.
+        groups: G in number.
+    """
+    p, m = group_probabilities(probabilities, groups), group_masks(labels, groups)
+    return 2 * (p * m).sum(dim=(-2, -1)) / (p.sum(dim=(-2, -1)) + m.sum(dim=(-2, -1))).clamp_min(1e-6)
+
+
 class MeasuredTrust(nn.Module):
-    r"""Trust in SAM's masks group by group, from what they gained on cases whose truth is known.
+    r"""Trust in SAM's masks group by group and image by image, from what they were on cases whose truth is known.
 
-    Moving averages of the Dice of the pseudo-label, :math:`d`, and of SAM's mask, :math:`s`, with the truth. A group is
-    trusted in an image once cases were seen, where
+    Moving averages of the Dice of the pseudo-label with the truth, :math:`d`, of the Dice that the network expected of
+    it, :math:`e`, and of the Dice of SAM's mask, :math:`s`. A network that has learned from these very cases is better
+    there than elsewhere, so what it expects of itself in the image at hand, :math:`e'`, takes the place of :math:`d`,
+    in the proportion in which it was right. A group is trusted in an image once cases were seen, where
 
-    .. math:: s > d + m \quad\text{and}\quad \mathrm{Dice}(\text{mask}, \text{pseudo-label}) \ge a
-              \quad\text{and}\quad q \ge Q
+    .. math:: s > e' d / e + m \quad\text{and}\quad q \ge Q
 
     Args:
         groups: that are prompted, G in number.
         margin: m, how much better SAM has to be.
-        agreement: a, of SAM's mask and the pseudo-label that prompted it.
         quality: Q, of the IoU q that SAM expects of its mask.
         decay: of the averages, per case with the group.
     """
 
-    def __init__(
-        self,
-        groups: Sequence[Group],
-        margin: float = 0.0,
-        agreement: float = 0.0,
-        quality: float = 0.0,
-        decay: float = 0.95,
-    ) -> None:
+    def __init__(self, groups: Sequence[Group], margin: float = 0.0, quality: float = 0.0, decay: float = 0.95) -> None:
         super().__init__()
-        self.groups, self.margin, self.decay = list(groups), margin, decay
-        self.least_agreement, self.least_quality = agreement, quality
-        self.register_buffer("sums", torch.zeros(2, len(self.groups)))  # of the pseudo-label, of SAM
+        self.groups, self.margin, self.quality, self.decay = list(groups), margin, quality, decay
+        self.register_buffer("sums", torch.zeros(3, len(self.groups)))  # of the pseudo-label, expected of it, of SAM
         self.register_buffer("weight", torch.zeros(len(self.groups)))
 
     @torch.no_grad()
-    def update(self, refined: Refined, labels: Tensor, truth: Tensor) -> None:
-        """Learn from cases with a known ``truth``; the pseudo-labels of them, as ``labels``, prompted SAM."""
+    def update(self, refined: Refined, labels: Tensor, truth: Tensor, expected: Tensor) -> None:
+        """Learn from cases with a known ``truth``.
+
+        Args:
+            refined: what SAM made of ``labels``.
+            labels: the pseudo-labels, ``B, H, W``.
+            truth: ``B, H, W``.
+            expected: see ``expected_dice``, ``B, G``.
+        """
         right = group_masks(truth, self.groups)
-        pair = torch.stack([overlap(m, right) for m in (group_masks(labels, self.groups), refined.logits > 0)])
-        for dice, counts in zip(pair.unbind(1), (right.flatten(2).any(dim=2) & refined.prompted).unbind(0)):
+        before, after = (overlap(m, right) for m in (group_masks(labels, self.groups), refined.logits > 0))
+        measured = torch.stack([before, expected.to(before), after])
+        for dice, counts in zip(measured.unbind(1), (right.flatten(2).any(dim=2) & refined.prompted).unbind(0)):
             keep = torch.where(counts, self.decay, 1.0)
-            self.sums = self.sums * keep + dice * counts
-            self.weight = self.weight * keep + counts
+            self.sums.mul_(keep).add_(dice * counts)
+            self.weight.mul_(keep).add_(counts)
 
-    def means(self) -> tuple[Tensor, Tensor]:
-        """Mean Dice of the pseudo-labels and of SAM's masks, ``G`` each; NaN of a group without cases."""
-        before, after = self.sums / self.weight
-        return before, after
+    def means(self) -> Tensor:
+        """Mean Dice of the pseudo-labels, that expected of them, and of SAM's masks, ``3, G``; NaN without cases."""
+        return self.sums / self.weight
 
-    def forward(self, refined: Refined) -> Tensor:
-        """Which groups of which images are trusted, ``B, G``."""
-        before, after = self.means()
-        fair = (refined.agreement >= self.least_agreement) & (refined.quality >= self.least_quality)
-        return fair & refined.prompted & (after > before + self.margin)
+    def forward(self, refined: Refined, expected: Tensor) -> Tensor:
+        """Which groups of which images are trusted, ``B, G``; ``expected`` is of these images' pseudo-labels."""
+        before, estimate, after = self.means()
+        better = after > expected * before / estimate + self.margin
+        return (refined.quality >= self.quality) & refined.prompted & better

@@ -30,7 +30,8 @@ def parser(bundle: str, *layers: str, **options: object) -> ConfigParser:
 
     ``evaluate`` among the layers: evaluation of weights that do not exist, so that the layers say how they were made.
     """
-    weights = {"ckpt_dir": "no/such/run"} if "evaluate" in layers else {}
+    weights = {} if "inference" in layers else NO_WEIGHTS.get(bundle, {})
+    weights = {"ckpt_dir": "no/such/run"} if "evaluate" in layers else weights
     asked = configuration(bundle, layers, {"dataset_dir": str(BUNDLES), **weights, **options})
     config = ConfigParser()
     config.read_config(list(asked.files))

@@ -11,9 +11,9 @@ from tools.run import run
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 TINY = {
-    "patch_size": [16, 16, 16],
-    "stride": [16, 16, 16],
-    "test_stride": [16, 16, 16],
+    "patch_size": [16, 16, 32],
+    "stride": [16, 16, 32],
+    "test_stride": [16, 16, 32],
     "iterations": 2,
     "epoch_length": 1,
     "val_interval": 1,

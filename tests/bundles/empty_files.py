@@ -56,9 +56,16 @@ def busi(root: Path) -> None:
 
 
 def mscmr(root: Path) -> None:
-    for domain in ("C0", "LGE"):
-        for split, count in (("train", 3), ("test", 2)):
-            touch(root / domain / split / f"{split}{n}{end}.nii.gz" for n in range(count) for end in ("", "_manual"))
+    """A volume of each sequence of 45 patients: 35 are training."""
+    columns = ("path", "label", "domain", "patient", "slice", "split")
+    with open(root / "manifest.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        for sequence in ("C0", "LGE"):
+            for n in range(1, 46):
+                files = [f"{folder}/patient{n}_{sequence}.nii.gz" for folder in ("images", "labels")]
+                touch(root / file for file in files)
+                writer.writerow((*files, sequence, f"patient{n}", "", "train" if n <= 35 else "test"))
 
 
 def manifest(root: Path, patients: dict[str, int]) -> None:

@@ -37,7 +37,7 @@ def rows(folder):
     return [",".join(cell for i, cell in enumerate(line.split(",")) if i != 1) for line in lines[1:]]
 
 
-def wait(condition, process, seconds=240):
+def wait(condition, process, seconds=600):
     """Wait until a condition holds; ``False`` if the process ends before."""
     deadline = time.monotonic() + seconds
     while not condition():

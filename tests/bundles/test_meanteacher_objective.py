@@ -4,27 +4,15 @@ import pytest
 import torch
 from meanteacher import MeanTeacherObjective
 from meanteacher.uncertainty import monte_carlo_uncertainty
-from torch import nn
 
 from common.losses import Ramp, SupervisedLoss, entropy, softmax_mse
 from common.networks import UNet2D, VNet, make_teacher
 from common.transforms import Batch
+from tests.toys import Recorder
 
 MASK = {"passes": 4, "threshold": Ramp(1.0, length=100, minimum=0.75)}
 EVERYWHERE = {"passes": 4, "threshold": Ramp(2.0, length=0)}
 QUIET = {"mixup_alpha": 0, "noise_std": 0.0}
-
-
-class Recorder(nn.Module):
-    """A pointwise network that keeps its inputs."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer, self.inputs = nn.Conv2d(1, 2, 1), []
-
-    def forward(self, x):
-        self.inputs.append(x.detach())
-        return self.layer(x)
 
 
 def pointwise(**options):

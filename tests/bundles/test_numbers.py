@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from .built import Built
 from .conftest import BUNDLES
@@ -52,3 +53,19 @@ def test_every_number_has_a_source():
     for table in TABLES.values():
         entries = [entry for group in table["layers"].values() for entry in group.values()]
         assert table["source"] and all(len(entry) == 2 and entry[1].strip() for entry in entries)
+
+
+@pytest.mark.parametrize("bundle", sorted(path.name for path in BUNDLES.iterdir() if (path / "configs").is_dir()))
+def test_a_run_starts_afresh_in_a_free_folder_and_shows_what_it_does(bundle):
+    options = yaml.safe_load((BUNDLES / bundle / "configs" / "train.yaml").read_text(encoding="utf-8"))
+    told = {name: options[name] for name in ("resume", "overwrite", "progress", "check_every", "amp")}
+    assert told == {"resume": False, "overwrite": False, "progress": True, "check_every": 1, "amp": "auto"}
+
+
+@pytest.mark.parametrize("bundle", sorted(path.name for path in BUNDLES.iterdir() if (path / "configs").is_dir()))
+def test_inference_adds_nothing_that_was_not_asked_for(bundle):
+    options = yaml.safe_load((BUNDLES / bundle / "configs" / "inference.yaml").read_text(encoding="utf-8"))
+    told = {name: options[name] for name in ("largest_component", "uncertainty", "dicom_seg", "class_names", "amp")}
+    assert told == {**dict.fromkeys(("largest_component", "dicom_seg"), False), "uncertainty": None,
+                    "class_names": None, "amp": "auto"}  # fmt: skip
+    assert options.get("stride_factor", 1) == 1 and not options["displayable_configs"]["uncertainty_map"]

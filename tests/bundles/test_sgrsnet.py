@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from ignite.engine import Engine, Events
 from sgrsnet import ExtraDecay, LabeledLoss, RegionalLoss, SGRSNetObjective, SynergyRegions
 from sgrsnet.losses import joint_dice
 from torch import nn
@@ -14,6 +15,8 @@ from common.errors import InputError
 from common.losses import SupervisedLoss, one_hot, region_dice
 from common.networks import UNet2D, VNet, make_teacher
 from common.transforms import Batch, MixUp, clamped_noise
+from tests.oracles.recorded import preset
+from tests.toys import Recorder
 
 
 def logits_of(foreground):
@@ -227,18 +230,6 @@ def test_without_unlabeled_samples_only_the_supervised_term_is_left():
     assert set(objective_2d()(batch, 1)) == {"supervised"}
 
 
-class Recorder(nn.Module):
-    """A pointwise network that keeps its inputs."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer, self.inputs = nn.Conv2d(1, 2, 1), []
-
-    def forward(self, x):
-        self.inputs.append(x.detach())
-        return self.layer(x)
-
-
 def test_the_teacher_and_the_mixture_see_noise_and_the_student_else_does_not():
     parts = (SupervisedLoss("squared_multiclass"), SynergyRegions(), RegionalLoss())
     objective = SGRSNetObjective(Recorder(), Recorder().requires_grad_(False), *parts, noise_std=0.5)
@@ -255,3 +246,27 @@ def test_the_teacher_and_the_mixture_see_noise_and_the_student_else_does_not():
         weight = (((mixture - noisy[0]) * (u - noisy[0])).sum() / (u - noisy[0]).square().sum()).item()
         assert 0.5 <= weight <= 1
         torch.testing.assert_close(mixture, weight * u + (1 - weight) * noisy[0])
+
+
+@pytest.mark.parametrize(("double", "kept"), [(False, 0.99), (True, 0.99**2)])
+def test_a_second_average_squares_the_teachers_memory(double, kept):
+    """``ema_double``: long after its warm-up, the other average follows the first with the same decay."""
+    config = preset("sgrsnet", "la", base_channels=2, ema_double=double)
+    student, teacher = (config.get_parsed_content(name) for name in ("network", "teacher"))
+    engine = Engine(lambda engine, batch: None)
+    handlers = config["train"]["handlers"]
+    for place in (n for n, handler in enumerate(handlers) if handler["_target_"].endswith("EMAHandler")):
+        handler = config.get_parsed_content(f"train#handlers#{place}")
+        if handler is not None:
+            handler.attach(engine)
+
+    def far_on(engine):
+        engine.state.iteration = 10000
+        for network, value in ((student, 1.0), (teacher, 3.0)):
+            for p in network.parameters():
+                torch.nn.init.constant_(p, value)
+
+    engine.add_event_handler(Events.ITERATION_STARTED, far_on)
+    engine.run([0])
+    for p in teacher.parameters():
+        torch.testing.assert_close(p, torch.full_like(p, 1 + 2 * kept))

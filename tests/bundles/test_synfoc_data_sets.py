@@ -1,11 +1,7 @@
-"""SynFoC: every data set trains, is evaluated and is segmented in its own layout."""
+"""SynFoC: what its data sets' layers say holds in evaluation and inference."""
 
 import json
-from itertools import product
 
-import h5py
-import nibabel
-import numpy as np
 import pytest
 from monai.bundle import ConfigParser
 from PIL import Image
@@ -13,91 +9,44 @@ from PIL import Image
 from common.data import Phantom, write_phantom_domains
 from common.options.context import Configuration
 from common.runs.settings import Settings
+from tests.downloads import WRITERS
 
 from .built import parser
 from .conftest import BUNDLES
 
-
-def picture(path, array):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.asarray(array, np.uint8)).save(path)
+NAMES = ["prostate", "fundus", "mnms", "busi", "busi_quick", "acdc", "mscmr"]  # each trained in test_data_sets.py
+SMALL = {"sam#kind": "none", "base_channels": 4}
 
 
-def write_split_folders(root, domains, codes, inner=""):
-    """Images whose mask is a square of every foreground code on the background's, the last."""
-    for domain in domains:
-        for split in ("train", "test"):
-            for n in range(4):
-                folder = root / domain / split / inner
-                grey = np.random.default_rng(n).integers(0, 256, (40, 36))
-                mask = np.full((40, 36) + np.shape(codes[-1]), codes[-1])
-                for k, code in enumerate(codes[:-1]):
-                    mask[5 + 8 * k : 12 + 8 * k, 6:20] = code
-                picture(folder / "image" / f"00000{n}.png", np.repeat(grey[..., None], 3, 2) if inner else grey)
-                picture(folder / "mask" / f"00000{n}.png", mask)
-
-
-def write_busi(root):
-    for domain in ("benign", "malignant"):
-        for n in range(1, 6):
-            picture(root / domain / f"{domain} ({n}).png", np.full((40, 36, 3), 20 * n))
-            mask = np.zeros((40, 36))
-            mask[4:20, 4:20] = 255
-            picture(root / domain / f"{domain} ({n})_mask.png", mask)
-            picture(root / domain / f"{domain} ({n})_mask_1.png", mask.T[:36].repeat(2, 0)[:40, :36])
-
-
-def write_acdc(root):
-    (root / "data" / "slices").mkdir(parents=True)
-    slices = [f"patient00{p}_frame01_slice_{z}" for p in (1, 2, 3) for z in (1, 2)]
-    for name in [*(f"slices/{s}" for s in slices), "patient008_frame01"]:
-        shape = (40, 36) if "slice" in name else (3, 40, 36)
-        with h5py.File(root / "data" / f"{name}.h5", "w") as file:
-            file["image"], file["label"] = np.random.rand(*shape).astype(np.float32), np.random.randint(0, 4, shape)
-    (root / "train_slices.list").write_text("\n".join(slices), encoding="utf-8")
-    (root / "val.list").write_text("patient008_frame01", encoding="utf-8")
-
-
-def write_mscmr(root):
-    for domain, split in product(("C0", "LGE"), ("train", "test")):
-        (root / domain / split).mkdir(parents=True)
-        for n in range(2):
-            for ending, values in (("", np.arange(900)), ("_manual", np.array([0, 200, 500, 600], np.int16))):
-                array = np.random.default_rng(n).choice(values, (30, 24, 3)).astype(np.int16)
-                path = root / domain / split / f"{split}{n}{ending}.nii.gz"
-                nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), path)
-
-
-SETS = {
-    "prostate": (lambda root: write_split_folders(root, ["BIDMC", "BMC"], [0, 255]), {"labeled": 2}, "test", 8),
-    "fundus": (lambda root: write_split_folders(root, ["Domain1", "Domain2"], [0, 128, 255], "ROIs"), {"labeled": 2},
-               "test", 8),
-    "mnms": (lambda root: write_split_folders(root, ["vendorA", "vendorB"],
-                                              [(255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0)]), {"labeled": 2},
-             "test", 8),
-    "busi": (write_busi, {"labeled": 2}, "test", 2),
-    "busi_quick": (lambda root: write_phantom_domains(root, Phantom((40, 36)), domains=2, train=4, validation=0),
-                   {"labeled": 2, "validation": 1, "encoding": "index", "labeled_domain": "site_0"}, "validation", 2),
-    "acdc": (write_acdc, {"labeled": 2}, "validation", 1),
-    "mscmr": (write_mscmr, {}, "test", 4),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", SETS)
-def test_a_data_set_trains_and_is_evaluated_in_its_own_layout(name, run_tiny, tmp_path):
-    write, options, split, cases = SETS[name]
-    data = tmp_path / "data"
-    write(data)
-    options = {"dataset_dir": str(data), "sam#kind": "none", "base_channels": 4, **options}
-    run_tiny("synfoc_segmentation", name, **options)
-    size = {"metric_size": [16, 16]} if name == "prostate" else {}
-    run_tiny("synfoc_segmentation", "evaluate", split=split, **size)
+def measured(tmp_path, split):
     summary = json.loads((tmp_path / split / "summary.json").read_text(encoding="utf-8"))
-    assert summary["cases"] == cases and summary["domains"]
-    assert set(summary["classes"]) == ({"cup", "disc"} if name == "fundus" else set(summary["classes"]))
+    return summary["cases"], set(summary["domains"])
 
 
-@pytest.mark.parametrize("name", [*SETS, "demo"])
+def test_the_short_configuration_holds_images_of_every_domain_out(run_tiny, tmp_path):
+    data = write_phantom_domains(tmp_path / "data", Phantom((40, 36)), domains=2, train=4, validation=0)
+    options = {"labeled": 2, "validation": 1, "encoding": "index", "labeled_domain": "site_0"}
+    run_tiny("synfoc_segmentation", "busi_quick", dataset_dir=str(data), **options, **SMALL)
+    run_tiny("synfoc_segmentation", "evaluate", split="validation")
+    assert measured(tmp_path, "validation") == (2, {"site_0", "site_1"})
+
+
+def test_masks_are_compared_at_the_size_asked_for(run_tiny, tmp_path):
+    data = WRITERS["prostate"](tmp_path / "data") / "ProstateSlice"
+    run_tiny("synfoc_segmentation", "prostate", dataset_dir=str(data), labeled=2, **SMALL)
+    run_tiny("synfoc_segmentation", "evaluate", split="test", metric_size=[16, 16])
+    assert measured(tmp_path, "test") == (12, {"BIDMC", "BMC", "HK", "I2CVB", "RUNMC", "UCL"})
+
+
+def test_sequences_in_folders_train_as_they_are(run_tiny, tmp_path):
+    data = WRITERS["mscmr_folders"](tmp_path / "data") / "MS-CMRSeg"
+    options = {"layout": "mscmr", "encoding": "mscmr", **SMALL}
+    run_tiny("synfoc_segmentation", "mscmr", dataset_dir=str(data), **options)
+    run_tiny("synfoc_segmentation", "evaluate", split="test")
+    assert measured(tmp_path, "test") == (4, {"C0", "LGE"})
+
+
+@pytest.mark.parametrize("name", [*NAMES, "demo"])
 @pytest.mark.parametrize("command", ["inference", "evaluate"])
 @pytest.mark.parametrize("told_by", ["layers", "settings"])
 def test_weights_are_used_as_their_data_set_says(told_by, command, name, tmp_path):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from common.errors import InputError
-from common.tensors import digest, plain, read_file, read_tensors, require_tensor_file, write_file
+from common.tensors import digest, fill, plain, read_file, read_tensors, require_tensor_file, write_file
 
 STATE = {"weight": torch.arange(6.0).view(2, 3), "bias": torch.zeros(2)}
 
@@ -183,3 +183,12 @@ def test_a_digest_tells_values_and_not_layouts():
     assert digest(value) == digest(value.to(memory_format=torch.channels_last)) == digest(nn.Parameter(value))
     assert digest(value) != digest(value + 1e-6)
     assert digest(torch.tensor(1.0)) != digest(torch.tensor(2.0))
+
+
+def test_a_module_is_filled_whatever_counters_another_version_had():
+    norm = nn.BatchNorm1d(2)
+    state = {name: torch.full_like(value, 3) for name, value in norm.state_dict().items()}
+    fill(norm, {**state, "older.num_batches_tracked": torch.tensor(5)}, "x.pt")
+    assert all((value == 3).all() for value in norm.state_dict().values())
+    fill(norm, {name: value * 2 for name, value in state.items() if name != "num_batches_tracked"}, "x.pt")
+    assert norm.weight.tolist() == [6, 6] and norm.num_batches_tracked == 3

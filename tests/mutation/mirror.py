@@ -29,6 +29,8 @@ def commands(path: str, root: Path) -> Iterator[list[str]]:
             yield named
         else:
             yield named
+            if parts[-1] == "options.py":
+                yield ["tests/common/options", "-k", method]
             yield [*NUMBERS, "-k", f"{method}"]
     elif path.endswith(".yaml"):
         for method in ("ssnet", "iere"):

@@ -10,6 +10,7 @@ import torch
 from monai.bundle import ConfigParser
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import LRScheduler
 
 from tools.run import BUNDLES
 
@@ -115,3 +116,13 @@ def gradient(loss: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
     """Of a scalar with respect to inputs; zero where it does not depend on them."""
     grads = torch.autograd.grad(loss, inputs, allow_unused=True, retain_graph=True)
     return tuple(torch.zeros_like(x) if g is None else g for g, x in zip(grads, inputs))
+
+
+def rates_at(steps: list[int], optimizer: torch.optim.Optimizer, scheduler: LRScheduler) -> list[float]:
+    """Learning rates in these iterations, counted from 1 and in increasing order."""
+    optimizer.step()
+    rates = [optimizer.param_groups[0]["lr"]]
+    for _ in range(steps[-1]):
+        scheduler.step()
+        rates.append(optimizer.param_groups[0]["lr"])
+    return [rates[step - 1] for step in steps]

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from common.data import Phantom, write_phantoms
+from common.datasets import find_cases
+from common.datasets.likeness import find_pairs, grid_step, signature
 from common.errors import InputError
 from tests.tools import archives
-from tools.cases import list_cases
 from tools.check import check
-from tools.duplicates import find_pairs, grid_step, signature
 
 
 @pytest.fixture
@@ -110,22 +110,22 @@ def test_two_folders_domains_and_a_datalist_are_understood(tmp_path):
         for n in range(2):
             archives.write(image, tmp_path / "many" / domain / "images" / f"{domain}{n}.nii.gz")
         archives.write(label, tmp_path / "many" / domain / "masks" / f"{domain}0.nii.gz")
-    items = list_cases(tmp_path / "many").items
+    items = find_cases(tmp_path / "many").cases
     assert [(i.name, i.label is not None) for i in items] == [("a0", True), ("a1", False), ("b0", True), ("b1", False)]
-    listing = list_cases(tmp_path / "many", images="a/images", labels=str(tmp_path / "many" / "a" / "masks"))
-    assert [(i.name, i.label is not None) for i in listing.items] == [("a0", True), ("a1", False)]
+    listing = find_cases(tmp_path / "many", images="a/images", labels=str(tmp_path / "many" / "a" / "masks"))
+    assert [(i.name, i.label is not None) for i in listing.cases] == [("a0", True), ("a1", False)]
     pairs = [{"image": "a/images/a0.nii.gz", "label": "a/masks/a0.nii.gz"}, {"image": "b/images/b1.nii.gz"}]
     (tmp_path / "many" / "list.json").write_text(
         json.dumps({"training": pairs, "test": ["b/images/lost.nii.gz"]}), encoding="utf-8"
     )
-    listing = list_cases(tmp_path / "many" / "list.json")
-    assert [(i.name, i.role, i.label is not None) for i in listing.items] == [
+    listing = find_cases(tmp_path / "many" / "list.json")
+    assert [(i.name, i.role, i.label is not None) for i in listing.cases] == [
         ("a0", "train", True),
         ("b1", "train", False),
     ]
     assert list(listing.broken) == ["lost"]
     with pytest.raises(InputError, match="images: no such folder"):
-        list_cases(tmp_path)
+        find_cases(tmp_path)
 
 
 def test_domains_may_share_names_where_lists_tell_them_apart(tmp_path):
@@ -134,9 +134,9 @@ def test_domains_may_share_names_where_lists_tell_them_apart(tmp_path):
         archives.write(image, tmp_path / domain / "images" / "0.nii.gz")
     archives.write(label, tmp_path / "b" / "masks" / "0.nii.gz")
     with pytest.raises(InputError, match="b.images.0.nii.gz: .*a.images.0.nii.gz has the same name"):
-        list_cases(tmp_path)
+        find_cases(tmp_path)
     (tmp_path / "splits.json").write_text(json.dumps({"train": {"a": ["0"]}, "test": {"b": ["0"]}}), encoding="utf-8")
-    items = list_cases(tmp_path).items
+    items = find_cases(tmp_path).cases
     assert [(i.name, i.role, i.label is not None) for i in items] == [("a/0", "train", False), ("b/0", "test", True)]
 
 

@@ -105,7 +105,7 @@ def test_the_command_line_and_layers_keep_text(tmp_path):
 
 def written_settings(text):
     network = {"_target_": "common.networks.VNet", "in_channels": 1, "out_channels": 2, "base_channels": 1}
-    data = {"_target_": "common.data.load_datalist", "dataset_dir": text, "group": text, "splits": [{"a": text}]}
+    data = {"_target_": "common.datasets.load_datalist", "dataset_dir": text, "group": text, "splits": [{"a": text}]}
     options = {"group": text, "class_names": [text], "sam": {"kind": text}, "parts": {text: [1]}}
     return Settings(options, {"network_def": network, "datalist": data}, {"group": quoted(text)})
 
@@ -130,7 +130,7 @@ def test_a_release_holds_text_as_text():
             if not text.startswith("/"):
                 assert resolved({"run": 1, "a": rendered}, "a") == value
         component = literal("$@trained.component('datalist', group=@group)", trained)
-        assert component["group"] == "@group" and component["_target_"] == "common.data.load_datalist"
+        assert component["group"] == "@group" and component["_target_"] == "common.datasets.load_datalist"
         assert resolved({"run": 1, "a": component["splits"]}, "a") == [{"a": text}]
     private = "/home/me/$x#.pt"
     assert resolved({"a": literal("$@trained['sam']", Settings({"sam": private}, {}, {}))}, "a") == "$x#.pt"
@@ -152,7 +152,7 @@ def test_assumed_settings_take_options_as_text(tmp_path):
     {"_target_": "os.system", "command": "touch MARK"},
     {"_target_": "subprocess.check_output", "args": ["touch", "MARK"]},
     {"_target_": "builtins.exec", "source": "open('MARK', 'w')"},
-    {"_target_": "common.data.datalist.json.codecs.builtins.open", "file": "MARK", "mode": "w"},
+    {"_target_": "common.datasets.datalist.json.codecs.builtins.open", "file": "MARK", "mode": "w"},
     {"_target_": "torch.nn.modules.module.warnings.sys.modules", "x": 1},
     {"_target_": "monai.networks.nets.vnet.torch.hub.load", "repo_or_dir": "."},
     {"_target_": "monai.transforms.LoadImage", "reader": "os.system", "command": "touch MARK"},

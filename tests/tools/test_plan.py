@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import yaml
 
-from common.data import Phantom, load_datalist, write_phantoms
+from common.data import Phantom, write_phantoms
+from common.datasets import load_datalist
 from common.errors import InputError
 from tests.tools import archives
 from tools.plan import plan
@@ -39,8 +40,8 @@ def own_volumes(folder, cases=5, labeled=3, size=(56, 50, 30), spacing=(1.0, 1.0
 
 
 def planned(folder, **options):
-    """The plan of a folder as a dictionary; for a CPU, whatever the machine of the test."""
-    plan(str(folder), **{"device": "cpu", "memory": 16.0, **options})
+    """The plan of a folder as a dictionary; for a CPU and without a SAM, whatever the machine of the test."""
+    plan(str(folder), **{"device": "cpu", "memory": 16.0, "sam": "none", **options})
     where = options.get("output", folder if folder.is_dir() else folder.parent)
     return yaml.safe_load((type(folder)(where) / "plan.yaml").read_text(encoding="utf-8"))
 

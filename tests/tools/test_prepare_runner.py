@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from common.errors import InputError
 from tests.tools import archives
 from tools.prepare import prepare, runner
-from tools.prepare.case import Case, Dataset
+from tools.prepare.conversion import Conversion, Dataset
 from tools.prepare.lists import by_list, draw, drawn
 from tools.volumes import array, resample, same_grid
 
@@ -123,7 +123,7 @@ def test_series_with_uneven_slices_mixed_or_corrupt(tmp_path, capsys):
         prepare("pancreas", str(source), str(tmp_path / "corrupt"))
     text = capsys.readouterr().out
     assert "uneven slice spacing, 2.500 to 3.700 mm" in text
-    assert "2 series in one folder (8, 1 slices); keep one" in text or "(1, 8 slices)" in text
+    assert "2 scans of PANCREAS_0001; keep one" in text
     assert "000004.dcm: " in text
 
 
@@ -134,8 +134,8 @@ def test_label_without_image_and_image_without_label(tmp_path, capsys):
     with pytest.raises(InputError, match="2 of 3 cases failed"):
         prepare("pancreas", str(source), str(tmp_path / "out"))
     text = capsys.readouterr().out
-    assert "label0001.nii.gz: a label without its series" in text
-    assert "PANCREAS_0002/study/series: a series without its label" in text
+    assert "label0001.nii.gz: a label without its scan" in text
+    assert "PANCREAS_0002/study/series: a scan without its label" in text
 
 
 def test_two_copies_of_a_case_are_refused(tmp_path):
@@ -178,7 +178,7 @@ def test_copies_across_the_splits_are_reported(source, tmp_path, capsys):
 
 
 def case(name, patient="", split=None):
-    return Case(name, (), lambda: (), split, patient=patient)
+    return Conversion(name, (), lambda: (), split, patient=patient)
 
 
 def test_splits_are_drawn_by_patient_and_by_seed_alone():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from common.data import load_datalist
+from common.datasets import load_datalist
 from common.errors import InputError
 from tests.tools import archives
 from tools.prepare import prepare
@@ -141,8 +141,8 @@ def test_isbi_becomes_slices_of_two_sites(tmp_path):
     with open(tmp_path / "out" / "manifest.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     split_of = {row["patient"]: (row["domain"], row["split"]) for row in rows}
-    assert split_of[patients[0]] == ("RUNMC", "train") and split_of[patients[3]] == ("RUNMC", "test")
-    assert split_of[patients[4]] == ("BMC", "train") and split_of[patients[6]] == ("BMC", "test")
+    assert split_of[patients[0]] == ("runmc", "train") and split_of[patients[3]] == ("runmc", "test")
+    assert split_of[patients[4]] == ("bmc", "train") and split_of[patients[6]] == ("bmc", "test")
     _, label = archives.volume(0, (30, 30, 8))
     shown = np.flatnonzero(label.any(axis=(0, 1)))
     assert [int(row["slice"]) for row in rows if row["patient"] == patients[0]] == shown[:-1].tolist()

@@ -8,7 +8,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from common.data import Phantom, load_datalist, write_phantoms
+from common.data import Phantom, write_phantoms
+from common.datasets import load_datalist
 from common.errors import InputError
 from common.metrics import METRICS, case_metrics, summarise
 from tools.report import report

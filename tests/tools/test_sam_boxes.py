@@ -9,8 +9,8 @@ import torch
 
 from common.data import Phantom, write_phantom_domains, write_phantoms
 from common.errors import InputError
-from common.sam import installed
 from common.sam.testing import write_tiny_checkpoint
+from common.wheels import installed
 from tools.sam_boxes import boxes_filled, sam_boxes
 
 DATA = Path(os.environ.get("SSL_SEG_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from common.datasets import Listing, find_cases
+from common.datasets.likeness import Signature, grid_step
 from common.errors import InputError
 from common.files import atomic_path
+from common.groups import patient_of
 
-from ..cases import Listing, list_cases
-from ..duplicates import Signature, grid_step, patient_of
 from .compare import check_copies, check_intensities, check_labels, check_sides, check_spacings
 from .inspect import Facts, Finding, header, inspect
 from .sheet import contact_sheet
@@ -53,9 +54,9 @@ def check(
         workers: cases read at the same time; all cores by default.
     """
     started = time.perf_counter()
-    listing = list_cases(folder, images, labels)
+    listing = find_cases(folder, images, labels)
     facts, signatures = examine(listing, workers)
-    patient = patient_of(group or (listing.lists or {}).get("group"))
+    patient = patient_of(group or (listing.lists.group if listing.lists else None))
     check_labels(facts, classes)
     check_spacings(facts)
     check_intensities(facts)
@@ -65,7 +66,7 @@ def check(
         facts.append(Facts(name, "listed", "", findings=[Finding("error", "incomplete", reason)]))
     target = Path(output)
     flagged = [f.case for f in facts if f.findings]
-    contact_sheet(listing.items, target / "contact_sheet.png", first=flagged)
+    contact_sheet(listing.cases, target / "contact_sheet.png", first=flagged)
     counts = Counter(finding.level for f in facts for finding in f.findings)
     content = {"folder": str(folder), "cases": [f.as_json() for f in facts], "pairs": pairs, "findings": dict(counts)}
     with atomic_path(target / "check.json") as temporary:
@@ -81,11 +82,11 @@ def check(
 def examine(listing: Listing, workers: int | None = None) -> tuple[list[Facts], dict[str, Signature]]:
     """Facts and findings of every case by itself, and the signatures of the images."""
     with ThreadPoolExecutor(max_workers=workers or os.cpu_count() or 1) as pool:
-        shapes = [shape for shape in pool.map(header, [item.image for item in listing.items]) if shape]
+        shapes = [shape for shape in pool.map(header, [item.image for item in listing.cases]) if shape]
         step = grid_step(shapes) if shapes else (1,)
-        results = pool.map(lambda item: inspect(item, step), listing.items)
+        results = pool.map(lambda item: inspect(item, step), listing.cases)
         facts, signatures = [], {}
-        for found, mark in tqdm(results, total=len(listing.items), desc="checking", disable=None):
+        for found, mark in tqdm(results, total=len(listing.cases), desc="checking", disable=None):
             facts.append(found)
             if mark is not None:
                 signatures[found.case] = mark

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from ..duplicates import Signature, find_pairs
+from common.datasets.likeness import Signature, find_pairs
+
 from .inspect import Facts
 
 TRAINING = ("train", "unlisted")

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from common.datasets import Case
+from common.datasets.dicom import is_dicom, stack_at
+from common.datasets.likeness import Signature, signature
 from common.errors import InputError
 
-from ..cases import Item
-from ..duplicates import Signature, signature
 from ..volumes import array, read, same_grid
 
 PERCENTILES = (0.5, 50.0, 99.5)
@@ -59,7 +60,13 @@ class Facts:
 
 
 def header(path: Path) -> tuple[int, ...] | None:
-    """Spatial extents from a file's header; ``None`` for an unreadable one."""
+    """Spatial extents from the header of a file or DICOM series; ``None`` for an unreadable one."""
+    if path.is_dir() or is_dicom(path):
+        try:
+            slices = stack_at(path).slices
+        except InputError:
+            return None
+        return (*slices[0].size, len(slices)) if len(slices) > 1 else slices[0].size
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -69,7 +76,7 @@ def header(path: Path) -> tuple[int, ...] | None:
     return tuple(reader.GetSize()[:3])
 
 
-def inspect(item: Item, step: tuple[int, ...]) -> tuple[Facts, Signature | None]:
+def inspect(item: Case, step: tuple[int, ...]) -> tuple[Facts, Signature | None]:
     """Facts and findings of a case, and the signature of its image."""
     facts = Facts(item.name, item.role, str(item.image), label=str(item.label) if item.label else None)
     try:

@@ -8,10 +8,10 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
+from common.datasets import Case
 from common.errors import InputError
 from common.files import atomic_path
 
-from ..cases import Item
 from ..volumes import array, read
 
 matplotlib.use("Agg")
@@ -20,7 +20,7 @@ from matplotlib import pyplot as plt  # noqa: E402  (the backend must be chosen 
 COLUMNS = 8
 
 
-def contact_sheet(items: Sequence[Item], path: Path, first: Sequence[str] = (), most: int = 40) -> None:
+def contact_sheet(items: Sequence[Case], path: Path, first: Sequence[str] = (), most: int = 40) -> None:
     """Draw up to ``most`` cases, those named ``first`` before others taken at even distances."""
     ahead = [item for item in items if item.name in set(first)][: most // 2]
     rest = [item for item in items if item not in ahead]
@@ -42,7 +42,7 @@ def contact_sheet(items: Sequence[Item], path: Path, first: Sequence[str] = (), 
     plt.close(figure)
 
 
-def _draw(axis, item: Item) -> None:
+def _draw(axis, item: Case) -> None:
     image, stored = read(item.image), read(item.label) if item.label else None
     values, spacing = array(image), image.GetSpacing()
     mask = None if stored is None or stored.GetNumberOfComponentsPerPixel() > 1 else array(stored)

@@ -15,7 +15,8 @@ import nibabel
 import numpy as np
 import torch
 
-from common.data import Phantom, load_datalist, write_phantoms
+from common.data import Phantom, write_phantoms
+from common.datasets import load_datalist
 from common.errors import InputError
 from common.files import atomic_path
 from common.metrics import dice
@@ -27,6 +28,7 @@ from .environment import build_environment
 from .server import LabelServer
 
 MARK = ".label_check"
+WRONG = {"largest_component": "perhaps", "uncertainty_map": "$__import__('os').getpid()"}  # values of a request
 
 
 def label_check(
@@ -119,6 +121,16 @@ def _session(server: LabelServer, roles: Mapping, folder: Path, epochs: int, say
     _require(used in (volumes, slices), f"expected {volumes[0]} labeled and {volumes[1]} unlabeled volumes in training")
     after = _measure(server, held_out, folder / "after", model["labels"])
     say(f"infer after training: {_percent(after)}")
+    image = Path(held_out[0]["image"])
+    _require(
+        np.array_equal(_voxels(folder / "after" / image.name), _voxels(_alone(server, image, folder / "alone"))),
+        "the server's answer must be that of the bundle's own inference",
+    )
+    say("the bundle's own inference, without any option, gives the same answer voxel by voxel")
+    for name, value in WRONG.items():
+        reason = server.refusal(_id(unlabeled[0]), folder / "refused.nii.gz", **{name: value})
+        _require(name in reason and "expected" in reason, f"{name} {value} must be refused in a line that names it")
+        say(f"infer with {name} {value}: {reason.partition(': ')[2]}")
     return {"labeled": volumes[0], "unlabeled": volumes[1], "train_seconds": seconds, "before": before, "after": after}
 
 
@@ -138,6 +150,21 @@ def _measure(server: LabelServer, cases: Sequence[Mapping], folder: Path, labels
         pred = np.asarray(answer.dataobj)
         result[case["case"]] = float(np.mean([dice(pred == k, label == k) for k in labels.values()]))
     return result
+
+
+def _alone(server: LabelServer, image: Path, folder: Path) -> Path:
+    """What the served bundle's inference writes for an image in a process of its own, in the server's environment."""
+    root = server.folder / "monaibundle" / "model" / server.name
+    command = [str(server.python), "-m", "monai.bundle", "run", "--config_file", str(root / "configs/inference.json")]
+    options = {"bundle_root": root, "inputs": image, "output_dir": folder}
+    words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
+    done = subprocess.run([*command, *words], cwd=server.folder, env=server.environment, capture_output=True, text=True)
+    _require(done.returncode == 0, f"inference of the bundle by itself: {(done.stderr.splitlines() or ['failed'])[-1]}")
+    return folder / image.name
+
+
+def _voxels(file: Path) -> np.ndarray:
+    return np.asarray(nibabel.load(file).dataobj)
 
 
 def _app(

@@ -16,6 +16,7 @@ import requests
 
 from common.errors import InputError
 
+ERROR = re.compile(r"^\S*Error\b|\berror:", re.MULTILINE)
 STREAMS = re.compile(r"(\d+) labeled and (\d+) unlabeled samples")
 START_SECONDS, ANSWER_SECONDS = 180, 3600
 
@@ -40,6 +41,8 @@ class LabelServer:
             free.bind(("127.0.0.1", 0))
             self.address = f"http://127.0.0.1:{free.getsockname()[1]}"
         self.process: subprocess.Popen | None = None
+        self.environment = {**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
+        self.environment |= {"PYTHONPATH": "", "MONAI_LABEL_AUTO_UPDATE_SCORING": "false"}
 
     def __enter__(self) -> LabelServer:
         port = self.address.rpartition(":")[2]
@@ -48,12 +51,10 @@ class LabelServer:
         words = [word for key, value in settings.items() for word in ("--conf", key, value)]
         where = ["--app", str(self.folder / "monaibundle"), "--studies", str(self.studies)]
         command = [str(self.python), "-m", "monailabel.main", "start_server", *where, *words]
-        environment = {**os.environ, "PATH": f"{self.python.parent}{os.pathsep}{os.environ['PATH']}"}
-        environment |= {"PYTHONPATH": "", "MONAI_LABEL_AUTO_UPDATE_SCORING": "false"}
         with open(self.log, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 [*command, "--host", "127.0.0.1", "--port", port],
-                cwd=self.folder, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                cwd=self.folder, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         self._wait()
         return self
@@ -83,6 +84,14 @@ class LabelServer:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(self._ask("post", f"/infer/{self.name}", **request).content)
         return target
+
+    def refusal(self, image: str, target: Path, **options: object) -> str:
+        """Why the server refuses a request, in its own words; ``InputError`` if it doesn't."""
+        try:
+            self.infer(image, target, **options)
+        except InputError as error:
+            return str(error)
+        raise InputError(f"MONAI Label accepted {options} for {image}")
 
     def put_label(self, image: str, label: Path) -> None:
         """Hand in the label of an image, as a viewer does when it is finished."""
@@ -122,11 +131,21 @@ class LabelServer:
         before = len(self.log.read_text(encoding="utf-8"))
         answer = requests.request(verb, self.address + path, timeout=ANSWER_SECONDS, **request)
         if not answer.ok:
-            reason = self._last_error(self.log.read_text(encoding="utf-8")[before:] or answer.text)
+            reason = self._last_error(self._logged_since(before) or answer.text)
             raise InputError(f"MONAI Label answered {answer.status_code} to {verb} {path}: {reason}; {self.log}")
         return answer
+
+    def _logged_since(self, before: int, patience: float = 5) -> str:
+        """What the server has logged since then; it answers before it has written down the reason."""
+        said, end = "", time.monotonic() + patience
+        while not ERROR.search(said) and time.monotonic() < end:
+            time.sleep(0.2)
+            said = self.log.read_text(encoding="utf-8")[before:]
+        return said
 
     @staticmethod
     def _last_error(text: str) -> str:
         lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no message"]
-        return next((line for line in reversed(lines) if re.search(r"error\b", line, re.IGNORECASE)), lines[-1])[:300]
+        errors = [line for line in lines if ERROR.search(line)] or lines[-1:]
+        own = [line for line in errors if ".InputError: " in line]  # which MONAI wraps in errors of its own
+        return (own or errors[::-1])[0][:300]

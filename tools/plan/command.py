@@ -11,17 +11,16 @@ from pathlib import Path
 
 import yaml
 
-from common.data.datalist import SUFFIXES
+from common.datasets import Listing, find_cases
 from common.errors import InputError, printable
 from common.files import atomic_path
 from common.options.entries import quoted
 
-from ..cases import Listing, list_cases
 from ..check import check_labels, check_spacings, examine
 from . import sources
 from .choices import Plan, choose, pick_dims, width_of
 from .fingerprint import Fingerprint, fingerprint
-from .lists import Roles, Wishes, assign, file_table
+from .lists import Roles, Wishes, assign, file_table, found_by_name
 from .machine import cost_of, this_machine
 from .method import method_of
 
@@ -35,7 +34,7 @@ def plan(
     validation: int | None = None,
     group: str | None = None,
     domain: str | None = None,
-    sam: str | None = None,
+    sam: str = "auto",
     iterations: int | None = None,
     device: str = "auto",
     memory: float | None = None,
@@ -57,7 +56,8 @@ def plan(
         validation: how many labeled patients are held out; by default a fifth of ten or more.
         group: template of images' names such as '{patient}_*', in quotes, to label and hold out by patient.
         domain: whose images are labeled, where ``splits.json`` lists several; the first by default.
-        sam: checkpoint of SAM or MedSAM (ViT-B) for methods that take one; by default they train without.
+        sam: for methods that take one, the checkpoint of a SAM or MedSAM (ViT-B); litemedsam, the weights of a package;
+            none; or auto, LiteMedSAM where it is installed, else none.
         iterations: length of the training.
         device: auto, cpu or cuda.
         memory: of the device in GiB, to plan for another machine.
@@ -67,7 +67,7 @@ def plan(
     bundle = method_of(method)
     if output and (Path(output).is_file() or Path(output).suffix in (".yaml", ".yml", ".json")):
         raise InputError(f"{output}: output is the folder that plan.yaml is written to")
-    listing = list_cases(folder, images, labels)
+    listing = find_cases(folder, images, labels)
     roles = assign(listing, Wishes(labeled, validation, group, seed, domain), bundle.domain_option is not None)
     found = look(listing, bundle.has("encoding"))
     dims, why = pick_dims(found) if bundle.dims == 3 or found.dims == 2 else (2, f"{bundle.name} trains on slices")
@@ -75,7 +75,7 @@ def plan(
     cost = cost_of(bundle, found.channels, found.classes, dims, width_of(bundle.facts, machine))
     chosen = choose(found, dims, machine, cost, iterations, bundle)
     sources.set_sources(chosen, found, roles)
-    sources.set_sam(chosen, sam)
+    sources.set_sam(chosen, sam, machine.device)
     target = Path(output) if output else listing.root
     home = write_lists(listing, roles, target)
     cases = sources.load(home, roles, bundle.others)
@@ -83,7 +83,7 @@ def plan(
     text = render(chosen, roles, home, f"{found.modality}, {why}; {counts}")
     save(target / "fingerprint.json", json.dumps(found.as_json(), indent=1) + "\n")
     save(target / "plan.yaml", text)
-    run, inputs = target / "run", listing.items[0].image.parent
+    run, inputs = target / "run", listing.cases[0].image.parent
     train = ("run", method, target / "plan.yaml", "--output_dir", run)
     infer = ("run", method, "inference", "--checkpoint", run, "--inputs", inputs, "--output_dir", run / "predictions")
     sys.stdout.write(f"{text}\n{_command(train)}\n{_command(infer)}\n")
@@ -110,7 +110,7 @@ def look(listing: Listing, coded: bool = False) -> Fingerprint:
     if listing.broken:
         raise InputError(f"{next(iter(listing.broken.values()))} ({len(listing.broken)} such cases)")
     if listing.lists is not None:
-        kept = [item for item in listing.items if item.role != "unlisted"]
+        kept = [item for item in listing.cases if item.role != "unlisted"]
         listing = Listing(listing.root, kept, {}, listing.lists)
     facts, _ = examine(listing)
     binary = coded and set().union(*(f.volumes for f in facts)) == {0, 255}
@@ -130,13 +130,8 @@ def write_lists(listing: Listing, roles: Roles, target: Path) -> Path:
     """Write ``splits.json`` where there is none; returns the folder that holds it."""
     if roles.lists is None:
         return listing.root
-    table = file_table(listing.items, target)
-    standard = all(
-        path.startswith(f"{key}s/") and path.endswith(SUFFIXES)
-        for entry in table.values()
-        for key, path in entry.items()
-    )
-    content = dict(roles.lists) if standard else {**roles.lists, "files": table}
+    by_name = found_by_name(listing.cases, target)
+    content = dict(roles.lists) if by_name else {**roles.lists, "files": file_table(listing.cases, target)}
     save(target / "splits.json", json.dumps(content, indent=1) + "\n")
     return target
 

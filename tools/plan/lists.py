@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from common.datasets import Case, Listing
+from common.datasets.case import plain_paths
+from common.datasets.finder import Finder
 from common.errors import InputError
-
-from ..cases import Item, Listing
-from ..duplicates import patient_of
+from common.groups import patient_of
 
 SHARE_LABELED = 0.1  # of the training patients of a benchmark, where nothing is said
 SHARE_VALIDATION = 0.2  # of the labeled patients
@@ -59,7 +60,7 @@ def assign(listing: Listing, wishes: Wishes, domains: bool = False) -> Roles:
         InputError: where all cases are labeled, there are fewer labels than asked for, or ``splits.json`` has lists of
             several domains and the method takes one (``domains``).
     """
-    group = wishes.group or (listing.lists or {}).get("group")
+    group = wishes.group or (listing.lists.group if listing.lists else None)
     values = {"labeled": wishes.labeled, "validation": wishes.validation, "group": group}
     reasons = {
         "labeled": "as given" if wishes.labeled else "the list 'labeled' of splits.json",
@@ -71,16 +72,18 @@ def assign(listing: Listing, wishes: Wishes, domains: bool = False) -> Roles:
         reasons["labeled"] = f"the list 'labeled' of splits.json: {len(drawn['labeled'])} cases"
         reasons["validation"] = f"the list of splits.json: {len(drawn['validation'])} cases"
         return Roles({**values, "labeled": None, "validation": None}, reasons, drawn)
-    train, domain = listing.lists.get("labeled", listing.lists.get("train")), None
-    if isinstance(train, Mapping):
+    lists, domain = listing.lists, None
+    role = "labeled" if "labeled" in lists.roles else "train"
+    train = lists.names(role)
+    if lists.by_domain:
         if not domains:
             raise InputError(
-                f"{listing.root}/splits.json: lists of several domains, and this method takes one (method); "
+                f"{lists.path}: lists of several domains, and this method takes one (method); "
                 "python -m tools prepare makes one set of them"
             )
-        domain, train = _domain(train, wishes.domain, listing.root)
-    if "labeled" not in listing.lists and wishes.labeled is None:
-        patients = len({patient_of(group)(name) for name in train or ()})
+        domain, train = _domain(lists.roles.get(role, {}), wishes.domain, listing.root)
+    if role == "train" and wishes.labeled is None:
+        patients = len({patient_of(group)(name) for name in train})
         values["labeled"] = max(math.floor(SHARE_LABELED * patients), 1)
         where = f"training list of {domain}" if domain else "training list"
         reasons["labeled"] = f"a tenth of the {patients} in the {where}; labeled=N takes another number"
@@ -97,12 +100,14 @@ def _domain(train: Mapping, chosen: str | None, root: Path) -> tuple[str, list[s
 
 def _draw(listing: Listing, wishes: Wishes, patient: Callable[[str], str]) -> dict[str, object]:
     """Lists labeled, unlabeled and validation, by patient; a patient's unlabeled images go where the patient goes."""
-    with_label = [item.name for item in listing.items if item.label]
+    open_to_all = [case for case in listing.cases if case.role in ("train", "unlisted")]
+    with_label = [case.name for case in open_to_all if case.label]
     patients = sorted({patient(name) for name in with_label})
     random.Random(wishes.seed).shuffle(patients)
     held = wishes.validation
     if held is None:
-        held = round(SHARE_VALIDATION * len(patients)) if len(patients) >= ENOUGH else 0
+        listed = any(case.role == "validation" for case in listing.cases)
+        held = round(SHARE_VALIDATION * len(patients)) if len(patients) >= ENOUGH and not listed else 0
     count = len(patients) - held if wishes.labeled is None else wishes.labeled
     if not 1 <= count <= len(patients) - held:
         raise InputError(
@@ -112,12 +117,15 @@ def _draw(listing: Listing, wishes: Wishes, patient: Callable[[str], str]) -> di
     lists: dict[str, object] = {
         "labeled": [name for name in with_label if patient(name) in chosen],
         "unlabeled": [
-            item.name
-            for item in listing.items
-            if patient(item.name) not in validation and not (item.label and patient(item.name) in chosen)
+            case.name
+            for case in open_to_all
+            if patient(case.name) not in validation and not (case.label and patient(case.name) in chosen)
         ],
         "validation": [name for name in with_label if patient(name) in validation],
     }
+    for role in ("validation", "test"):
+        if listed := [case.name for case in listing.cases if case.role == role]:
+            lists[role] = [*lists.get(role, []), *listed]
     if not lists["unlabeled"]:
         raise InputError(
             f"{listing.root}: every image has a label; labeled=N labels so many and takes the others as unlabeled"
@@ -125,10 +133,20 @@ def _draw(listing: Listing, wishes: Wishes, patient: Callable[[str], str]) -> di
     return {**lists, "seed": wishes.seed, "origin": "drawn by patient by the plan"}
 
 
-def file_table(items: list[Item], folder: Path) -> dict[str, dict[str, str]]:
+def found_by_name(cases: Sequence[Case], folder: Path) -> bool:
+    """Whether the files of all cases are those that their names lead to in ``folder``."""
+    finder = Finder(folder)
+    try:
+        return all(finder.case(case.name, case.role, bool(case.labels)) == case for case in cases)
+    except InputError:
+        return False
+
+
+def file_table(cases: list[Case], folder: Path) -> dict[str, dict[str, str | list[str]]]:
     """Where the files of each case lie, seen from ``folder``: the entry ``files`` of ``splits.json``."""
-    table = {}
-    for item in items:
-        paths = {"image": item.image, **({"label": item.label} if item.label else {})}
-        table[item.name] = {key: Path(os.path.relpath(path, folder)).as_posix() for key, path in paths.items()}
-    return table
+
+    def seen(paths: Sequence[Path]) -> str | list[str]:
+        return plain_paths([PurePosixPath(Path(os.path.relpath(path, folder)).as_posix()) for path in paths])
+
+    files = {case.name: {"image": (case.image,), "label": case.labels} for case in cases}
+    return {name: {key: seen(paths) for key, paths in parts.items() if paths} for name, parts in files.items()}

@@ -25,7 +25,9 @@ class Facts:
         ramp_up: share of the iterations after which terms on unlabeled images have their full weight.
         networks: entry of train.yaml that holds what is trained.
         cpu: options that make the networks smaller than published, for a CPU.
-        without_sam: options that do without a SAM, for a plan that is given none.
+        without_sam: options that do without a SAM, for a plan that has none.
+        with_sam: options that take the SAM of a package, by the package's name in ``common.wheels``.
+        with_sam_on_cpu: further ones that make it affordable on a CPU.
     """
 
     passes: float = 2.0
@@ -33,6 +35,8 @@ class Facts:
     networks: str = "network_def"
     cpu: Mapping[str, object] = field(default_factory=dict)
     without_sam: Mapping[str, object] = field(default_factory=dict)
+    with_sam: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    with_sam_on_cpu: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.data import load_domains
+from common.datasets import load_domains
 from common.errors import InputError, require_file
+from common.wheels import WHEELS, installed, require_installed
 
 from .choices import Plan
 from .fingerprint import Fingerprint
@@ -33,20 +34,40 @@ def set_sources(plan: Plan, found: Fingerprint, roles: Roles) -> None:
         plan.set("orientation", "RAS", "slices are cut along head-feet")
 
 
-def set_sam(plan: Plan, sam: str | None) -> None:
+def set_sam(plan: Plan, sam: str, device: str = "cpu") -> None:
     """The weights of a SAM, or what takes its place.
 
+    Args:
+        plan: to add to.
+        sam: ``auto``, the first SAM that the method can take from an installed package; ``none``; the name of such a
+            package's weights; or a path.
+        device: cpu or cuda, to be trained on.
+
     Raises:
-        InputError: for a file that does not exist, or a method that takes none.
+        InputError: for a file that does not exist, a package that is not installed, or a method that takes no SAM.
     """
-    if sam is not None and not plan.method.takes_sam:
-        raise InputError(f"sam={sam}: {plan.method.name} takes no SAM (sam, method)")
-    if sam is not None:
-        path = Path(require_file(sam, "it should hold the weights of a SAM (sam)")).resolve()
-        plan.set("sam#checkpoint", str(path), "as given; the memory it takes is not estimated")
-    elif plan.method.takes_sam:
+    if not plan.method.takes_sam:
+        if sam not in ("auto", "none"):
+            raise InputError(f"sam={sam}: {plan.method.name} takes no SAM (sam, method)")
+        return
+    offered = plan.facts.with_sam
+    if sam in offered:
+        require_installed(sam, "sam:")
+    name = next(filter(installed, offered), "none") if sam == "auto" else sam
+    if name in offered:
+        why = f"the SAM of {WHEELS[name].requirement}, {'which is installed' if sam == 'auto' else 'as given'} (sam)"
+        for key, value in offered[name].items():
+            plan.set(key, value, why)
+        for key, value in plan.facts.with_sam_on_cpu.items() if device == "cpu" else ():
+            plan.set(key, value, "affordable on a CPU")
+    elif name == "none":
+        how = " or ".join(WHEELS[name].command for name in offered)
+        why = "as given (sam)" if sam == "none" else f"no weights of a SAM are installed ({how}) or given (sam)"
         for key, value in plan.facts.without_sam.items():
-            plan.set(key, value, "no weights of a SAM are given (sam)")
+            plan.set(key, value, why)
+    else:
+        path = Path(require_file(name, "it should hold the weights of a SAM (sam)")).resolve()
+        plan.set("sam#checkpoint", str(path), "as given; the memory it takes is not estimated")
 
 
 def load(home: Path, roles: Roles, others: str) -> dict[str, list]:

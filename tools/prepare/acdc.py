@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from common.errors import InputError, require_choice
 
 from ..volumes import array, on_grid, read, scaled
-from .case import Case, Converted, Dataset
+from .conversion import Conversion, Converted, Dataset
 from .lists import by_list, published
 
 
@@ -38,7 +38,9 @@ def find(source: Path, scale: str = "minmax") -> Dataset:
                 broken[name] = f"{label}: neither the image {name}.nii.gz nor {patient}_4d.nii.gz beside it"
                 continue
             sources = (folder / "Info.cfg", image or cine, label)
-            cases.append(Case(name, sources, partial(_convert, name, *sources, scale), domain="ACDC", patient=patient))
+            cases.append(
+                Conversion(name, sources, partial(_convert, name, *sources, scale), domain="ACDC", patient=patient)
+            )
         for image in folder.glob(f"{patient}_frame[0-9][0-9].nii*"):
             if not any(label.name.startswith(image.name.split(".")[0] + "_gt") for label in labels):
                 broken[image.name.split(".")[0]] = f"{image}: no label {image.name.split('.')[0]}_gt.nii.gz beside it"

@@ -10,7 +10,7 @@ import numpy as np
 from common.errors import InputError
 
 from ..volumes import array, binary, bounding_box, crop, on_grid, read, scaled
-from .case import Case, Converted, Dataset
+from .conversion import Conversion, Converted, Dataset
 from .lists import by_list, published
 
 
@@ -29,7 +29,7 @@ def find(source: Path, whole_box: bool = False) -> Dataset:
             broken[name] = f"{label}: no such file; an image without its label"
             continue
         convert = partial(_convert, name, image, label, whole_box)
-        cases.append(Case(name, (image, label), convert, domain="BraTS", patient=name))
+        cases.append(Conversion(name, (image, label), convert, domain="BraTS", patient=name))
     if not cases and not broken:
         raise InputError(f"{source}: no <case>_flair.nii.gz below; expected the training archive of BraTS 2019")
     cases, missing = by_list(cases, published("brats2019"), lambda case: case.name)

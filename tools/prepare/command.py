@@ -8,17 +8,17 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from common.datasets import find_cases
 from common.errors import InputError, require_folder
 from common.files import atomic_path
+from common.groups import patient_of
 
-from ..cases import list_cases
 from ..check import check_copies, check_sides, examine
-from ..duplicates import patient_of
-from . import acdc, brats, folder, h5, isbi, la, pancreas, pictures
-from .case import Dataset
+from . import acdc, brats, folder, h5, isbi, la, mnms, mscmr, pancreas, pictures
+from .conversion import Dataset
 from .lists import drawn
 from .runner import Manifest, convert_all, images_of
 
@@ -29,10 +29,14 @@ FINDERS = {
     "acdc": acdc.find,
     "nci_isbi2013": isbi.find,
     **{name: pictures.finder(name) for name in pictures.EXPECTED},
+    "mnms": mnms.find,
+    "mscmr": mscmr.find,
     "h5": h5.find,
     "folder": folder.find,
 }
 COLUMNS = ("path", "label", "domain", "patient", "slice", "split")
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
+MOST_LEAKS = 20  # printed lines
 
 
 def prepare(
@@ -77,7 +81,7 @@ def prepare(
     test = {"h5": 0.2}.get(dataset, 0.0) if test is None else test
     settings = {"dataset": dataset, "test": test, "seed": seed, "options": options}
     manifest = Manifest(target, settings)
-    found = drawn(find(root, **options), test, seed)
+    found = drawn(_found(find, root, options), test, seed)
     if twice := [name for name, times in Counter(case.name for case in found.cases).items() if times > 1]:
         raise InputError(f"{source}: several cases are named {twice[0]}; give the folder of one copy as --source")
     failed, skipped = convert_all(found, manifest, root, workers or os.cpu_count() or 1)
@@ -88,16 +92,34 @@ def prepare(
         raise InputError(f"{len(failed)} of {len(found.cases) + len(found.broken)} cases failed, see above")
 
 
+def _found(find: Callable, source: Path, options: Mapping[str, object]) -> Dataset:
+    """The cases of a folder; the line about one without any names what was not unpacked, or another version."""
+    try:
+        dataset = find(source, **options)
+    except InputError as error:
+        packed = next((path for path in sorted(source.rglob("*")) if path.name.lower().endswith(ARCHIVES)), None)
+        if packed is None:
+            raise
+        raise InputError(f"{error}; {packed} is there: unpack it first") from None
+    names = [case.name for case in dataset.cases]
+    if names and dataset.missing and not any(case.split for case in dataset.cases):
+        raise InputError(
+            f"{source}: none of the {len(dataset.missing)} published cases ({dataset.missing[0]}, ...) is among the "
+            f"{len(names)} found ({names[0]}, ...): another version, or renamed"
+        )
+    return dataset
+
+
 def leaks(folder: Path) -> str:
     """A line for each patient, or (nearly) identical image, on two sides of the splits of a prepared folder."""
-    listing = list_cases(folder)
+    listing = find_cases(folder)
     facts, signatures = examine(listing)
-    patient = patient_of(listing.lists.get("group"))
+    patient = patient_of(listing.lists.group)
     check_sides(facts, patient)
     check_copies(facts, signatures, patient)
-    return "".join(
-        f"LEAK {f.case}: {finding.text}\n" for f in facts for finding in f.findings if finding.kind == "leak"
-    )
+    lines = [f"LEAK {f.case}: {finding.text}\n" for f in facts for finding in f.findings if finding.kind == "leak"]
+    more = [f"LEAK {len(lines) - MOST_LEAKS} more, see: python -m tools check {folder}\n"] if lines[MOST_LEAKS:] else []
+    return "".join([*lines[:MOST_LEAKS], *more])
 
 
 def write_lists(dataset: Dataset, manifest: Manifest) -> dict[str, list[str]]:

@@ -10,16 +10,17 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from common.data.datalist import read_lists
-from common.datasets.dicom import find_series, read_series
+from common.datasets.dicom import is_dicom, series_files
+from common.datasets.endings import ENDINGS, image_files
+from common.datasets.lists import FILE, read_lists
+from common.datasets.pairing import images_in, named
 from common.errors import InputError, require_choice, require_folder
+from common.groups import patient_of
 
-from ..duplicates import patient_of
 from ..volumes import array, from_array, on_grid, read
-from .case import Case, Converted, Dataset
+from .conversion import Conversion, Converted, Dataset
 from .lists import kept
 
-ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 CHANNEL = re.compile(r"^(.+)_(\d{4})$")  # nnU-Net: one file per channel
 MOST_CLASSES = 64
 
@@ -41,19 +42,18 @@ def find(
     folder = Path(require_folder(source / images, "it must hold the images (images)"))
     label_folder = Path(require_folder(source / labels, "it must hold the labels (labels)"))
     found: dict[str, list[Path]] = {}
-    for path in _entries(folder):
-        stem = _stem(path)
+    for stem, path in images_in(folder).items():
         match = CHANNEL.match(stem)
         found.setdefault(match.group(1) if match else stem, []).append(path)
-    label_of = {_stem(path): path for path in _entries(label_folder)}
+    label_of = named(image_files(label_folder))
     if not found:
         raise InputError(f"{folder}: no images with one of the endings {', '.join(ENDINGS)}, and no DICOM folders")
     broken = {name: f"{path}: a label without its image" for name, path in label_of.items() if name not in found}
     codes, unreadable = _codes([path for name, path in label_of.items() if name in found])
-    lists = source / "splits.json"
+    lists = source / FILE
     keep = splits == "keep" and lists.is_file()
     if keep and group is None:
-        group = read_lists(lists).get("group")
+        group = read_lists(lists).group
     patient = patient_of(group)
     cases = []
     for name, files in found.items():
@@ -61,21 +61,17 @@ def find(
         if label in unreadable:
             broken[name] = unreadable[label]
             continue
-        sources = (*files, *([label] if label else []))
+        sources = (*(part for path in files for part in _parts(path)), *([label] if label else []))
         convert = partial(_convert, name, files, label, codes)
-        cases.append(Case(name, sources, convert, None if label else "train", patient=patient(name) if group else ""))
+        owner = patient(name) if group else ""
+        cases.append(Conversion(name, sources, convert, None if label else "train", patient=owner))
     dataset = Dataset(cases, len(codes) or None, broken, group=group)
     return kept(dataset, lists) if keep else dataset
 
 
-def _entries(folder: Path) -> list[Path]:
-    files = [path for path in folder.iterdir() if path.name.lower().endswith(ENDINGS)]
-    return sorted([*files, *(path for path in folder.iterdir() if path.is_dir() and find_series(path))])
-
-
-def _stem(path: Path) -> str:
-    ending = next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), "")
-    return path.name[: len(path.name) - len(ending)]
+def _parts(path: Path) -> list[Path]:
+    """The files of a DICOM series that one of them stands for; any other path itself."""
+    return series_files(path) if path.is_file() and is_dicom(path) else [path]
 
 
 def _codes(paths: Sequence[Path]) -> tuple[dict[int, int], dict[Path, str]]:
@@ -120,8 +116,6 @@ def _flat_geometry(label: sitk.Image, image: sitk.Image) -> sitk.Image:
 
 
 def _image(path: Path) -> sitk.Image:
-    if path.is_dir():
-        return read_series(path)
     image = read(path)
     if image.GetDimension() == 2 and image.GetNumberOfComponentsPerPixel() > 1:
         values = array(image)[..., :3]

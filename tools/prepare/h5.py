@@ -15,35 +15,44 @@ from common.errors import InputError, require_choice
 from common.groups import grouping
 
 from ..volumes import from_array
-from .case import Case, Converted, Dataset
+from .conversion import Conversion, Converted, Dataset
 from .lists import KEYS, by_list, published
 
 LISTS = ("{}.list", "{}.txt", "{}_slices.list")
-BENCHMARKS = ("la2018", "brats2019", "acdc", "pancreas_mcnet", "pancreas_mcf")
+SLICE = re.compile(r"_slice_\d+$")
+BENCHMARKS = {  # order of the stored axes and voxel size in mm
+    "la2018": ("xyz", 0.625),
+    "brats2019": ("zyx", 1.0),
+    "acdc": ("zyx", 1.0),  # its files do not say
+    "pancreas_mcnet": ("xyz", 1.0),
+    "pancreas_mcf": ("xyz", 1.0),
+}
 
 
 def find(
     source: Path,
-    axes: str = "xyz",
-    spacing: Sequence[float] | float = 1.0,
+    axes: str | None = None,
+    spacing: Sequence[float] | float | None = None,
     benchmark: str | None = None,
     group: str | None = None,
     image_key: str = "image",
     label_key: str = "label",
 ) -> Dataset:
-    """Arrays as they are, with the geometry the files lack.
+    """Arrays as they are, with the geometry the files lack. Slices of volumes that are there too are left out.
 
     Args:
         source: folder above the files; ``train.list`` (or ``.txt``), ``val`` and ``test`` in it give the splits.
-        axes: order of the stored axes: ``xyz`` (left atrium, pancreas) or ``zyx`` (ACDC, BraTS).
-        spacing: voxel size in mm in the order x, y(, z): 0.625 for the left atrium, 1 for the pancreas and BraTS.
-        benchmark: take the published lists of la2018, brats2019, acdc, pancreas_mcnet or pancreas_mcf instead.
+        axes: order of the stored axes, ``xyz`` or ``zyx``; the benchmark's by default, ``xyz`` without one.
+        spacing: voxel size in mm in the order x, y(, z); the benchmark's by default, 1 without one.
+        benchmark: la2018, brats2019, acdc, pancreas_mcnet or pancreas_mcf, whose published lists are taken instead.
         group: template of cases' names such as '{patient}_*', in quotes.
         image_key: name of the image's array.
         label_key: name of the label's array.
     """
-    require_choice(axes=(axes, ("xyz", "zyx")), benchmark=(benchmark, (None, *BENCHMARKS)))
-    files = sorted(source.rglob("*.h5"))
+    require_choice(axes=(axes, (None, "xyz", "zyx")), benchmark=(benchmark, (None, *BENCHMARKS)))
+    stored = BENCHMARKS.get(benchmark, ("xyz", 1.0))
+    axes, spacing = axes or stored[0], stored[1] if spacing is None else spacing
+    files = _whole(sorted(source.rglob("*.h5")))
     if not files:
         raise InputError(f"{source}: no .h5 files below")
     names = _names(files)
@@ -52,13 +61,19 @@ def find(
     cases, patient = [], grouping(group)
     for name, path in zip(names, files):
         convert = partial(_convert, name, path, axes, spacing, (image_key, label_key))
-        cases.append(Case(name, (path,), convert, patient=patient(name)))
+        cases.append(Conversion(name, (path,), convert, patient=patient(name)))
     lists, origin = _lists(source, benchmark)
     if not lists:
         return Dataset(cases, None, group=group)
     by_patient = benchmark == "acdc"
     cases, missing = by_list(cases, lists, lambda case: case.patient if by_patient else _key(case.name))
     return Dataset(cases, None, {}, missing, origin, group)
+
+
+def _whole(files: Sequence[Path]) -> list[Path]:
+    """Without the slices ``<volume>_slice_<n>`` of volumes that are there too: the benchmark of ACDC brings both."""
+    volumes = {path.stem for path in files}
+    return [path for path in files if (cut := SLICE.sub("", path.stem)) == path.stem or cut not in volumes]
 
 
 def _names(files: Sequence[Path]) -> list[str]:

@@ -16,11 +16,12 @@ from common.datasets.dicom import read_series
 from common.errors import InputError, require_choice
 
 from ..volumes import array, binary, on_grid, read
-from .case import Case, Converted, Dataset
+from .conversion import Conversion, Converted, Dataset
 from .pairs import find_pairs
 
 PATIENT = re.compile(r"(Prostate3T|ProstateDx)-\d+-\d+")
-SITES = {"Prostate3T": "RUNMC", "ProstateDx": "BMC"}  # 3 T Siemens without, 1.5 T Philips with endorectal coil
+TRAINING = "01"  # middle number of the challenge's 30 training patients per site; 02 leaderboard and 03 test, 5 each
+SITES = {"Prostate3T": "runmc", "ProstateDx": "bmc"}  # 3 T Siemens without, 1.5 T Philips with endorectal coil
 NAMES = {"slices": "{patient}_{number}", "volumes": None}  # templates that tell patients
 SIZE = 256  # of a slice
 TRAIN, VALIDATION = 0.7, 0.3  # share of the patients, and of the rest
@@ -28,6 +29,8 @@ TRAIN, VALIDATION = 0.7, 0.3  # share of the patients, and of the rest
 
 def find(source: Path, form: str = "slices") -> Dataset:
     """Slices with prostate as 8-bit images, or whole volumes, of both sites.
+
+    The patients of the challenge's leaderboard and test are converted, and in no list: publications count 30 per site.
 
     Args:
         source: folder above the series and the labels.
@@ -37,7 +40,7 @@ def find(source: Path, form: str = "slices") -> Dataset:
     labels = {match.group(): path for path in sorted(source.rglob("*.nrrd")) if (match := PATIENT.match(path.name))}
     pairs, broken = find_pairs(source, PATIENT, labels)
     cases = [
-        Case(name, files, partial(_convert, name, *files, form), domain=SITES[name.split("-")[0]], patient=name)
+        Conversion(name, files, partial(_convert, name, *files, form), domain=SITES[name.split("-")[0]], patient=name)
         for name, files in pairs.items()
     ]
     if not cases and not broken:
@@ -46,8 +49,10 @@ def find(source: Path, form: str = "slices") -> Dataset:
     return Dataset(split_sites(cases), 2, broken, (), origin, group=NAMES[form])
 
 
-def split_sites(cases: Sequence[Case]) -> list[Case]:
-    """Each site's first ``int(0.7 N)`` patients train, the first ``int(0.3 rest)`` validate, the others test."""
+def split_sites(cases: Sequence[Conversion]) -> list[Conversion]:
+    """Each site's first ``int(0.7 N)`` training patients train, ``int(0.3 rest)`` validate, the others of them test."""
+    others = [case for case in cases if case.patient.split("-")[1] != TRAINING]
+    cases = [case for case in cases if case.patient.split("-")[1] == TRAINING]
     result = []
     for site in dict.fromkeys(case.domain for case in cases):
         patients = list(dict.fromkeys(case.patient for case in cases if case.domain == site))
@@ -57,7 +62,7 @@ def split_sites(cases: Sequence[Case]) -> list[Case]:
             number = patients.index(case.patient)
             split = "train" if number < train else "validation" if number < validation else "test"
             result.append(replace(case, split=split))
-    return result
+    return [*result, *others]
 
 
 def _convert(name: str, folder: Path, label_path: Path, form: str) -> list[Converted]:

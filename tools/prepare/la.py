@@ -12,7 +12,7 @@ import numpy as np
 from common.errors import InputError, require_choice
 
 from ..volumes import Box, array, binary, bounding_box, crop, on_grid, read, scaled, z_score
-from .case import Case, Converted, Dataset
+from .conversion import Conversion, Converted, Dataset
 from .lists import by_list, published
 
 PATCH = 112  # voxels: a crop is never smaller in plane, whatever the atrium
@@ -38,7 +38,7 @@ def find(source: Path, crop: str = "label", window_from: int = 8, window_margin:
         if not label.is_file():
             broken[name] = f"{label}: no such file; an image without its label"
             continue
-        cases.append(Case(name, (image, label), lambda: (), patient=name))
+        cases.append(Conversion(name, (image, label), lambda: (), patient=name))
     for label in source.rglob("laendo.nrrd"):
         if not label.with_name("lgemri.nrrd").is_file():
             broken[label.parent.name] = f"{label.with_name('lgemri.nrrd')}: no such file; a label without its image"
@@ -50,9 +50,9 @@ def find(source: Path, crop: str = "label", window_from: int = 8, window_margin:
     return Dataset(cases, 2, broken, missing, "published (80 training, 20 test cases)")
 
 
-def _with_convert(case: Case, mode: str, window: np.ndarray | None, seed: int) -> Case:
+def _with_convert(case: Conversion, mode: str, window: np.ndarray | None, seed: int) -> Conversion:
     convert = partial(_convert, case.name, *case.sources, mode, window, seed)
-    return Case(case.name, case.sources, convert, case.split, "LA", case.name)
+    return Conversion(case.name, case.sources, convert, case.split, "LA", case.name)
 
 
 def _mask(label_path: Path, image) -> np.ndarray:
@@ -82,7 +82,7 @@ def _around(box: Box, size: Sequence[int], draw: random.Random) -> Box:
     return [(max(start, 0), min(stop, extent)) for (start, stop), extent in zip(grown, size)]
 
 
-def _window(cases: list[Case], margin: int) -> np.ndarray:
+def _window(cases: list[Conversion], margin: int) -> np.ndarray:
     """Low and high end in x and y of the labels' common box, as shares of the extents."""
     if not cases:
         raise InputError("crop=window needs training cases")

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from common.data.datalist import check_disjoint, read_lists
+from common.datasets.lists import read_lists
+from common.datasets.sides import check_disjoint
 
-from .case import Case, Dataset
+from .conversion import Conversion, Dataset
 
 FOLDER = Path(__file__).parent / "published"
 KEYS = {"train": "train", "val": "validation", "test": "test"}
@@ -22,10 +23,10 @@ def published(name: str) -> dict[str, list[str]]:
 
 
 def by_list(
-    cases: Iterable[Case], lists: Mapping[str, Sequence[str]], key_of: Callable[[Case], str]
-) -> tuple[list[Case], list[str]]:
+    cases: Iterable[Conversion], lists: Mapping[str, Sequence[str]], key_of: Callable[[Conversion], str]
+) -> tuple[list[Conversion], list[str]]:
     """Cases in the order of the lists, each with its split, those in no list last; and the names without a case."""
-    found: dict[str, list[Case]] = {}
+    found: dict[str, list[Conversion]] = {}
     for case in cases:
         found.setdefault(key_of(case), []).append(case)
     ordered, missing = [], []
@@ -48,13 +49,13 @@ def kept(dataset: Dataset, path: Path) -> Dataset:
     Raises:
         InputError: for malformed lists or a case in two of them.
     """
-    lists = read_lists(path)
-    held_out = {"validation": lists.get("validation", lists.get("val", ())), "test": lists.get("test", ())}
-    unlabeled = lists.get("unlabeled", ()) if "labeled" in lists else ()
-    first = lists.get("labeled", lists.get("train"))
+    lists = read_lists(path).require_one_domain()
+    held_out = {"validation": lists.names("validation"), "test": lists.names("test")}
+    own = "labeled" in lists.roles
+    first, unlabeled = lists.names("labeled" if own else "train"), lists.names("unlabeled") if own else []
     check_disjoint({"labeled": first, "unlabeled": unlabeled, **held_out}, str, path)
     needed = {name: key for key, names in held_out.items() for name in names}
-    needed |= dict.fromkeys(lists.get("labeled", ()), "labeled")
+    needed |= dict.fromkeys(lists.names("labeled"), "labeled")
     without = {case.name for case in dataset.cases if case.split == "train" and case.name in needed}
     broken = {name: f"{path}: the list '{needed[name]}' names {name}, which has no label" for name in without}
     cases = [replace(case, split=None) for case in dataset.cases if case.name not in without]
@@ -66,8 +67,8 @@ def kept(dataset: Dataset, path: Path) -> Dataset:
         cases=cases,
         broken={**dataset.broken, **broken},
         missing=missing,
-        origin="lists of the source" + (f" ({origin})" if (origin := lists.get("origin")) else ""),
-        labeled=frozenset(lists["labeled"]) if "labeled" in lists else None,
+        origin="lists of the source" + (f" ({lists.origin})" if lists.origin else ""),
+        labeled=frozenset(first) if own else None,
     )
 
 

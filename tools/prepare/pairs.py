@@ -1,25 +1,30 @@
-"""DICOM series and label files that belong together, by the scan's name in their paths."""
+"""Scans, as DICOM series or volumes, and label files that belong together, by the scan's name in their paths."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from common.datasets.dicom import find_series
 
 
 def find_pairs(
-    source: Path, pattern: str | re.Pattern, labels: Mapping[str, Path]
+    source: Path,
+    pattern: str | re.Pattern,
+    labels: Mapping[str, Path],
+    volumes: Mapping[str, Sequence[Path]] = MappingProxyType({}),
 ) -> tuple[dict[str, tuple[Path, Path]], dict[str, str]]:
-    """Series folder and label of each scan, and the reason for each scan that has not just one of both.
+    """Series folder (or volume) and label of each scan, and the reason for each scan that has not just one of both.
 
     Args:
         source: folder above the series.
         pattern: regular expression of the scan's name in the path of its series.
         labels: label of each scan by name.
+        volumes: files of each scan, by name, where it is no series.
     """
-    series: dict[str, list[Path]] = {}
+    series: dict[str, list[Path]] = {name: list(files) for name, files in volumes.items()}
     for found in find_series(source):
         if match := re.search(pattern, found.path.as_posix()):
             series.setdefault(match.group(), []).append(found.path)
@@ -27,11 +32,11 @@ def find_pairs(
     for name in sorted({*series, *labels}):
         folders = series.get(name, [])
         if not folders:
-            broken[name] = f"{labels[name]}: a label without its series"
+            broken[name] = f"{labels[name]}: a label without its scan"
         elif name not in labels:
-            broken[name] = f"{folders[0]}: a series without its label"
+            broken[name] = f"{folders[0]}: a scan without its label"
         elif len(folders) > 1:
-            broken[name] = f"{folders[0].parent}: {len(folders)} series of {name}; keep one"
+            broken[name] = f"{folders[0].parent}: {len(folders)} scans of {name}; keep one"
         else:
             pairs[name] = folders[0], labels[name]
     return pairs, broken

@@ -1,7 +1,8 @@
-"""NIH Pancreas-CT: ``PANCREAS_0001/<study>/<series>/*.dcm`` and ``label0001.nii.gz``."""
+"""NIH Pancreas-CT: ``PANCREAS_0001/<study>/<series>/*.dcm``, or NIfTI made of them, and ``label0001.nii.gz``."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,10 +14,11 @@ from common.datasets.dicom import read_series
 from common.errors import InputError, require_choice
 
 from ..volumes import array, binary, bounding_box, crop, on_grid, read, resample, scaled, z_score
-from .case import Case, Converted, Dataset
+from .conversion import Conversion, Converted, Dataset
 from .lists import by_list, published
 from .pairs import find_pairs
 
+VOLUME = re.compile(r"(?:PANCREAS_|image)(\d{4})(?:_0000)?\.nii(?:\.gz)?")  # a scan as one file
 SOFT_TISSUE = -150.0, 350.0  # HU: a label that lies elsewhere belongs to other axes
 
 
@@ -55,20 +57,26 @@ def find(source: Path, convention: str = "mcnet", label_axes: str = "header") ->
     """
     require_choice(convention=(convention, CONVENTIONS), label_axes=(label_axes, ("header", "stored", "flip_y")))
     labels = {f"PANCREAS_{path.name[5:9]}": path for path in source.rglob("label[0-9][0-9][0-9][0-9].nii*")}
-    pairs, broken = find_pairs(source, r"PANCREAS_\d{4}", labels)
+    volumes: dict[str, list[Path]] = {}
+    for path in sorted(source.rglob("*.nii*")):
+        if match := VOLUME.fullmatch(path.name):
+            volumes.setdefault(f"PANCREAS_{match.group(1)}", []).append(path)
+    pairs, broken = find_pairs(source, r"PANCREAS_\d{4}", labels, volumes)
     how = CONVENTIONS[convention]
     cases = [
-        Case(name, files, partial(_convert, name, *files, how, label_axes), domain="NIH", patient=name)
+        Conversion(name, files, partial(_convert, name, *files, how, label_axes), domain="NIH", patient=name)
         for name, files in pairs.items()
     ]
     if not cases and not broken:
-        raise InputError(f"{source}: no DICOM folders PANCREAS_0001, ... and no label0001.nii.gz below")
+        raise InputError(
+            f"{source}: no scans (PANCREAS_0001/.../*.dcm, or PANCREAS_0001.nii.gz) and no label0001.nii.gz below"
+        )
     cases, missing = by_list(cases, published(f"pancreas_{convention}"), lambda case: case.name)
     return Dataset(cases, 2, broken, missing, f"published (62 training, 20 test cases; {convention})")
 
 
-def _convert(name: str, folder: Path, label_path: Path, how: Convention, label_axes: str) -> list[Converted]:
-    image = read_series(folder)
+def _convert(name: str, scan: Path, label_path: Path, how: Convention, label_axes: str) -> list[Converted]:
+    image = read(scan) if VOLUME.fullmatch(scan.name) else read_series(scan)
     label = _placed(read(label_path), image, label_path, label_axes)
     _check_place(array(image), array(label) > 0, label_path)
     image, label = resample(image, (1, 1, 1)), resample(label, (1, 1, 1), label=True)

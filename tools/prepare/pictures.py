@@ -1,36 +1,41 @@
-"""The published multi-domain 2D sets, found through ``common.data.layouts``: masks become class indices."""
+"""The published multi-domain 2D sets, found through ``common.datasets.layouts``: masks become class indices."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from monai.utils import ensure_tuple
 from PIL import Image, UnidentifiedImageError
 
-from common.data.layouts import LAYOUTS
-from common.data.masks import ENCODINGS, DecodeMaskd
+from common.data.masks import DecodeMaskd
+from common.datasets import LAYOUTS, Case
 from common.errors import InputError, require_file
 from common.groups import grouping
 
-from ..volumes import array, from_array, on_grid, read
-from .case import Case, Converted, Dataset
+from ..volumes import from_array
+from .conversion import Conversion, Converted, Dataset
 
 EXPECTED = {
     "prostate": "ProstateSlice/<site>/{train,test}/{image,mask}/<case>_<slice>.png",
     "fundus": "Fundus/<domain>/{train,test}/ROIs/{image,mask}/<name>.png",
     "mnms": "mnms/<vendor>/{train,test}/{image,mask}/<name>.png",
     "busi": "Dataset_BUSI_with_GT/{benign,malignant}/<name> (n).png with _mask.png",
-    "mscmr": "MS-CMRSeg/{C0,LGE}/{train,test}/<name>.nii.gz with _manual.nii.gz",
 }
-CLASSES = {"prostate": 2, "fundus": 3, "mnms": 4, "busi": 2, "mscmr": 4}
+CLASSES = {"prostate": 2, "fundus": 3, "mnms": 4, "busi": 2}
 ENCODING = {"busi": "binary"}
 ORIGIN = {"busi": "in order of the names, the last fifth of each folder is test"}
-PATIENTS = {"prostate": "{patient}_{number}"}  # M&Ms names say nothing; elsewhere one image, or volume, per patient
+PATIENTS = {"prostate": "{patient}_{number}"}  # M&Ms names say nothing; elsewhere one image per patient
+DOMAINS = {
+    "prostate": ("BIDMC", "BMC", "HK", "I2CVB", "RUNMC", "UCL"),
+    "fundus": ("Domain1", "Domain2", "Domain3", "Domain4"),
+    "mnms": ("vendorA", "vendorB", "vendorC", "vendorD"),
+    "busi": ("benign", "malignant"),
+}
+DEEPEST = 3  # folders between the source and those of the domains
 
 
 def finder(layout: str) -> Callable[[Path], Dataset]:
@@ -46,40 +51,42 @@ def finder(layout: str) -> Callable[[Path], Dataset]:
         cases, broken, patient = [], {}, grouping(PATIENTS.get(layout))
         for entry in entries:
             name = _name(layout, entry)
-            files = (Path(entry["image"]), *(Path(path) for path in ensure_tuple(entry["label"])))
+            files = (entry.image, *entry.labels)
             try:
                 for path in files:
                     require_file(path, f"it belongs to {name}")
             except InputError as error:
                 broken[name] = str(error)
                 continue
-            if layout == "mscmr":
-                convert = partial(_volume, name, files)
-            else:
-                convert = partial(_picture, name, files, decode, layout == "fundus")
-            cases.append(Case(name, files, convert, entry["split"], entry["domain"], patient(name)))
+            convert = partial(_picture, name, files, decode, layout == "fundus")
+            cases.append(Conversion(name, files, convert, entry.role, entry.domain, patient(name)))
         origin = ORIGIN.get(layout, "folders of the source")
-        return Dataset(cases, CLASSES[layout], broken, (), origin, PATIENTS.get(layout))
+        there = {entry.domain for entry in entries}
+        missing = [f"domain {domain}" for domain in DOMAINS[layout] if domain not in there]
+        return Dataset(cases, CLASSES[layout], broken, missing, origin, PATIENTS.get(layout))
 
     return find
 
 
 def _root(source: Path, layout: str) -> Path:
-    """The folder of the domains: ``source``, or a single folder in it that fits (archives unpack into one more)."""
-    for folder in (source, *sorted(path for path in source.iterdir() if path.is_dir())):
-        if next(iter(LAYOUTS[layout](folder)), None) is not None:
-            return folder
+    """The folder of the domains: ``source``, or one below it that fits (archives unpack into folders of their own)."""
+    level = [source]
+    for _ in range(DEEPEST):
+        for folder in level:
+            if next(iter(LAYOUTS[layout](folder)), None) is not None:
+                return folder
+        level = [path for folder in level for path in sorted(folder.iterdir()) if path.is_dir()]
     return source
 
 
-def _name(layout: str, entry: Mapping[str, object]) -> str:
+def _name(layout: str, entry: Case) -> str:
     """``benign (12)`` in the domain benign: ``benign_12``; ``train/image/00_01`` of BIDMC: ``BIDMC_train_00_01``.
 
     Sets in folders train and test count their cases anew in each: 00 of one is another patient than 00 of the other.
     """
-    domain = str(entry["domain"])
-    words = re.sub(r"[^\w.-]+", "_", Path(str(entry["case"])).name).strip("_").removeprefix(f"{domain}_")
-    return "_".join([domain, words] if layout == "busi" else [domain, str(entry["split"]), words])
+    domain = entry.domain
+    words = re.sub(r"[^\w.-]+", "_", Path(entry.name).name).strip("_").removeprefix(f"{domain}_")
+    return "_".join([domain, words] if layout == "busi" else [domain, entry.role, words])
 
 
 def _picture(name: str, files: tuple[Path, ...], decode: Callable, color: bool) -> list[Converted]:
@@ -92,14 +99,4 @@ def _picture(name: str, files: tuple[Path, ...], decode: Callable, color: bool) 
     label = decode(list(files[1:]))[0].numpy()
     if label.T.shape != values.shape[:2]:
         raise InputError(f"{files[1]}: mask of size {label.shape} for an image of size {values.shape[1::-1]}")
-    return [Converted(name, image, from_array(label, like=image))]
-
-
-def _volume(name: str, files: tuple[Path, ...]) -> list[Converted]:
-    image = read(files[0])
-    stored = array(on_grid(read(files[1]), image, files[1]))
-    codes = ENCODINGS["mscmr"]
-    if wrong := [value for value in np.unique(stored).tolist() if value not in codes]:
-        raise InputError(f"{files[1]}: unknown label values {wrong[:5]}; expected {list(codes)}")
-    label = np.select([stored == value for value in codes], list(codes.values())).astype(np.uint8)
     return [Converted(name, image, from_array(label, like=image))]

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,8 @@ from tqdm import tqdm
 from common.errors import InputError
 from common.files import atomic_path
 
-from ..volumes import same_grid
-from .case import Case, Converted, Dataset
+from ..volumes import same_grid, straight
+from .conversion import Conversion, Converted, Dataset
 
 SAVE_EVERY = 5.0  # seconds between two savings of the manifest: what a killed run loses at most
 
@@ -96,14 +97,14 @@ def convert_all(dataset: Dataset, manifest: Manifest, source: Path, workers: int
     return failed, skipped
 
 
-def _convert(case: Case, classes: int | None, manifest: Manifest, source: Path) -> dict | None:
+def _convert(case: Conversion, classes: int | None, manifest: Manifest, source: Path) -> dict | None:
     """The manifest's entry of a case, after its files were written; ``None`` if it was finished before."""
     sources = {_relative(path, source): _digest(path) for path in case.sources}
     if manifest.finished(case.name, sources):
         return None
     written: list[Path] = []
     try:
-        parts = list(case.convert())
+        parts = [straightened(part) for part in case.convert()]
         for part in parts:
             verify(part, classes)
         images = []
@@ -124,6 +125,15 @@ def _convert(case: Case, classes: int | None, manifest: Manifest, source: Path) 
         image["files"] = [path.relative_to(manifest.output).as_posix() for path in image["files"]]
     outputs = {path.relative_to(manifest.output).as_posix(): _sha256(path) for path in written}
     return {"sources": sources, "outputs": outputs, "images": images}
+
+
+def straightened(part: Converted) -> Converted:
+    """``part`` on axes at right angles, with a note where the gantry of its scan was tilted."""
+    image = straight(part.image)
+    if image is part.image:
+        return part
+    label = part.label and straight(part.label, label=True)
+    return replace(part, image=image, label=label, notes={**part.notes, "gantry_tilt": "resampled"})
 
 
 def verify(part: Converted, classes: int | None) -> None:
@@ -180,6 +190,6 @@ def _reason(error: BaseException) -> str:
     return " ".join(text.split())[:300]
 
 
-def images_of(case: Case, manifest: Manifest) -> Sequence[dict]:
+def images_of(case: Conversion, manifest: Manifest) -> Sequence[dict]:
     """The prepared images of a case, in order; none if it failed."""
     return manifest.cases.get(case.name, {}).get("images", ())

@@ -33,7 +33,7 @@ ADD_PATH = "$sys.path.insert(0, os.path.abspath(@bundle_root))"
 SHARED = re.compile(r"(?<![\w.@#:'\"])common(?=\.\w)")
 ITEM = re.compile(r"\$@trained((?:\['\w+'\])+)")
 GET = re.compile(r"\$@trained\.get\('(\w+)'(?:, (.+))?\)")
-COMPONENT = re.compile(r"\$@trained\.component\('(\w+)'((?:, \w+=@[\w#]+)*)\)")
+COMPONENT = re.compile(r"\$@trained\.component\('(\w+)'((?:, \w+=(?:@[\w#]+|True|False))*)\)")
 
 
 def render(
@@ -124,7 +124,8 @@ def literal(node: object, trained: Settings) -> object:
     if match := GET.fullmatch(node):
         return as_data(trained.get(match[1], ast.literal_eval(match[2] or "None")))
     if match := COMPONENT.fullmatch(node):
-        changes = dict(pair.split("=") for pair in match[2].split(", ")[1:])
+        given = dict(pair.split("=") for pair in match[2].split(", ")[1:])
+        changes = {name: text if text[0] == "@" else ast.literal_eval(text) for name, text in given.items()}
         return _without_paths({**as_data(trained.parts(match[1])), **changes}, None)
     raise InputError(f"{node}: expected a setting by name, so that a release can have its value instead")
 

@@ -135,7 +135,7 @@ class IEREObjective(Objective):
     def student(self, image: Tensor, label: Tensor, batch: Batch, theta: Tensor) -> dict[str, Tensor]:
         """The four terms; ``batch`` is what ``image`` was sampled from by ``theta``."""
         l_a, l_b, u_a, u_b = image.chunk(4)
-        supervised = zip(self.grouped(self.teacher.supervised_logits, l_a, l_b), label.chunk(2))
+        known = self.grouped(self.teacher.supervised_logits, l_a, l_b)
         with torch.no_grad():
             logits = torch.cat(self.grouped(self.teacher.logits, u_a, u_b))
             pseudo = self.pseudo_label(logits)
@@ -144,7 +144,7 @@ class IEREObjective(Objective):
         p_in, p_out = self.grouped(ResNetUNet.logits, paste(box, u_a, l_a), paste(box, l_b, u_b))
         y_in, y_out = paste(box, q_a, y_a), paste(box, y_b, q_b)
         terms = {
-            "supervised": sum(jaccard_multiclass(z, y) for z, y in supervised),
+            "supervised": sum(jaccard_multiclass(z, y) for z, y in zip(known, label.chunk(2))),
             "bcp": self.copy_paste(p_in, p_out, label, pseudo, box),
             "pseudo_foreground": (pseudo > 0).float().mean(),
         }
@@ -154,9 +154,9 @@ class IEREObjective(Objective):
         if self.settings.substitute != "none":
             terms["er"] = weight_norm(self.network, self.settings.substitute)
         elif self.settings.external and self.sam is not None:
-            n = batch.labeled
-            views = Views(batch.image[n:], image[n:], theta[n:], batch.index[n:])
-            refined, trust = self.sam.labels(views, pseudo, logits)
+            n, views = batch.labeled, Views(batch.image, image, theta, batch.index)
+            self.sam.measure(views.part(slice(n)), torch.cat(known).detach(), label, self.pseudo_label)
+            refined, trust = self.sam.labels(views.part(slice(n, None)), pseudo, logits)
             terms["er"] = self.copy_paste(p_in, p_out, label, refined, box, trust)
             terms["sam_dice"], terms["sam_used"] = agreement(refined, pseudo), trust.mean()
         if self.weights.get("unlabeled"):

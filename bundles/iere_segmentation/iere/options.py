@@ -6,6 +6,7 @@ from collections.abc import Mapping as Values
 
 from common.errors import InputError
 from common.options.containers import Mapping, Optional, Sequence
+from common.options.sam import ENCODERS, LAST_BLOCKS, RECOMPUTE, WEIGHTS
 from common.options.table import COUNT, DECAY, RANGE, SHARE, SIZE
 from common.options.types import FAR, Boolean, Choice, Integer, Number, Option, Path, Template, Text
 
@@ -163,12 +164,8 @@ OPTIONS = (
     Option(
         "sam",
         Mapping(
-            Option(
-                "kind",
-                Choice("vit_b", "vit_l", "vit_h", "vit_t", "litemedsam", "tiny", "small", "tiny_t", "none"),
-                "none: no external regularizer, no checkpoint",
-            ),
-            Option("checkpoint", Optional(Path("file", read=True)), "weights of SAM or MedSAM"),
+            Option("kind", Choice(*ENCODERS, "none"), "none: no external regularizer, no checkpoint"),
+            Option("checkpoint", WEIGHTS, "weights of SAM or MedSAM; litemedsam: those of a package"),
             Option("img_size", Integer(16, 2048), "its input"),
             Option(
                 "convention",
@@ -182,6 +179,9 @@ OPTIONS = (
             ),
             Option("finetune_params", Choice("lora_decoder", "decoder", "full", "none"), "decoder, full"),
             Option("lora_rank", Integer(1, 256), "of the additions to the encoder"),
+            LAST_BLOCKS,
+            RECOMPUTE,
+            Option("batch", Optional(Integer(1, 4096)), "labeled slices per iteration that tune it; null: all"),
             RATE,
             Option(
                 "groups",
@@ -196,8 +196,19 @@ OPTIONS = (
             ),
             Option(
                 "box_from",
-                Choice("filtered", "raw", "upsampled"),
-                "by components; raw; upsampled: raw at the size of SAM's input (published code)",
+                Choice("filtered", "raw", "upsampled", "soft"),
+                "by components; raw; upsampled: raw at SAM's size (published code); soft: mean over probabilities",
+            ),
+            Option("components", Integer(0, 64), "boxes per class, of its largest components; 0: one around all"),
+            Option("smallest", Integer(1, FAR), "pixels of a class or component that is prompted"),
+            Option(
+                "use",
+                Choice("always", "measured"),
+                "its labels; measured: of a class in an image, where expected to be better than the teacher's",
+            ),
+            Option("quality", SHARE, "least IoU that it expects of a mask that is used then"),
+            Option(
+                "report", COUNT, "images of a list whose truth tells how good its labels are: sam_labels.csv; 0: none"
             ),
             Option(
                 "empty",

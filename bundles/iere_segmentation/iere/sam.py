@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.errors import InputError, require_choice
-from common.sam import BoxRefiner, EmbeddingCache, Frame, file_hash
+from common.sam import BoxRefiner, EmbeddingCache, Frame, MeasuredTrust, Refined, expected_dice, take_trusted
 from common.sam.crops import CropFrame
 from common.sam.tuning import box_loss, choose_trained, keep_frozen_out_of_state
+from common.wheels import file_hash
 
 from .views import Views
 
@@ -27,8 +28,13 @@ class SamOptions:
         finetune_params: what learns then, see ``common.sam.tuning``.
         lora_rank: of ``lora_decoder``.
         view: image that SAM sees: the ``slice``, whose embedding can be kept, or the augmented ``crop`` (published).
-        box_from: pseudo-label that prompts: ``filtered`` by its components, ``raw``, or ``upsampled``, that of logits
-            at the size of SAM's input (published code).
+        last_blocks: of the encoder, the only ones that learn; ``None``: all.
+        batch: labeled slices per iteration that tune SAM, and that its labels are measured on; ``None``: all.
+        use: SAM's labels ``always``, or ``measured``: those of a class in an image where ``MeasuredTrust`` expects
+            them to be better than the teacher's, which it learns from the labeled images of the student stage.
+        quality: least IoU that SAM expects of a mask that is used then.
+        box_from: pseudo-label that prompts: ``filtered`` by its components, ``raw``, ``upsampled``, that of logits at
+            the size of SAM's input (published code), or ``soft``: the mean of the boxes at several probabilities.
         empty: label of a class that the teacher does not see: the ``teacher``'s, that is none, or SAM's for a
             ``full_box``; ``ignore`` drops images without any class.
         reject: take the teacher's label where SAM's overlaps it by less than a tenth (IoU) or is not between a quarter
@@ -40,6 +46,10 @@ class SamOptions:
     finetune: str = "pre"
     finetune_params: str = "lora_decoder"
     lora_rank: int = 4
+    last_blocks: int | None = None
+    batch: int | None = None
+    use: str = "always"
+    quality: float = 0.0
     view: str = "slice"
     box_from: str = "filtered"
     empty: str = "teacher"
@@ -51,7 +61,8 @@ class SamOptions:
         require_choice(
             finetune=(self.finetune, ("none", "pre", "joint")),
             view=(self.view, ("slice", "crop")),
-            box_from=(self.box_from, ("filtered", "raw", "upsampled")),
+            use=(self.use, ("always", "measured")),
+            box_from=(self.box_from, ("filtered", "raw", "upsampled", "soft")),
             empty=(self.empty, ("teacher", "full_box", "ignore")),
         )
         if self.moves_encoder and (self.cache == "disk" or (self.cache == "ram" and self.finetune == "joint")):
@@ -95,10 +106,13 @@ class SamTeacher(nn.Module):
         super().__init__()
         self.refiner, self.options = refiner, options or SamOptions()
         refiner.empty = "full_box" if self.options.empty == "full_box" else "skip"
-        choose_trained(refiner.sam, self.options.tuned, self.options.lora_rank)
+        choose_trained(refiner.sam, self.options.tuned, self.options.lora_rank, self.options.last_blocks)
         about = {"size": refiner.sam.img_size, "convention": refiner.convention, "checkpoint": file_hash(checkpoint)}
         self.cache = EmbeddingCache(self.options.cache, about, self.options.cache_dir)
         self.keys = [[f"{case_name(case)} {number}" for number, case in enumerate(cases)] for cases in datasets]
+        self.trust = MeasuredTrust(refiner.groups, quality=self.options.quality)
+        if self.options.box_from == "soft" and refiner.components:
+            raise InputError("sam.box_from=soft gives one box per group: set sam.components to 0")
         keep_frozen_out_of_state(self)
 
     def learns(self, step: int, start: int) -> bool:
@@ -116,6 +130,7 @@ class SamTeacher(nn.Module):
 
     def loss(self, image: Tensor, label: Tensor, index: Sequence[int]) -> Tensor:
         """Loss of SAM on labeled slices; they are not augmented but for their boxes."""
+        image, label, index = (samples[: self.options.batch] for samples in (image, label, index))
         moves = self.options.moves_encoder
         embeddings = self.refiner.embed(image)[0] if moves else self.embeddings(image, 0, index)
         return box_loss(self.refiner, embeddings, self.refiner.frame(image.shape[2:]), label)
@@ -132,23 +147,56 @@ class SamTeacher(nn.Module):
         Returns:
             Label maps ``B, h, w`` and weights ``B``, 0 or 1.
         """
-        embeddings, frame = self.embedded(views)
-        labels = pseudo if self.options.box_from == "filtered" else logits.argmax(dim=1)
-        prompt = None
+        refined = self.refined(*self.embedded(views, 1), pseudo, logits)
+        trust = (refined.prompted.any(dim=1) | (self.options.empty != "ignore")).float()
+        return self.chosen(refined, pseudo, logits), trust
+
+    def refined(self, embeddings: Tensor, frame: Frame, pseudo: Tensor, logits: Tensor) -> Refined:
+        """SAM's masks for the boxes of pseudo-labels ``B, h, w``, or for those of what they were taken from."""
+        labels, prompt, soft = pseudo, None, None
+        if self.options.box_from in ("raw", "upsampled"):
+            labels = logits.argmax(dim=1)
         if self.options.box_from == "upsampled":
             large = F.interpolate(logits.float(), size=frame.content, mode="bilinear")
             prompt = large.argmax(dim=1), replace(frame, image=frame.content)
-        refined = self.refiner.refine(embeddings, frame, labels, prompt)
-        trust = (refined.prompted.any(dim=1) | (self.options.empty != "ignore")).float()
-        return (reject(refined.label, pseudo) if self.options.reject else refined.label), trust
+        elif self.options.box_from == "soft":
+            soft = logits.float().softmax(dim=1)
+        return self.refiner.refine(embeddings, frame, labels, prompt, soft)
 
-    def embedded(self, views: Views) -> tuple[Tensor, Frame]:
-        """Embeddings of what SAM sees, and the frame of the crops in them."""
+    def chosen(self, refined: Refined, pseudo: Tensor, logits: Tensor) -> Tensor:
+        """The label maps that are used: SAM's, and the pseudo-label's where SAM's are not expected to be better."""
+        label = refined.label
+        if self.options.use == "measured":
+            groups = self.refiner.groups
+            trusted = self.trust(refined, expected_dice(logits.float().softmax(dim=1), pseudo, groups))
+            label = take_trusted(refined, pseudo, groups, trusted)
+        return reject(label, pseudo) if self.options.reject else label
+
+    @torch.no_grad()
+    def measure(self, views: Views, logits: Tensor, truth: Tensor, label_of: Callable[[Tensor], Tensor]) -> None:
+        """Learn how good SAM's labels are, for ``use: measured``, from crops of labeled slices.
+
+        Args:
+            views: the slices and their crops.
+            logits: of the crops, ``B, K, h, w``.
+            truth: their label maps, ``B, h, w``.
+            label_of: makes pseudo-labels of logits.
+        """
+        if self.options.use != "measured":
+            return
+        some = slice(self.options.batch)
+        views, logits, truth = views.part(some), logits[some], truth[some]
+        pseudo = label_of(logits)
+        expected = expected_dice(logits.float().softmax(dim=1), pseudo, self.refiner.groups)
+        self.trust.update(self.refined(*self.embedded(views, 0), pseudo, logits), pseudo, truth, expected)
+
+    def embedded(self, views: Views, stream: int) -> tuple[Tensor, Frame]:
+        """Embeddings of what SAM sees of labeled (0) or unlabeled (1) cases, and the frame of the crops in them."""
         if self.options.view == "crop":
             return self.refiner.embed(views.crops)
         whole = self.refiner.frame(views.slices.shape[2:])
         frame = CropFrame(tuple(views.crops.shape[2:]), whole.content, whole.size, views.theta, whole.image)
-        return self.embeddings(views.slices, 1, views.index), frame
+        return self.embeddings(views.slices, stream, views.index), frame
 
 
 def reject(label: Tensor, pseudo: Tensor) -> Tensor:

@@ -18,7 +18,23 @@ if TYPE_CHECKING:
 STRIDE = 32  # of the network, which pads other sizes
 WINDOW = 28  # the published window is 224 of 256 pixels: 28 per 32
 PRETRAINING = 1 / 1.63  # share of the iterations: 1000 of 1630
-OPTIONS = ("finetune", "finetune_params", "lora_rank", "view", "box_from", "empty", "reject", "cache")
+PROMPTS = ("groups", "box_pad", "components", "smallest")
+OPTIONS = (
+    *(
+        "finetune",
+        "finetune_params",
+        "lora_rank",
+        "last_blocks",
+        "batch",
+        "use",
+        "quality",
+        "view",
+        "box_from",
+        "empty",
+        "reject",
+    ),
+    "cache",
+)
 
 
 def input_sizes(patch_size: Sequence[int], image_size: Sequence[int] | None = None) -> dict[str, list[int]]:
@@ -57,8 +73,10 @@ def make_sam_teacher(
 
     from .sam import SamOptions, SamTeacher
 
-    network = build_sam(arch=sam["kind"], img_size=sam["img_size"], checkpoint=sam["checkpoint"])
-    refiner = BoxRefiner(network, num_classes, sam["convention"], sam["groups"], box_pad=sam["box_pad"])
+    network = build_sam(
+        arch=sam["kind"], img_size=sam["img_size"], checkpoint=sam["checkpoint"], recompute=sam["recompute"]
+    )
+    refiner = BoxRefiner(network, num_classes, sam["convention"], **{name: sam[name] for name in PROMPTS})
     options = SamOptions(**{name: sam[name] for name in OPTIONS}, cache_dir=cache_dir)
     return SamTeacher(refiner, sam["checkpoint"], datasets, options)
 

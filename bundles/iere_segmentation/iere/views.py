@@ -10,16 +10,20 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Views:
-    """Unlabeled slices and the crops that were sampled from them.
+    """Slices, labeled or unlabeled, and the crops that were sampled from them.
 
     Attributes:
         slices: ``B, C, H, W``.
         crops: ``B, C, h, w``, with their random contrast.
         theta: maps that sampled the crops, ``B, 2, 3``.
-        index: places of the slices among the unlabeled cases.
+        index: places of the slices among their cases.
     """
 
     slices: Tensor
     crops: Tensor
     theta: Tensor
     index: Sequence[int]
+
+    def part(self, some: slice) -> Views:
+        """Some of them."""
+        return Views(self.slices[some], self.crops[some], self.theta[some], self.index[some])

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from common.errors import InputError, require_file
 from common.files import atomic_path
-from common.sam import SamSegmenter, file_hash, locate
+from common.sam import SamSegmenter
+from common.wheels import file_hash, locate
 
 FORMAT_VERSION = 2
 _LOG = logging.getLogger(__name__)

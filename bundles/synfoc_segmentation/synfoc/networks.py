@@ -44,8 +44,9 @@ def make_students(unet: Mapping, sam: Mapping, networks: str = "both") -> nn.Mod
 
     Args:
         unet: arguments of ``make_unet``.
-        sam: ``kind`` and, for the kind ``sam``, arguments of ``SamSegmenter``. Kind ``none`` puts a second U-Net in
-            its place, from another random start: two networks that teach each other without any pretrained weights.
+        sam: ``kind``, ``batch``, which is the objective's, and, for the kind ``sam``, arguments of ``SamSegmenter``.
+            Kind ``none`` puts a second U-Net in its place, from another random start: two networks that teach each
+            other without any pretrained weights.
         networks: ``both``, or one alone (the base rows of table 7).
     """
     require_choice(networks=(networks, NETWORKS))
@@ -76,7 +77,7 @@ def merged(network: nn.Module) -> nn.Module:
     return network.merged() if isinstance(network, SamSegmenter) else network
 
 
-def _foundation(unet: Mapping, kind: str, **options: object) -> nn.Module:
+def _foundation(unet: Mapping, kind: str, batch: int | None = None, **options: object) -> nn.Module:
     require_choice(**{"sam#kind": (kind, KINDS)})
     if kind == "none":
         return make_unet(**unet)

@@ -37,6 +37,8 @@ class SynFoCSettings:
         resample_labels: of labels, a rule of ``common.transforms.resize_nearest``; ``nearest_corners`` there.
         resample_maps: of class and agreement maps, probabilities and boxes within the step; ``nearest_floor`` there.
         dice_eps: smoothing of the Dice losses; 1e-10 there.
+        sam_batch: the foundation network learns from so many labeled and unlabeled images of a batch, its first;
+            ``None``: from all. Its teacher sees all unlabeled ones.
     """
 
     tau: float = 0.95
@@ -48,13 +50,11 @@ class SynFoCSettings:
     resample_labels: str = "nearest"
     resample_maps: str = "nearest"
     dice_eps: float = 1e-5
+    sam_batch: int | None = None
 
     def __post_init__(self) -> None:
-        require_choice(
-            resample=(self.resample, RESAMPLES),
-            resample_labels=(self.resample_labels, NEAREST),
-            resample_maps=(self.resample_maps, NEAREST),
-        )
+        require_choice(resample=(self.resample, RESAMPLES))
+        require_choice(resample_labels=(self.resample_labels, NEAREST), resample_maps=(self.resample_maps, NEAREST))
 
 
 class SynFoCObjective(Objective):
@@ -98,7 +98,7 @@ class SynFoCObjective(Objective):
         smc: SelfMutualConfidence,
         cdcr: ConsensusDivergence,
         strong: Callable[[Tensor], Tensor],
-        box: Callable[[Tensor], Tensor] | None,
+        box: Callable[[Tensor], Tensor] | None = None,
         weights: Mapping | None = None,
         settings: SynFoCSettings = SynFoCSettings(),
     ) -> None:
@@ -111,8 +111,11 @@ class SynFoCObjective(Objective):
         n = batch.labeled
         labeled, unlabeled = batch.image[:n], batch.image[n:]
         if not len(unlabeled):
-            logits = {name: student(self.view(labeled, name)) for name, student in self.students.items()}
-            return {f"supervised_{name}": self.supervised(z, batch.label) for name, z in logits.items()}
+            terms = {}
+            for name, student in self.students.items():
+                logits = student(self.view(self.seen(name, labeled), name))
+                terms[f"supervised_{name}"] = self.supervised(logits, self.seen(name, batch.label))
+            return terms
         if len(unlabeled) != n:
             raise InputError(
                 f"labeled_batch={n} must equal unlabeled_batch={len(unlabeled)}: images are pasted in pairs"
@@ -123,13 +126,18 @@ class SynFoCObjective(Objective):
         box = self.box(reference) if self.box else reference.bool()
         mixed = {}
         for name in self.students:
-            plain, mixed[name] = self.predict(name, labeled, strong, box)
-            terms[f"supervised_{name}"] = self.supervised(plain, batch.label)
-            terms[f"pseudo_{name}"], more = self.pseudo(mixed[name], blends[name], batch.label, box)
+            label, area = self.seen(name, batch.label), self.seen(name, box)
+            plain, mixed[name] = self.predict(name, self.seen(name, labeled), self.seen(name, strong), area)
+            terms[f"supervised_{name}"] = self.supervised(plain, label)
+            terms[f"pseudo_{name}"], more = self.pseudo(mixed[name], self.seen(name, blends[name]), label, area)
             terms |= {f"{key}_{name}": value for key, value in more.items()}
         if len(mixed) == 2:
-            terms |= self.cdcr(mixed["sam"], mixed["unet"], self.resize)
+            terms |= self.cdcr(mixed["sam"], mixed["unet"][: len(mixed["sam"])], self.resize)
         return terms
+
+    def seen(self, name: str, samples: Tensor) -> Tensor:
+        """Those of ``samples`` that a student learns from."""
+        return samples[: self.settings.sam_batch] if name == "sam" else samples
 
     def view(self, image: Tensor, name: str) -> Tensor:
         """``image`` at the input size of a network."""

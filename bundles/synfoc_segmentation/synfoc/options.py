@@ -6,6 +6,7 @@ from collections.abc import Mapping as Values
 
 from common.errors import InputError
 from common.options.containers import Either, Mapping, Named, Optional, Sequence
+from common.options.sam import ENCODERS, LAST_BLOCKS, RECOMPUTE, WEIGHTS
 from common.options.table import DECAY, RANGE, SHARE, SIZE
 from common.options.types import FAR, Boolean, Choice, Integer, Number, Option, Path, Template, Text
 
@@ -83,12 +84,8 @@ OPTIONS = (
         "sam",
         Mapping(
             Option("kind", Choice("sam", "none"), "none: a second U-Net instead, which needs no checkpoint"),
-            Option(
-                "arch",
-                Choice("vit_b", "vit_l", "vit_h", "vit_t", "litemedsam", "tiny", "small", "tiny_t"),
-                "of the image encoder",
-            ),
-            Option("checkpoint", Optional(Path("file", read=True)), "SAM's or MedSAM's published weights"),
+            Option("arch", Choice(*ENCODERS), "of the image encoder"),
+            Option("checkpoint", WEIGHTS, "SAM's or MedSAM's published weights; litemedsam: those of a package"),
             Option("img_size", Integer(16, 2048), "its input, S x S; 448 is a third cheaper"),
             Option("preprocess", Choice("sam", "medsam", "litemedsam", "unit"), "images stay in [0, 1]"),
             Option(
@@ -107,6 +104,13 @@ OPTIONS = (
                 "train_prompt",
                 Boolean(),
                 "and the embedding that says that there is no prompt; the paper does not name it",
+            ),
+            LAST_BLOCKS,
+            RECOMPUTE,
+            Option(
+                "batch",
+                Optional(Integer(1, 4096)),
+                "labeled, and as many unlabeled, images per step that it learns from; null: all",
             ),
         ),
         "the foundation network",

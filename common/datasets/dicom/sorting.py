@@ -26,7 +26,8 @@ class Series:
     Attributes:
         path: what ``read_series`` takes: the folder that holds this series alone, or one of its files.
         name: of the case: the folders between the searched one and the images, joined by ``_``; behind it the number
-            of the series, or the name of the file, where a folder holds several.
+            of the series, or the name of the file, where a folder holds several. Of a file in the searched folder that
+            is whole in itself, its name.
         files: that hold the images.
     """
 
@@ -109,6 +110,15 @@ def series_at(path: Path) -> list[Header]:
     return groups[0]
 
 
+def series_files(path: Path) -> list[Path]:
+    """Files that hold the images of the series at ``path`` (see ``stack_at``), sorted; all DICOM files of a folder
+    whose series cannot be told, and the file itself."""
+    try:
+        return sorted({header.path for header in series_at(path)})
+    except InputError:
+        return dicom_files(path) if path.is_dir() else [path]
+
+
 def stack_at(path: str | Path) -> Stack:
     """The slices of the one series at ``path``, in order and complete, without their pixels.
 
@@ -120,7 +130,7 @@ def stack_at(path: str | Path) -> Stack:
     """
     found = stack(Path(path), series_at(Path(path)))
     if found.tilt:
-        _say(f"{path}: gantry tilt of {found.tilt:.1f} degrees: the slices stay as they are, the geometry holds it")
+        _say(f"{path}: gantry tilt of {found.tilt:.1f} degrees, kept in the geometry; a spacing resamples it straight")
     return found
 
 
@@ -215,6 +225,8 @@ def _folder(group: Sequence[Header]) -> Path:
 
 
 def _name(root: Path, folder: Path, group: Sequence[Header], beside: Sequence[Sequence[Header]]) -> str:
+    if folder == root and len(group) == 1:
+        return stem(group[0].path)
     name = "_".join(folder.relative_to(root).parts) or root.absolute().name
     if len(beside) == 1:
         return name

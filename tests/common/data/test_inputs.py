@@ -2,7 +2,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from common.data import LoadImageOrSeriesd, ReadableCases, find_images
+from common.data import LoadImageOrSeriesd, ReadableCases
+from common.datasets import find_images
 from common.errors import InputError
 from tests.series import write_series
 

@@ -5,15 +5,8 @@ import numpy as np
 import pytest
 from monai.transforms import Compose, EnsureTyped, LoadImaged
 
-from common.data import (
-    CachedDataset,
-    DecodeMaskd,
-    Phantom,
-    load_datalist,
-    load_domains,
-    write_phantom_domains,
-    write_phantoms,
-)
+from common.data import CachedDataset, DecodeMaskd, Phantom, write_phantom_domains, write_phantoms
+from common.datasets import load_datalist, load_domains
 
 SIZES = [(24, 20), (20, 18, 16)]
 

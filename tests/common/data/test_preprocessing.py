@@ -3,7 +3,9 @@
 import nibabel
 import numpy as np
 import pytest
+import torch
 from monai.transforms import LoadImaged
+from PIL import Image
 
 from common.data import PicturePreprocessing, VolumePreprocessing
 
@@ -35,3 +37,19 @@ def test_volumes_are_scaled_as_asked(case):
 def test_monai_label_finds_no_loader_of_labels(preprocessing):
     """It wraps each ``LoadImaged`` in a loader that wants all of its keys, and a case to segment has no label."""
     assert [t.keys for t in preprocessing.transforms if isinstance(t, LoadImaged)] == [("image",)]
+
+
+def test_pictures_are_scaled_as_asked(tmp_path):
+    levels = np.linspace(20, 220, 64).astype(np.uint8).reshape(8, 8)
+    Image.fromarray(levels).save(tmp_path / "a.png")
+    stored = torch.from_numpy(levels.T.astype(np.float32))
+
+    def loaded(**options):
+        return PicturePreprocessing(**options)({"image": str(tmp_path / "a.png")})["image"][0].as_tensor()
+
+    torch.testing.assert_close(loaded(intensity="none"), stored)
+    torch.testing.assert_close(loaded(intensity_range=[0, 255]), stored / 255)
+    torch.testing.assert_close(loaded(intensity="byte", intensity_range=[0, 255]), stored)
+    torch.testing.assert_close(loaded(intensity="byte"), (stored - 20) / 200 * 255)
+    scored = loaded(intensity="zscore")
+    torch.testing.assert_close(scored, (stored - stored.mean()) / stored.std(correction=0))

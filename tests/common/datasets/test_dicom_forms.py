@@ -12,7 +12,7 @@ from pydicom.uid import (
 )
 from scipy.spatial.transform import Rotation
 
-from common.data import LoadImageOrSeriesd
+from common.data import LoadImageOrSeriesd, VolumePreprocessing
 from common.errors import InputError
 from tests.series import change, compress_by_itk, write_frames, write_picture, write_series
 
@@ -197,3 +197,22 @@ def test_names_in_other_alphabets_and_values_off_the_standard(charset, name, tmp
     recwarn.clear()
     assert_same(load(tmp_path / "s"), expected)
     assert not [warning for warning in recwarn.list if "pydicom" in warning.filename]
+
+
+def test_a_tilted_volume_is_straight_where_it_is_resampled(tmp_path):
+    """With a spacing the network sees straight anatomy: a ramp along y is one, whatever the slices' shifts."""
+    axes = np.diag([-1.0, -1.0, 2.0])
+    axes[1, 2] = 1.0
+    expected = volume(axes)
+    places = np.indices(expected.shape).reshape(3, -1)
+    y = (expected.affine @ np.vstack([places, np.ones(places.shape[1])]))[1].reshape(expected.shape)
+    write_series(tmp_path / "s", nibabel.Nifti1Image(np.round(100 * y).astype(np.int16), expected.affine))
+    image = VolumePreprocessing(spacing=(1, 1, 1))({"image": str(tmp_path / "s")})["image"]
+    affine = np.asarray(image.affine)
+    np.testing.assert_allclose(affine[:3, :3], np.eye(3), atol=1e-6)
+    where = affine[1, 3] + np.arange(image.shape[2])
+    middle = np.asarray(image[0, 12])
+    for k in range(middle.shape[1]):  # inside the slices, in mm behind the first one
+        inside = (where > y[0, :, 0].min() + k / 2 + 0.5) & (where < y[0, :, 0].max() + k / 2 - 0.5)
+        assert inside.sum() > 10
+        np.testing.assert_allclose(middle[inside, k] / 100, where[inside], atol=0.02)

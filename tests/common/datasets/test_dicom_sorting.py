@@ -17,8 +17,9 @@ from pydicom.uid import (
 )
 
 from common.data import LoadImageOrSeriesd
-from common.datasets.dicom import find_series, read_series
+from common.datasets.dicom import find_series, read_series, series_files
 from common.errors import InputError
+from common.runs.record import fingerprint
 from tests.series import change, write_frames, write_picture, write_report, write_series
 
 SIZE = (6, 5, 8)
@@ -57,8 +58,16 @@ def test_several_series_in_one_folder_are_told_apart(volume, tmp_path):
         np.testing.assert_array_equal(read_series(path).GetSize(), SIZE)
     with pytest.raises(InputError, match=r"all: 2 series in one folder \(8, 8 images\)"):
         read_series(tmp_path / "all")
+    assert series_files(series["all_3"]) == sorted(first.values())
+    before = fingerprint([{"case": name, "image": path} for name, path in series.items()])
     for path in (tmp_path / "all").iterdir():
-        change(path, SeriesNumber=None)
+        if path in first.values():
+            change(path, SeriesNumber=None)
+    after = fingerprint([{"case": name, "image": path} for name, path in series.items()])
+    assert after["all_3"] != before["all_3"] and after["all_7"] == before["all_7"]
+    for path in (tmp_path / "all").iterdir():
+        if path not in first.values():
+            change(path, SeriesNumber=None)
     assert set(found(tmp_path)) == {"all_IM0000", "all_aIM0000"}
 
 

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from common.networks import VNet, frozen_batchnorm_statistics, inactive_dropout, to_channels_last
+from common.networks.modes import keep_default_layout
 
 
 def norm_and_dropout():
@@ -120,3 +121,16 @@ def test_the_first_layer_of_a_grey_image_answers_channels_last(conv, layout, sid
     y = to_channels_last(network)(x) if side == "weight" else network(to_channels_last(x))
     assert y.is_contiguous(memory_format=layout)
     assert not y.is_contiguous()
+
+
+@pytest.mark.parametrize(("conv", "side"), [(nn.Conv2d, (6, 6)), (nn.Conv3d, (6, 6, 4))])
+@pytest.mark.parametrize("channels", [1, 4])
+def test_strided_pointwise_convolutions_of_few_channels_get_the_default_layout(conv, side, channels):
+    network = nn.Sequential(conv(channels, 5, 1, stride=2), conv(5, 3, 3)).eval()
+    x = torch.randn(2, channels, *side)
+    expected, seen = network[0](x), []
+    assert keep_default_layout(network) == [network[0]] == keep_default_layout(network)  # once, though asked twice
+    assert len(network[0]._forward_pre_hooks) == 1
+    network[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    torch.testing.assert_close(network[0](to_channels_last(x)), expected)
+    assert seen[0].stride() == x.stride() and network[0].weight.is_contiguous()

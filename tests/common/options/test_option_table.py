@@ -174,8 +174,9 @@ def test_choices_are_those_of_the_code(method, id, place):
 
 
 def test_layouts_and_encodings_are_those_of_the_data():
-    from common.data import ENCODINGS, LAYOUTS
-    from common.data.domains import ONE_DOMAIN
+    from common.data import ENCODINGS
+    from common.datasets import LAYOUTS
+    from common.datasets.domains import ONE_DOMAIN
     from common.options import table
 
     assert set(table.LAYOUTS) == {*LAYOUTS, ONE_DOMAIN} and set(table.ENCODINGS) == set(ENCODINGS)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from common.errors import InputError
-from common.options.containers import Either, Mapping, Named, Optional, Sequence, structure
+from common.options.containers import Either, Mapping, Named, Optional, Sequence, inner, structure
 from common.options.types import (
     Boolean,
     Choice,
@@ -180,3 +180,11 @@ def test_a_list_on_a_command_line_is_bounded():
         with pytest.raises(InputError):
             Option("name", Sequence(Integer(1)), "").parse(text)
     assert structure("[$x, '@y', null]") == ["$x", "@y", "null"]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [({"a": 1}, Mapping), ([1], Sequence), ("a", Path), (5, Either), (None, Optional)]
+)
+def test_of_alternative_types_that_of_the_value_is_found(value, kind):
+    either = Either(Mapping(Option("a", Integer(), "")), Sequence(Integer()), Path())
+    assert isinstance(inner(Optional(either), value), kind)

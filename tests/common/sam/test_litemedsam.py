@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from common.sam import (
-    WHEELS,
     BoxRefiner,
     Sam,
     SamSegmenter,
@@ -17,11 +16,11 @@ from common.sam import (
     decode,
     embed_boxes,
     inject_lora,
-    installed,
     load_checkpoint,
     merge_lora,
     prepare,
 )
+from common.wheels import WHEELS, installed
 
 ORACLE = Path(__file__).resolve().parents[2] / "oracles" / "litemedsam"
 needs_weights = pytest.mark.skipif(

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from common.errors import InputError
-from common.sam import BoxRefiner, EmbeddingCache, file_hash
+from common.sam import BoxRefiner, EmbeddingCache
+from common.wheels import file_hash
 
 
 @pytest.fixture

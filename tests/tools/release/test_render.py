@@ -23,7 +23,7 @@ def bundle(tmp_path):
             "init": None,
             "terms": {"a": {"weight": 1}},
             "network_def": {"_target_": "common.networks.VNet", "classes": "@size"},
-            "datalist": {"_target_": "common.data.load_datalist", "dataset_dir": "@dataset_dir"},
+            "datalist": {"_target_": "common.datasets.load_datalist", "dataset_dir": "@dataset_dir"},
             "objective": {"_target_": "method.Objective", "parts": ["$common.options.limit(@size)"]},
         },
         "inference": {
@@ -39,7 +39,7 @@ def bundle(tmp_path):
             "handlers": [{"_target_": "StatsHandler"}, {"_target_": "common.runs.LoadWeights"}],
         },
         "evaluate": {
-            "datalist": "$@trained.component('datalist', dataset_dir=@dataset_dir)",
+            "datalist": "$@trained.component('datalist', dataset_dir=@dataset_dir, training=False)",
             "+handlers": [{"_target_": "common.handlers.CaseMetrics", "notes": {"size": "$@trained['size']"}}],
         },
         "multi_gpu_train": {"device": "cpu"},
@@ -59,7 +59,8 @@ def test_the_data_set_is_merged_into_training_and_its_values_stand_in_inference(
     network = {"_target_": "method.common.networks.VNet", "_requires_": "@add_path", "classes": 5, "dropout": "@weight"}
     assert inference["network_def"] == network
     assert not {"trained", "layers"} & set(inference) and "@trained" not in str(configs)
-    assert configs["evaluate"]["datalist"]["dataset_dir"] == "@dataset_dir"
+    datalist = configs["evaluate"]["datalist"]
+    assert datalist["dataset_dir"] == "@dataset_dir" and datalist["training"] is False
     assert configs["evaluate"]["+handlers"][0]["notes"] == {"size": 5}
 
 

@@ -1,0 +1,99 @@
+"""Lists of cases as other programs and people write them."""
+
+import json
+
+import pytest
+import torch
+
+from common.data import CachedDataset
+from common.datasets import load_datalist, load_domains
+from common.errors import InputError
+
+LISTS = {"labeled": ["a", "b"], "unlabeled": ["c"], "validation": ["d"]}
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Write a data set with these bytes as its lists."""
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+        for name in "abcd":
+            (tmp_path / folder / f"{name}.nii.gz").touch()
+
+    def write(content):
+        if not isinstance(content, bytes):
+            content = content.encode("utf-8") if isinstance(content, str) else json.dumps(content).encode("utf-8")
+        (tmp_path / "splits.json").write_bytes(content)
+        return tmp_path
+
+    return write
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_read_though_a_list_of_mistakes_has_it(dataset, encoding):
+    roles = load_datalist(dataset(json.dumps(LISTS).encode(encoding)))
+    assert [case["case"] for case in roles["labeled"]] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (json.dumps({**LISTS, "note": "é"}, ensure_ascii=False).encode("latin-1"), "not UTF-8 text"),
+        ("[" * 100_000, "not valid JSON (nested too deeply)"),
+        ('{"labeled": ' + "[" * 5000 + "]" * 5000 + "}", "not valid JSON (nested too deeply)"),
+        ('{"labeled": ["a"], "validation": ["d"], "labeled": ["b"]}', "not valid JSON (key 'labeled' is there twice)"),
+        ('{"labeled": ["a"], "files": {"a": {}, "a": {}}}', "not valid JSON (key 'a' is there twice)"),
+        ('{"labeled": ["a",]}', "not valid JSON ("),
+        ("\0", "not valid JSON ("),
+        ({"labeled": ["a", "../images/b"]}, "key 'labeled': '../images/b' is no name of a case"),
+        ({"labeled": ["a"], "test": ["x/../../y"]}, "key 'test': 'x/../../y' is no name of a case"),
+        ({"labeled": ["/etc/hostname"]}, "key 'labeled': '/etc/hostname' is no name of a case"),
+        ({"train": [""]}, "key 'train': '' is no name of a case"),
+        ({"labeled": ["a\nb"]}, "key 'labeled': 'a\\nb' is no name of a case"),
+        ({"labeled": ["x" * 300]}, f"key 'labeled': {'x' * 40}... is too long for the name of a file"),
+        ({"labeled": ["é" * 150]}, f"key 'labeled': {'é' * 40}... is too long for the name of a file"),
+    ],
+    ids=lambda value: None if isinstance(value, bytes) or len(value) > 60 else str(value),
+)
+def test_what_is_no_list_of_cases_is_one_line(dataset, content, message):
+    root = dataset(content)
+    with pytest.raises(InputError) as caught:
+        load_datalist(root, labeled=1)
+    text = str(caught.value)
+    assert text.startswith(f"{root / 'splits.json'}: {message}") and "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"train": {"a": ["x"], "a": ["y"]}}', "not valid JSON (key 'a' is there twice)"),
+        ({"train": {"a": "x"}}, "key 'train', a: expected a list of case names"),
+        ({"train": {"a": [3]}}, "key 'train', a: expected a list of case names"),
+        ({"train": {"a": ["../x"]}}, "key 'train', a: '../x' is no name of a case"),
+        ({"train": {"../a": ["x"]}}, "key 'train': '../a' is no name of a case"),
+        (["a"], "expected a list 'labeled' or 'train'"),
+    ],
+)
+def test_lists_of_domains_are_read_alike(dataset, content, message):
+    root = dataset(content)
+    with pytest.raises(InputError) as caught:
+        load_domains(root, "domain_lists")
+    assert str(caught.value).startswith(f"{root / 'splits.json'}: {message}")
+
+
+def test_names_may_lead_into_folders(dataset):
+    root = dataset({"labeled": ["site/a"]})
+    for folder in ("images", "labels"):
+        (root / folder / "site").mkdir()
+        (root / folder / "site" / "a.nii.gz").touch()
+    assert load_datalist(root)["labeled"][0]["image"].endswith("images/site/a.nii.gz")
+
+
+def test_images_have_the_channels_that_the_network_takes():
+    def read(case):
+        return {"image": torch.zeros(2, 4, 4), "label": torch.zeros(1, 4, 4)}
+
+    case = {"image": "scan.png", "label": "mask.png"}
+    assert len(CachedDataset([case], read, channels=2)) == len(CachedDataset([case], read)) == 1
+    with pytest.raises(InputError, match=r"^scan.png: 2 channels, expected 3 \(in_channels\)$"):
+        CachedDataset([case], read, channels=3)
