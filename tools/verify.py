@@ -137,10 +137,11 @@ def below(bundle: Bundle, layer: str) -> list[str]:
 
 
 def tiny(bundle: Bundle, name: str) -> dict[str, object]:
-    """Options of a run of seconds, those among them that the configuration has."""
+    """Options of a run of seconds, those among them that the configuration has and that released weights allow."""
     config, small = bundle.config(name), smallest_patch(bundle)
     sizes = {"patch_size": small, "stride": small, "test_stride": small}
-    return {key: value for key, value in {**TINY, **sizes}.items() if key in config}
+    fixed = {"patch_size", "stride"} if bundle.released and name != "train" else set()
+    return {key: value for key, value in {**TINY, **sizes}.items() if key in config and key not in fixed}
 
 
 def smallest_patch(bundle: Bundle) -> list[int]:

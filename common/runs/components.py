@@ -88,8 +88,6 @@ def _is_part(target: str, known: Collection[str]) -> bool:
         found = locate(path)
     except ErrorDuringImport:
         return True  # of a known package; whoever builds it says what is wrong
-    if found is None:
-        return True
     return (inspect.isclass(found) or inspect.isfunction(found)) and _inside(found.__module__, known)
 
 

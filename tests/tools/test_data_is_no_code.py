@@ -152,7 +152,7 @@ def test_assumed_settings_take_options_as_text(tmp_path):
     {"_target_": "os.system", "command": "touch MARK"},
     {"_target_": "subprocess.check_output", "args": ["touch", "MARK"]},
     {"_target_": "builtins.exec", "source": "open('MARK', 'w')"},
-    {"_target_": "common.datasets.datalist.json.codecs.builtins.open", "file": "MARK", "mode": "w"},
+    {"_target_": "common.datasets.lists.json.codecs.builtins.open", "file": "MARK", "mode": "w"},
     {"_target_": "torch.nn.modules.module.warnings.sys.modules", "x": 1},
     {"_target_": "monai.networks.nets.vnet.torch.hub.load", "repo_or_dir": "."},
     {"_target_": "monai.transforms.LoadImage", "reader": "os.system", "command": "touch MARK"},

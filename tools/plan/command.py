@@ -97,8 +97,11 @@ def _command(words: Sequence[object]) -> str:
 
 def _escaped(word: str) -> str:
     """A word with line breaks or other control characters, as shells read it."""
-    inside = word.encode("unicode_escape").decode().replace("'", "\\'")
-    return f"$'{inside}'"
+    shown = {"\\": "\\\\", "'": "\\'"}
+    signs = (
+        shown.get(s, s if s.isprintable() else f"\\x{ord(s):02x}" if ord(s) < 128 else f"\\u{ord(s):04x}") for s in word
+    )
+    return f"$'{''.join(signs)}'"
 
 
 def look(listing: Listing, coded: bool = False) -> Fingerprint:
