@@ -47,7 +47,7 @@ def quoted(value: object) -> object:
 
     So does a mapping whose keys could be taken for ids or for those of a component.
     """
-    if isinstance(value, dict) and all(isinstance(key, str) and NAME.fullmatch(key) for key in value):
+    if isinstance(value, dict) and all(isinstance(k, int) or (isinstance(k, str) and NAME.fullmatch(k)) for k in value):
         return {key: quoted(child) for key, child in value.items()}
     if isinstance(value, list):
         return [quoted(child) for child in value]

@@ -6,7 +6,7 @@ import json
 import math
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -105,7 +105,7 @@ def _escaped(word: str) -> str:
 
 
 def look(listing: Listing, coded: bool = False) -> Fingerprint:
-    """Fingerprint of the listed images; ``coded``: masks may hold 0 and 255 instead of class numbers.
+    """Fingerprint of the listed images; ``coded``: labels may hold any whole numbers instead of class numbers.
 
     Raises:
         InputError: for files that do not fit together.
@@ -116,9 +116,10 @@ def look(listing: Listing, coded: bool = False) -> Fingerprint:
         kept = [item for item in listing.cases if item.role != "unlisted"]
         listing = Listing(listing.root, kept, {}, listing.lists)
     facts, _ = examine(listing)
-    binary = coded and set().union(*(f.volumes for f in facts)) == {0, 255}
-    for f in facts if binary else ():
-        f.volumes = {value // 255: volume for value, volume in f.volumes.items()}
+    encoding = coding_of([set(f.volumes) for f in facts]) if coded else "index"
+    number_of = {0: 0, 255: 1} if encoding == "binary" else encoding
+    for f in facts if encoding != "index" else ():
+        f.volumes = {number_of[value]: volume for value, volume in f.volumes.items()}
     check_labels(facts, None)
     check_spacings(facts)
     wrong = [f for f in facts if any(finding.kind == "label values" for finding in f.findings)]
@@ -126,7 +127,21 @@ def look(listing: Listing, coded: bool = False) -> Fingerprint:
         raise InputError(
             f"{wrong[0].label}: {wrong[0].findings[0].text}; python -m tools prepare folder numbers the classes"
         )
-    return fingerprint(facts, "binary" if binary else "index")
+    return fingerprint(facts, encoding)
+
+
+def coding_of(labels: Sequence[Collection[int]]) -> str | dict[int, int]:
+    """How labels of these values are stored: as class numbers, as 0 and 255, or with a number for each value.
+
+    Labels of which some hold 255 alone and others other values are stored in two ways, which one coding cannot say.
+    """
+    known = sorted({0}.union(*labels))
+    if known == [0, 255]:
+        return "binary"
+    mixed = 255 in known and not any(255 in values and len(set(values) - {0}) > 1 for values in labels)
+    if mixed or known == list(range(len(known))):
+        return "index"
+    return {value: number for number, value in enumerate(known)}
 
 
 def write_lists(listing: Listing, roles: Roles, target: Path) -> Path:
