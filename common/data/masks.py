@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from operator import methodcaller
 from pathlib import Path
 
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor, PILReader
+from monai.data import MetaTensor
 from monai.transforms import LoadImage, MapTransform
-from monai.utils import ensure_tuple
+from monai.utils import ImageMetaKey, ensure_tuple
 from torch import Tensor
 
+from ..datasets.gate import whole_numbers
 from ..errors import InputError
 from .h5 import H5Reader
-from .readers import VolumeReader
+from .pictures import PictureReader
+from .readers import NiftiReader, VolumeReader
 
-TOLERANCE = 1e-3  # between a label's value in a file of decimal numbers and the whole number meant
 # Stored value, or RGB triple, to class; of several values of a class the first is the one that is written. ``fundus``
 # follows the published rule, where a rim is anything up to 128.
 ENCODINGS: dict[str, Mapping | None] = {
@@ -39,11 +39,12 @@ class DecodeMaskd(MapTransform):
     Args:
         keys: entries that hold a path or a list of paths.
         encoding: one of ``ENCODINGS``, or a mapping of stored values (RGB triples for color masks) to classes.
-            ``index`` takes the stored integers as they are.
+            ``index`` takes the stored integers, up to 255, as they are.
         allow_missing_keys: leave cases without a label alone.
 
     Raises:
-        InputError: naming the file, for a value the encoding does not know and for masks of different sizes.
+        InputError: naming the file, for a value the encoding does not know, for masks of different sizes, for one with
+            a layer for each class, and for one that cannot be read.
     """
 
     def __init__(
@@ -53,9 +54,9 @@ class DecodeMaskd(MapTransform):
         self.codes = codes_of(encoding)
         self.color = self.codes is not None and any(isinstance(code, tuple) for code in self.codes)
         self.load = LoadImage(image_only=True)
-        self.load.register(PILReader(converter=methodcaller("convert", "RGB" if self.color else "L")))
-        self.load.register(H5Reader("label"))
-        self.load.register(VolumeReader())
+        kind = None if self.color else "index" if self.codes is None else "grey"
+        for reader in (PictureReader(3 if self.color else 1, kind), H5Reader("label"), VolumeReader(), NiftiReader()):
+            self.load.register(reader)
 
     def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
         result = dict(data)
@@ -66,22 +67,49 @@ class DecodeMaskd(MapTransform):
     def decode(self, paths: list[Path]) -> Tensor:
         """Label map of the masks in these files."""
         stored = [self.load(path) for path in paths]
-        maps = [self.classes_of(path, np.asarray(values)) for path, values in zip(paths, stored)]
+        maps = [self.classes_of(path, _one_map(path, np.asarray(values))) for path, values in zip(paths, stored)]
         for path, other in zip(paths, maps):
             if other.shape != maps[0].shape:
                 raise InputError(f"{path}: mask of size {other.shape}, but {paths[0].name} has {maps[0].shape}")
-        return MetaTensor(torch.from_numpy(np.maximum.reduce(maps)).unsqueeze(0), affine=stored[0].affine)
+        meta = {ImageMetaKey.FILENAME_OR_OBJ: str(paths[0])}
+        return MetaTensor(torch.from_numpy(np.maximum.reduce(maps)).unsqueeze(0), affine=stored[0].affine, meta=meta)
 
     def classes_of(self, path: Path, stored: np.ndarray) -> np.ndarray:
         """Class indices of the values that a file holds."""
-        packed = stored @ _PACKING if self.color else stored
-        values, where = np.unique(packed, return_inverse=True)
-        known = [_unpack(value) if self.color else value.item() for value in values]
-        codes = {value: value for value in known} if self.codes is None else self.codes
-        wrong = [value for value in known if value not in codes or codes[value] not in range(256)]
+        if self.color:
+            values, where = np.unique(stored @ _PACKING, return_inverse=True)
+            known = [_unpack(value) for value in values]
+            return np.array(self._look_up(path, known), np.uint8)[where].reshape(stored.shape[:-1])
+        bytes_ = stored.astype(np.uint8) if stored.size and stored.min() >= 0 and stored.max() <= 255 else None
+        if bytes_ is None or not np.array_equal(bytes_, stored):
+            values, where = np.unique(stored, return_inverse=True)
+            known = [int(value) for value in whole_numbers(values, path)]
+            return np.array(self._look_up(path, known), np.uint8)[where].reshape(stored.shape)
+        present = np.flatnonzero(np.bincount(bytes_.ravel(), minlength=256))
+        classes = np.zeros(256, np.uint8)
+        classes[present] = self._look_up(path, present.tolist())
+        return classes[bytes_]
+
+    def _look_up(self, path: Path, values: list) -> list[int]:
+        codes = {value: value for value in range(256)} if self.codes is None else self.codes
+        wrong = [value for value in values if value not in codes or codes[value] not in range(256)]
+        if wrong and self.codes is None:
+            raise InputError(f"{path}: label values {wrong[:5]}: class numbers are 0 to 255")
         if wrong:
             raise InputError(f"{path}: unknown mask values {wrong[:5]}; the encoding knows {list(codes)[:8]}")
-        return np.array([codes[value] for value in known], np.uint8)[where].reshape(packed.shape)
+        return [codes[value] for value in values]
+
+
+def _one_map(path: Path, stored: np.ndarray) -> np.ndarray:
+    """The map of a file, whose axes beyond the third must be empty ones."""
+    while stored.ndim > 3 and stored.shape[-1] == 1:
+        stored = stored[..., 0]
+    if stored.ndim > 3:
+        raise InputError(
+            f"{path}: a label of {stored.ndim} axes {stored.shape}, one layer for each class or segment? Save one map "
+            "of class numbers"
+        )
+    return stored
 
 
 _PACKING = np.array([65536, 256, 1], np.float32)  # exact in float32: below 2 ** 24
@@ -118,36 +146,3 @@ def codes_of(encoding: str | Mapping) -> Mapping | None:
             raise InputError(f"mask encoding must be one of {', '.join(ENCODINGS)} or a mapping, got {encoding!r}")
         return ENCODINGS[encoding]
     return {int(value) if isinstance(value, str) else value: number for value, number in encoding.items()}
-
-
-class ClassesOfValuesd(MapTransform):
-    """Class numbers, uint8, in place of the values that label files hold.
-
-    Args:
-        keys: labels, ``1, spatial...``.
-        encoding: see ``DecodeMaskd``.
-        allow_missing_keys: leave cases without a label alone.
-
-    Raises:
-        InputError: for a value that the encoding does not know.
-    """
-
-    def __init__(self, keys: KeysCollection, encoding: str | Mapping, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.codes = codes_of(encoding)
-
-    def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
-        result = dict(data)
-        for key in self.key_iterator(result) if self.codes is not None else ():
-            stored = result[key]
-            classes = torch.zeros_like(stored, dtype=torch.uint8)
-            known = torch.zeros(stored.shape, dtype=torch.bool)
-            for value, number in self.codes.items():
-                here = (stored - value).abs() < TOLERANCE
-                classes[here], known = number, known | here.as_subclass(Tensor)
-            if not known.all():
-                wrong = torch.unique(stored.as_subclass(Tensor)[~known])[:5].tolist()
-                file = stored.meta.get("filename_or_obj", key) if isinstance(stored, MetaTensor) else key
-                raise InputError(f"{file}: unknown label values {wrong}; the encoding knows {list(self.codes)[:8]}")
-            result[key] = classes
-        return result

@@ -53,7 +53,7 @@ def evaluator(dataset, folder, of):
 
 
 def test_every_other_image_is_done_and_all_that_failed_are_named(images, tmp_path):
-    dataset = ReadableCases(images, VolumePreprocessing(), channels=1)
+    dataset = ReadableCases(images, VolumePreprocessing())
     evaluator(dataset, tmp_path / "out", {"inverse": ValueError("singular matrix")}).run()
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["good.nii.gz", "zlast.nii.gz"]
     with pytest.raises(InputError) as caught:
