@@ -74,6 +74,11 @@ SHARED = (
         Optional(Text()),
         "file of lists in the folder, such as tools draw writes; null: those of the layout",
     ),
+    Option(
+        "label_grid",
+        Choice("refuse", "resample"),
+        "a label on another grid than its image; or resample it to that of the image",
+    ),
     Option("num_classes", Integer(2, 255), "background included"),
     Option("in_channels", Integer(1, 64), "of the images"),
     Option("spacing", Optional(Sequence(MILLIMETERS, 3, one_for_all=True)), "resample to this voxel size in mm"),
@@ -154,7 +159,8 @@ SHARED = (
     Option("check_every", Integer(1, FAR), "iterations between two checks for NaN; more hides less of a GPU's speed"),
     Option("max_grad_norm", Optional(Number(0, above=True)), "clip gradients to this norm"),
     Option("resume", Boolean(), "continue the run in output_dir"),
-    Option("overwrite", Boolean(), "replace the run in output_dir"),
+    Option("overwrite", Boolean(), "replace the run in output_dir", base="train"),
+    Option("overwrite", Boolean(), "replace files that output_dir has already", base="inference"),
     Option("progress", Boolean(), "progress bars"),
     # inference and evaluation
     Option("largest_component", Boolean(), "keep only the largest component of each class"),
@@ -163,6 +169,7 @@ SHARED = (
     Option(
         "class_names", Optional(Sequence(Text())), "of the foreground, in the DICOM segmentation; null numbers them"
     ),
+    Option("probabilities", Boolean(), "also write those of all classes"),
     Option(
         "statistics",
         Choice("trained", "all", "domain", "case", "unlabeled"),
