@@ -25,7 +25,7 @@ INTRODUCTION = """# Results
 
 Written by `python -m tools tables` from `docs/results.json` of each bundle. Mean ± standard deviation over cases, by
 number of labels, then by Dice. Distances are in the unit given; "empty" counts empty predictions. One row is one run
-or, where a column says so, several draws of the labeled cases. Then Dice has a 95 % interval, over draws and cases (over
+or, where a column says so, several draws of the labels. Then Dice has a 95 % interval, over draws and cases (over
 cases alone for one draw, which says nothing of others), and a difference is paired, draw by draw and case by case. A
 difference without an interval is no claim, and settings of some rows were chosen on the cases they are measured on (the
 pages of the bundles say which).

@@ -173,6 +173,15 @@ class IEREObjective(Objective):
             label = torch.where(best >= p[:, 0], number + 1, 0)
         return largest_per_class(label, self.network.classes) if self.settings.cc_filter == "largest" else label
 
+    @torch.no_grad()
+    def labels(self, image: Tensor) -> dict[str, Tensor]:
+        """Label maps ``B, H, W`` of whole slices: the teacher's, SAM's for its boxes, and the student's."""
+        logits = self.teacher.logits(self.network, image)
+        found = {"teacher": self.pseudo_label(logits)}
+        if self.sam is not None:
+            found["SAM"] = self.sam.refined(*self.sam.refiner.embed(image), found["teacher"], logits).label
+        return found | {"student": self.network(image).argmax(dim=1)}
+
     def copy_paste(
         self, p_in: Tensor, p_out: Tensor, label: Tensor, pseudo: Tensor, box: Tensor, trust: Tensor | None = None
     ) -> Tensor:

@@ -165,6 +165,16 @@ class SynFoCObjective(Objective):
         blend = torch.lerp(at_unet["sam"], at_unet["unet"], alpha.view(-1, 1, 1, 1))
         return {"unet": blend, "sam": blend}, {"alpha": alpha.mean()}
 
+    @torch.no_grad()
+    def labels(self, image: Tensor) -> dict[str, Tensor]:
+        """Label maps ``B, H, W`` of both teachers and both students, at the size of the images."""
+        found = {}
+        for role, networks in (("teacher", self.teachers), ("student", self.students)):
+            for name, network in networks.items():
+                p = network(self.view(image, name)).float().softmax(dim=1)
+                found[f"{name} {role}"] = resize_linear(p, image.shape[2:]).argmax(dim=1)
+        return found
+
     def student_classes(self, unlabeled: Tensor) -> Tensor:
         """Classes ``B, P, P`` that the U-Net student gives the weak images."""
         unet, image = self.students["unet"], self.view(unlabeled, "unet")
