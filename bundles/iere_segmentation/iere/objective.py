@@ -16,7 +16,7 @@ from common.losses import jaccard_multiclass, mixed_loss
 from common.transforms import Batch, RandomBoxMask, largest_per_class, paste
 
 from .crop import RandomResizedCrop2D
-from .losses import InternalRegularizer, weight_norm
+from .losses import InternalRegularizer, agreement, weight_norm
 from .network import ResNetUNet
 from .teacher import Teacher
 from .views import Views
@@ -196,9 +196,3 @@ class IEREObjective(Objective):
         if self.settings.bn_groups == "joint":
             return logits_of(self.network, torch.cat([first, second])).chunk(2)
         return logits_of(self.network, first), logits_of(self.network, second)
-
-
-def agreement(a: Tensor, b: Tensor) -> Tensor:
-    """Dice coefficient of the foregrounds of two label maps; 1 for two empty ones."""
-    a, b = (a > 0).float(), (b > 0).float()
-    return (2 * (a * b).sum() + 1e-5) / (a.sum() + b.sum() + 1e-5)
