@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from common.data import DecodeMaskd, LoadImageOrSeriesd
 from common.datasets import Case, find_cases
-from common.errors import InputError
+from common.errors import InputError, require_choice
 from common.files import atomic_path
 from common.sam import (
     BoxRefiner,
@@ -29,6 +29,9 @@ from common.sam import (
     move_boxes,
 )
 from common.sam.promptable import overlap
+
+TRAINING = ("train", "labeled", "unlabeled")
+ROLES = (*TRAINING, "validation", "test", "unlisted")  # of the cases that find_cases finds
 
 
 @dataclass
@@ -56,6 +59,7 @@ def sam_boxes(
     num_classes: int = 2,
     groups: Sequence[Sequence[int]] | None = None,
     images: int = 40,
+    split: str | None = None,
     moved: float = 0.15,
     arch: str = "litemedsam",
     checkpoint: str | None = "litemedsam",
@@ -75,6 +79,7 @@ def sam_boxes(
         num_classes: background included.
         groups: classes prompted together, [[2, 3], [3]]; by default each by itself.
         images: at most so many of each domain, spread evenly over its list.
+        split: take one list of the data set alone: train, validation or test.
         moved: largest shift of a side, as a share of the box.
         arch: of the SAM.
         checkpoint: of the SAM, a path or the name of installed weights.
@@ -85,10 +90,11 @@ def sam_boxes(
     """
     if not isinstance(images, int) or images < 1:
         raise InputError(f"--images={images}: must be a whole number of at least 1")
+    require_choice(split=(split, (None, "train", "validation", "test")))
     sam = build_sam(arch, img_size, checkpoint=checkpoint).eval().requires_grad_(False)
     refiner = BoxRefiner(sam, num_classes, convention, groups, box_pad=0.0)
     figures, generator = Figures(), torch.Generator().manual_seed(seed)
-    for domain, image, label in samples(dataset_dir, encoding, images):
+    for domain, image, label in samples(dataset_dir, encoding, images, split):
         measure(refiner, domain, image, label, moved, generator, figures)
     if not figures.dice:
         raise InputError(f"{dataset_dir}: no labeled image with a class that is prompted (num_classes, encoding)")
@@ -100,14 +106,15 @@ def sam_boxes(
             temporary.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
-def samples(dataset_dir: str, encoding: str, most: int) -> Iterator[tuple[str, Tensor, Tensor]]:
+def samples(dataset_dir: str, encoding: str, most: int, split: str | None) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Domain, image ``1, C, H, W`` and label map ``1, H, W`` of evenly spread labeled cases of each domain."""
+    roles = {None: ROLES, "train": TRAINING}.get(split, (split,))
     load = Compose(
         [LoadImageOrSeriesd("image", picture_channels=1), DecodeMaskd("label", encoding), EnsureTyped("image")]
     )
     by_domain: dict[str, list[Case]] = {}
     for item in find_cases(dataset_dir).cases:
-        if item.label is not None:
+        if item.label is not None and item.role in roles:
             by_domain.setdefault(item.name.rpartition("/")[0], []).append(item)
     for domain, items in by_domain.items():
         count = min(most, len(items))

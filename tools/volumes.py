@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +9,12 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import SimpleITK as sitk
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError, SpatialImage
 
 from common.datasets.dicom import is_dicom, read_series
+from common.datasets.endings import ending_of
+from common.datasets.itk import file_reader
 from common.errors import InputError
 
 Box = list[tuple[int, int]]
@@ -20,46 +23,38 @@ Box = list[tuple[int, int]]
 def read(path: str | Path) -> sitk.Image:
     """An image file or DICOM series; ``InputError`` naming it if it cannot be read.
 
-    NaN and infinite voxels are kept as they are.
+    NIfTI files are decoded by nibabel: ITK turns NaN and infinite voxels, and the lost end of a file, to 0 without a
+    word.
     """
     if Path(path).is_dir() or is_dicom(path):
         return read_series(path)
     try:
-        image = sitk.ReadImage(str(path))
-        if not str(path).endswith((".nii", ".nii.gz")):
-            return image
-        _require_whole(path)
-        floats = image.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64)
-        return _with_bad_voxels(image, path) if floats else image
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise InputError(f"{path}: cannot be read ({reason[:160]})") from None
+        if ending_of(path) in (".nii", ".nii.gz"):
+            stored = nibabel.load(path)
+            if stored.get_data_dtype().kind in "fiu":
+                return _decoded(path, stored)
+        return file_reader(path).Execute()
+    except (RuntimeError, OSError, EOFError, zlib.error, ImageFileError, HeaderDataError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        lost = isinstance(error, (OSError, EOFError, zlib.error)) and not isinstance(error, FileNotFoundError)
+        advice = "; fetch or unpack it again" if lost else ""
+        raise InputError(f"{path}: cannot be read ({reason[:160]}){advice}") from None
 
 
-def _require_whole(path: str | Path) -> None:
-    """Raise ``InputError`` for a file that was cut off: ITK's NIfTI reader fills up with 0, without a word."""
-    stored = nibabel.load(path)
-    expected = int(stored.dataobj.offset) + int(np.prod(stored.shape)) * stored.get_data_dtype().itemsize
-    size = 0
-    try:
-        with gzip.open(path) if str(path).endswith(".gz") else open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                size += len(block)
-    except (EOFError, OSError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read to its end ({error}); fetch or unpack it again") from None
-    if size < expected:
-        raise InputError(f"{path}: {size} bytes of {expected}, the end is missing; fetch or unpack it again")
-
-
-def _with_bad_voxels(image: sitk.Image, path: str | Path) -> sitk.Image:
-    """``image`` with the NaN and infinite voxels of its file, which ITK's NIfTI reader turns to 0 without a word."""
-    stored = nibabel.load(path)
-    if stored.get_data_dtype().kind != "f":
-        return image
-    bad = np.asanyarray(stored.dataobj).squeeze()
-    if np.isfinite(bad).all() or bad.shape != image.GetSize():
-        return image
-    return from_array(bad.astype(np.float32), like=image)
+def _decoded(path: str | Path, stored: SpatialImage) -> sitk.Image:
+    """The voxels of a NIfTI file, in float32 where it scales them, on the grid that ITK reads from its header."""
+    header = file_reader(path)
+    header.ReadImageInformation()
+    values = np.asanyarray(stored.dataobj)
+    scaled_values = values.dtype != stored.get_data_dtype()
+    values = values.astype(np.float32 if scaled_values else values.dtype.newbyteorder("="))
+    while values.ndim > header.GetDimension() and values.shape[-1] == 1:
+        values = values[..., 0]
+    image = sitk.GetImageFromArray(np.ascontiguousarray(values.T), isVector=False)
+    image.SetSpacing(header.GetSpacing())
+    image.SetOrigin(header.GetOrigin())
+    image.SetDirection(header.GetDirection())
+    return image
 
 
 def array(image: sitk.Image) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from monai.utils import ensure_tuple
 from torch import Tensor
 from tqdm import tqdm
 
+from ..datasets import gate
 from ..errors import InputError, find_explained
 from .readers import LoadImageOrSeriesd
 
@@ -44,11 +46,12 @@ class CachedDataset(CheckedDataset):
         slices: split volumes along their last axis into 2D samples; images that are flat stay as they are.
         workers: decoding threads.
         progress: show a progress bar, if there is a terminal.
-        channels: of every image; ``None``: any.
+
+    A line in the log names classes that no label holds, and labels without foreground.
 
     Raises:
         InputError: naming the file, for one that cannot be read, an image and a label of different shapes, label
-            values outside the classes, or an image of other channels or with NaN or infinite values.
+            values outside the classes, or an image with NaN or infinite values.
     """
 
     def __init__(
@@ -60,23 +63,24 @@ class CachedDataset(CheckedDataset):
         slices: bool = False,
         workers: int = 4,
         progress: bool = False,
-        channels: int | None = None,
     ) -> None:
         super().__init__(data=list(data), transform=transform)
-        self.classes, self.channels, self.device = classes, channels, torch.device(device)
+        self.classes, self.device = classes, torch.device(device)
+        self.present: dict[str, set[int]] = {}
         self.settings = {
             "classes": classes,
             "device": device,
             "slices": slices,
             "workers": workers,
             "progress": progress,
-            "channels": channels,
         }
         with ThreadPoolExecutor(max_workers=max(workers, 1)) as pool:
             decoded = pool.map(self._decode, range(len(self.data)))
             self.cases = list(
                 tqdm(decoded, total=len(self.data), desc="decoding", disable=None if progress else True, leave=False)
             )
+        for line in gate.absent(self.present, classes):
+            logging.getLogger(type(self).__name__).warning(line)
         if slices:
             self.cases = [part for case in self.cases for part in _split_slices(case)]
 
@@ -89,29 +93,41 @@ class CachedDataset(CheckedDataset):
     def _decode(self, index: int) -> dict:
         decoded = self._transform(index)
         case = {key: _plain(value) for key, value in decoded.items() if not isinstance(value, Mapping)}
-        check_case(case, _files(self.data[index]), self.classes, self.channels)
+        files = _files(self.data[index])
+        present = check_case(case, files, self.classes)
         if "label" in case:
+            self.present[str(self.data[index].get("case") or files["label"])] = present
             case["label"] = case["label"].to(torch.uint8)
         return {key: value.to(self.device) if isinstance(value, Tensor) else value for key, value in case.items()}
 
 
-def check_case(case: Mapping, files: Mapping[str, str], classes: int, channels: int | None = None) -> None:
-    """Raise ``InputError`` unless image and label fit each other and hold usable values."""
+def check_case(case: Mapping, files: Mapping[str, str], classes: int) -> set[int]:
+    """Judge a case at the end of its transforms; returns the classes that its label holds.
+
+    Raises:
+        InputError: naming the file, for an image that is not finite by now, and a label that does not fit it or holds
+            other classes.
+    """
     image = case["image"]
-    if channels is not None and image.shape[0] != channels:
-        raise InputError(f"{files['image']}: {image.shape[0]} channels, expected {channels} (in_channels)")
     if not torch.isfinite(image).all():
         raise InputError(f"{files['image']}: the image holds NaN or infinite values")
     if "label" not in case:
-        return
+        return set()
     label = case["label"]
     if image.shape[1:] != label.shape[1:]:
         raise InputError(
             f"{files['label']}: label of shape {tuple(label.shape[1:])} for an image of shape {tuple(image.shape[1:])}"
         )
-    wrong = [value for value in torch.unique(label).tolist() if value not in range(classes)]
-    if wrong:
-        raise InputError(f"{files['label']}: label values {wrong[:5]} outside the classes 0..{classes - 1}")
+    values = _values(torch.as_tensor(label))
+    gate.check_classes(values, classes, files["label"])
+    return {int(value) for value in values}
+
+
+def _values(label: Tensor) -> set[float]:
+    """The distinct values; bytes are counted, which is faster than sorting."""
+    if label.dtype is torch.uint8 or bool(label.numel() and ((label == label.byte()) & (label >= 0)).all()):
+        return set(torch.bincount(label.flatten().byte()).nonzero().flatten().tolist())
+    return set(torch.unique(label).tolist())
 
 
 def _plain(value: object) -> object:

@@ -17,14 +17,13 @@ class ReadableCases(IterableDataset):
     Args:
         data: one dictionary per case, with the path ``image``.
         transform: deterministic chain from paths to channel-first tensors.
-        channels: that every image must have; ``None``: any number.
 
     Raises:
         InputError: at the end of an iteration that met no usable case.
     """
 
-    def __init__(self, data: Sequence[Mapping], transform: Callable | None = None, channels: int | None = None) -> None:
-        self.data, self.transform, self.channels = list(data), transform, channels
+    def __init__(self, data: Sequence[Mapping], transform: Callable | None = None) -> None:
+        self.data, self.transform = list(data), transform
         self.problems: list[str] = []
         self.logger = logging.getLogger(type(self).__name__)
 
@@ -34,7 +33,7 @@ class ReadableCases(IterableDataset):
         for index, files in enumerate(self.data):
             try:
                 case = decoded[index]
-                check_case(case, {"image": files["image"]}, classes=1, channels=self.channels)
+                check_case(case, {"image": files["image"]}, classes=1)
             except InputError as error:
                 self.problems.append(" ".join(str(error).split()))
                 self.logger.error(self.problems[-1])

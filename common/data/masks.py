@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from operator import methodcaller
 from pathlib import Path
 
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor, PILReader
+from monai.data import MetaTensor
 from monai.transforms import LoadImage, MapTransform
-from monai.utils import ensure_tuple
+from monai.utils import ImageMetaKey, ensure_tuple
 from torch import Tensor
 
+from ..datasets.gate import whole_numbers
 from ..errors import InputError
 from .h5 import H5Reader
-from .readers import VolumeReader
+from .pictures import PictureReader
+from .readers import NiftiReader, VolumeReader
 
 # Stored value, or RGB triple, to class. ``fundus`` follows the published rule, where a rim is anything up to 128.
 ENCODINGS: dict[str, Mapping | None] = {
@@ -37,11 +38,12 @@ class DecodeMaskd(MapTransform):
     Args:
         keys: entries that hold a path or a list of paths.
         encoding: one of ``ENCODINGS``, or a mapping of stored values (RGB triples for color masks) to classes.
-            ``index`` takes the stored integers as they are.
+            ``index`` takes the stored integers, up to 255, as they are.
         allow_missing_keys: leave cases without a label alone.
 
     Raises:
-        InputError: naming the file, for a value the encoding does not know and for masks of different sizes.
+        InputError: naming the file, for a value the encoding does not know, for masks of different sizes, for one with
+            a layer for each class, and for one that cannot be read.
     """
 
     def __init__(
@@ -53,9 +55,9 @@ class DecodeMaskd(MapTransform):
         self.codes = ENCODINGS[encoding] if isinstance(encoding, str) else dict(encoding)
         self.color = self.codes is not None and any(isinstance(code, tuple) for code in self.codes)
         self.load = LoadImage(image_only=True)
-        self.load.register(PILReader(converter=methodcaller("convert", "RGB" if self.color else "L")))
-        self.load.register(H5Reader("label"))
-        self.load.register(VolumeReader())
+        kind = None if self.color else "index" if self.codes is None else "grey"
+        for reader in (PictureReader(3 if self.color else 1, kind), H5Reader("label"), VolumeReader(), NiftiReader()):
+            self.load.register(reader)
 
     def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
         result = dict(data)
@@ -66,22 +68,49 @@ class DecodeMaskd(MapTransform):
     def decode(self, paths: list[Path]) -> Tensor:
         """Label map of the masks in these files."""
         stored = [self.load(path) for path in paths]
-        maps = [self.classes_of(path, np.asarray(values)) for path, values in zip(paths, stored)]
+        maps = [self.classes_of(path, _one_map(path, np.asarray(values))) for path, values in zip(paths, stored)]
         for path, other in zip(paths, maps):
             if other.shape != maps[0].shape:
                 raise InputError(f"{path}: mask of size {other.shape}, but {paths[0].name} has {maps[0].shape}")
-        return MetaTensor(torch.from_numpy(np.maximum.reduce(maps)).unsqueeze(0), affine=stored[0].affine)
+        meta = {ImageMetaKey.FILENAME_OR_OBJ: str(paths[0])}
+        return MetaTensor(torch.from_numpy(np.maximum.reduce(maps)).unsqueeze(0), affine=stored[0].affine, meta=meta)
 
     def classes_of(self, path: Path, stored: np.ndarray) -> np.ndarray:
         """Class indices of the values that a file holds."""
-        packed = stored @ _PACKING if self.color else stored
-        values, where = np.unique(packed, return_inverse=True)
-        known = [_unpack(value) if self.color else value.item() for value in values]
-        codes = {value: value for value in known} if self.codes is None else self.codes
-        wrong = [value for value in known if value not in codes or codes[value] not in range(256)]
+        if self.color:
+            values, where = np.unique(stored @ _PACKING, return_inverse=True)
+            known = [_unpack(value) for value in values]
+            return np.array(self._look_up(path, known), np.uint8)[where].reshape(stored.shape[:-1])
+        bytes_ = stored.astype(np.uint8) if stored.size and stored.min() >= 0 and stored.max() <= 255 else None
+        if bytes_ is None or not np.array_equal(bytes_, stored):
+            values, where = np.unique(stored, return_inverse=True)
+            known = [int(value) for value in whole_numbers(values, path)]
+            return np.array(self._look_up(path, known), np.uint8)[where].reshape(stored.shape)
+        present = np.flatnonzero(np.bincount(bytes_.ravel(), minlength=256))
+        classes = np.zeros(256, np.uint8)
+        classes[present] = self._look_up(path, present.tolist())
+        return classes[bytes_]
+
+    def _look_up(self, path: Path, values: list) -> list[int]:
+        codes = {value: value for value in range(256)} if self.codes is None else self.codes
+        wrong = [value for value in values if value not in codes or codes[value] not in range(256)]
+        if wrong and self.codes is None:
+            raise InputError(f"{path}: label values {wrong[:5]}: class numbers are 0 to 255")
         if wrong:
             raise InputError(f"{path}: unknown mask values {wrong[:5]}; the encoding knows {list(codes)[:8]}")
-        return np.array([codes[value] for value in known], np.uint8)[where].reshape(packed.shape)
+        return [codes[value] for value in values]
+
+
+def _one_map(path: Path, stored: np.ndarray) -> np.ndarray:
+    """The map of a file, whose axes beyond the third must be empty ones."""
+    while stored.ndim > 3 and stored.shape[-1] == 1:
+        stored = stored[..., 0]
+    if stored.ndim > 3:
+        raise InputError(
+            f"{path}: a label of {stored.ndim} axes {stored.shape}, one layer for each class or segment? Save one map "
+            "of class numbers"
+        )
+    return stored
 
 
 _PACKING = np.array([65536, 256, 1], np.float32)  # exact in float32: below 2 ** 24

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from operator import methodcaller
+from collections.abc import Sequence
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 from monai.config import KeysCollection, PathLike
-from monai.data import ImageReader, PILReader
-from monai.data.utils import is_supported_format
-from monai.transforms import LoadImaged, MapTransform
+from monai.data import ImageReader, NibabelReader
+from monai.data.utils import correct_nifti_header_if_necessary
+from monai.transforms import LoadImaged
 from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
+from nibabel.spatialimages import SpatialImage
 
 from ..datasets.dicom import ENDINGS as DICOM_ENDINGS
 from ..datasets.dicom import Stack, is_dicom, read_voxels
+from ..datasets.endings import ending_of
+from ..datasets.gate import PLACED, check_affine
+from ..datasets.itk import file_reader
+from ..errors import InputError
 from .h5 import H5Reader
+from .pictures import PictureReader, recolored
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-PICTURE_MODES = {1: "L", 3: "RGB"}
-LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue
 
 
 class VolumeReader(ImageReader):
@@ -30,11 +34,14 @@ class VolumeReader(ImageReader):
     """
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
-        return is_supported_format(filename, ["nrrd", "nhdr", "mha", "mhd"])
+        return all(ending_of(str(name)) in (".nrrd", ".nhdr", ".mha", ".mhd") for name in ensure_tuple(filename))
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs) -> sitk.Image:
         (path,) = ensure_tuple(data)
-        return sitk.ReadImage(str(path))
+        image = file_reader(path).Execute()
+        if "complex" in image.GetPixelIDTypeAsString():
+            require_numbers(np.dtype(np.complex64), path)
+        return image
 
     def get_data(self, img: sitk.Image) -> tuple[np.ndarray, dict]:
         spatial = img.GetDimension()
@@ -43,6 +50,29 @@ class VolumeReader(ImageReader):
         affine[:spatial, :spatial] = direction * np.array(img.GetSpacing())
         affine[:spatial, 3] = img.GetOrigin()
         return sitk.GetArrayFromImage(img).T, _meta(affine, img.GetSize(), img.GetNumberOfComponentsPerPixel() > 1)
+
+
+class NiftiReader(NibabelReader):
+    """MONAI's reader of NIfTI files, which refuses voxels that are no single real numbers."""
+
+    def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
+        return all(ending_of(str(name)) in (".nii", ".nii.gz") for name in ensure_tuple(filename))
+
+    def read(self, data: Sequence[PathLike] | PathLike, **kwargs) -> SpatialImage:
+        self.filenames = ensure_tuple(data)
+        (path,) = self.filenames
+        image = nibabel.load(path)
+        require_numbers(image.get_data_dtype(), path)
+        check_affine(image.affine, path)  # of the file: MONAI replaces some
+        return correct_nifti_header_if_necessary(image)
+
+
+def require_numbers(kind: np.dtype, path: PathLike) -> None:
+    """Raise ``InputError`` for complex voxels and for voxels of several parts, such as colors."""
+    if kind.kind == "c":
+        raise InputError(f"{path}: complex voxels; save their magnitude")
+    if kind.kind not in "iufb":
+        raise InputError(f"{path}: voxels of the kind {kind} (color?); save them as numbers")
 
 
 class DicomReader(ImageReader):
@@ -68,12 +98,12 @@ class DicomReader(ImageReader):
 
     def get_data(self, img: tuple[Stack, np.ndarray]) -> tuple[np.ndarray, dict]:
         found, voxels = img
-        if found.flat and self.picture_channels in PICTURE_MODES:
-            voxels = _recolored(voxels, self.picture_channels)
+        if found.flat:
+            voxels = recolored(voxels, self.picture_channels, axis=0)
         colored = found.flat and voxels.ndim == 3
         affine = np.eye(4)
         affine[:3, :3], affine[:3, 3] = found.axes, found.origin
-        return voxels, _meta(affine, voxels.shape[colored:], colored)
+        return voxels, {**_meta(affine, voxels.shape[colored:], colored), PLACED: not found.flat}
 
 
 def _meta(affine: np.ndarray, size: Sequence[int], channels_first: bool) -> dict:
@@ -85,13 +115,6 @@ def _meta(affine: np.ndarray, size: Sequence[int], channels_first: bool) -> dict
         MetaKeys.SPATIAL_SHAPE: np.array(size),
         MetaKeys.ORIGINAL_CHANNEL_DIM: 0 if channels_first else float("nan"),
     }
-
-
-def _recolored(voxels: np.ndarray, channels: int) -> np.ndarray:
-    """A picture ``x, y`` or ``3, x, y`` as grey (by the weights that Pillow uses) or in three channels."""
-    if voxels.ndim == 3 and channels == 1:
-        return np.tensordot(LUMA, voxels, axes=1).round().astype(voxels.dtype)
-    return np.repeat(voxels[None], 3, axis=0) if voxels.ndim == 2 and channels == 3 else voxels
 
 
 class LoadImageOrSeriesd(LoadImaged):
@@ -110,23 +133,5 @@ class LoadImageOrSeriesd(LoadImaged):
         self._loader.register(VolumeReader())
         self._loader.register(DicomReader(picture_channels))
         self._loader.register(H5Reader())
-        if picture_channels in PICTURE_MODES:
-            self._loader.register(PILReader(converter=methodcaller("convert", PICTURE_MODES[picture_channels])))
-
-
-class LoadLabeld(MapTransform):
-    """Load labels as ``LoadImageOrSeriesd`` does, where there are any, without being a ``LoadImaged``.
-
-    MONAI Label gives every ``LoadImaged`` of a chain a wrapper of its own, which fails where a key is missing; a case
-    to segment has no label.
-
-    Args:
-        keys: entries that hold a path.
-    """
-
-    def __init__(self, keys: KeysCollection) -> None:
-        super().__init__(keys, allow_missing_keys=True)
-        self.load = LoadImageOrSeriesd(keys, allow_missing_keys=True)
-
-    def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
-        return self.load(data)
+        self._loader.register(PictureReader(picture_channels))
+        self._loader.register(NiftiReader())

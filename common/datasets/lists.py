@@ -152,7 +152,7 @@ def how_to_get_lists(folder: Path) -> str:
 
 
 def read_text(path: Path, purpose: str) -> str:
-    """Text of a file in UTF-8, or in UTF-16 with a byte order mark, without that mark.
+    """Text of a file in UTF-8, without its byte order mark, if it has one.
 
     Raises:
         InputError: naming the file, for one that is missing (``purpose`` says what it must do), cannot be read or is
@@ -165,7 +165,7 @@ def read_text(path: Path, purpose: str) -> str:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     try:
-        return content.decode("utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8 text; save it in that encoding") from None
 

@@ -72,6 +72,11 @@ SHARED = (
         Optional(Text()),
         "file of lists in the folder, such as tools draw writes; null: those of the layout",
     ),
+    Option(
+        "label_grid",
+        Choice("refuse", "resample"),
+        "a label on another grid than its image; or resample it to that of the image",
+    ),
     Option("num_classes", Integer(2, 255), "background included"),
     Option("in_channels", Integer(1, 64), "of the images"),
     Option("spacing", Optional(Sequence(MILLIMETERS, 3, one_for_all=True)), "resample to this voxel size in mm"),

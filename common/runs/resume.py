@@ -27,6 +27,7 @@ from ignite.engine import Engine, Events
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from ..datasets.gate import check_leaks
 from ..errors import InputError, StoppedError
 from ..tensors import came_from_file, digest
 from .checkpoint import Generations, processes, rank
@@ -96,6 +97,8 @@ class Resume:
         found = self.resume and bool(self.generations.found())
         if rank() == 0:
             self.data = cases_of(self.loader, self.evaluator, self.fingerprint)
+            if self.fingerprint is not names_only:
+                check_leaks(self.data or {}, ("labeled", "unlabeled"))
         epoch_open = found and self.load(engine)
         if rank() == 0:
             begin_run(self.folder, fresh=not found)

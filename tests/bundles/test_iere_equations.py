@@ -52,6 +52,9 @@ class Labels(nn.Module):
     def learns(self, step, start):
         return False
 
+    def measure(self, views, logits, truth, label_of):
+        """``use: always`` learns nothing of them."""
+
     def labels(self, views, pseudo, logits):
         self.pseudo = pseudo
         return self.f, torch.ones(2 * H)

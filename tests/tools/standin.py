@@ -155,15 +155,124 @@ IERE = {
     "utils/sampler.py": "import a_module_that_nobody_has\n",
     "segmentation_models_pytorch/losses/jaccard.py": "class Other:\n    pass\n",
 }
-FOLDERS = {"ssnet": SSNET, "iere": IERE}
+SGRSNET = {
+    "code/utils/ramps.py": RAMP,
+    "code/utils/losses.py": SQUARED.format(factor=1)
+    + """
+    class SoftDiceLoss(torch.nn.Module):
+        def __init__(self, apply_nonlin=None, batch_dice=False, do_bg=True, smooth=1.0):
+            super().__init__()
+            self.smooth = smooth
+
+        def forward(self, x, y, loss_mask=None):
+            scores = []
+            for p, label, m in zip(x, y[:, 0], loss_mask[:, 0]):
+                for c in range(len(p)):
+                    inside = (label == c) * m
+                    size = (p[c] * m).sum() + inside.sum()
+                    scores.append((2 * (p[c] * inside).sum() + self.smooth) / (size + self.smooth + 1e-8))
+            return 1 - torch.stack(scores).mean()
+    """,
+    "code/utils/util2.py": """
+    class WeightEMA:
+        def __init__(self, model, ema_model, alpha=0.999):
+            self.pair, self.alpha = (model, ema_model), alpha
+            model.load_state_dict(ema_model.state_dict())
+
+        def step(self):
+            with torch.no_grad():
+                for s, t in zip(*(net.state_dict().values() for net in self.pair)):
+                    if s.is_floating_point():
+                        t.copy_(self.alpha * t + (1 - self.alpha) * s)
+                        s.copy_(s - 2e-4 * s)
+    """,
+}
+DUALNET = {
+    "utils/ramps.py": RAMP,
+    "utils/losses.py": """
+    def dice_loss(score, target):
+        p, y = score.flatten(), target.flatten().float()
+        return 1 - (2 * torch.dot(p, y) + 1e-5) / (torch.dot(p, p) + y.sum() + 1e-5)
+    """,
+    "train_LA.py": """
+    import numpy
+
+    def uncertainty_rectified_loss(inputs, targets, T=0.1):
+        q, logp = targets.softmax(1).detach(), inputs.log_softmax(1)
+        kl = (q * (q.log() - logp)).sum(1)
+        entropies = -logp.gather(1, targets.argmax(1, keepdim=True))[:, 0]
+        return (entropies / kl.exp()).mean() + kl.mean()
+
+    def consist_loss(inputs, targets):
+        lengths = inputs.norm(dim=1) * targets.norm(dim=1)
+        return 1 - ((inputs * targets).sum(1) / lengths).mean()
+
+    def compute_uxi_loss_with_mean_teacher(student_a, student_b, teacher_a, teacher_b, features, percent=20):
+        high = []
+        for p in (teacher_a, teacher_b):
+            h = -(p * p.log()).sum(1)
+            high.append(h >= numpy.percentile(h.numpy(), percent))
+        kept = ~(high[0] & high[1])
+        target = ((teacher_a[:, 1] > 0.5) | (teacher_b[:, 1] > 0.5)).long()
+        losses = []
+        for z in (student_a, student_b):
+            entropies = -z.log_softmax(1).gather(1, target[:, None])[:, 0]
+            losses.append(entropies[kept].mean() * kept.numel() / kept.sum())
+        return *losses, features.mean()
+    """,
+}
+SYNFOC = {
+    "code/utils/ramps.py": RAMP,
+    "code/utils/losses.py": """
+    class DiceLossWithMask(torch.nn.Module):
+        def __init__(self, n_classes):
+            super().__init__()
+            self.classes = n_classes
+
+        def forward(self, inputs, target, mask=None, softmax=False, sigmoid=False, multi=False):
+            p, total = inputs.softmax(1) if softmax else inputs, 0.0
+            for c in range(self.classes):
+                m = torch.ones_like(mask[:, 0]) if c == 0 or mask is None else mask[:, 0]
+                y = (target[:, 0] == c).float()
+                size = (m * p[:, c] ** 2).sum() + (m * y).sum()
+                total = total + 1 - (2 * (m * p[:, c] * y).sum() + 1e-10) / (size + 1e-10)
+            return total / self.classes
+    """,
+    "code/utils/metrics.py": """
+    import numpy
+
+    def agreement(a, b):
+        if not a.any() and not b.any():
+            return 1.0
+        return (2 * (a & b).sum() + 1) / (a.sum() + b.sum() + 1.001)
+
+    def of_masks(a, b):
+        return numpy.array([agreement(x, y) for x, y in zip(a, b)])
+
+    def dice_coeff(pred, target, ret_arr=False):
+        return [of_masks(pred > 0, target.numpy() > 0)]
+
+    def dice_coeff_2label(pred, target, ret_arr=False):
+        return [of_masks(pred[:, n] > 0, target.numpy()[:, n] > 0) for n in range(2)]
+
+    def dice_coeff_3label(pred, target, ret_arr=False):
+        return [of_masks(pred == c, target.numpy() == c) for c in (1, 2, 3)]
+    """,
+}  # fmt: skip
+FOLDERS = {"ssnet": SSNET, "iere": IERE, "sgrsnet": SGRSNET, "dualnet": DUALNET, "synfoc": SYNFOC}
+
+
+def source(method, file):
+    """Text of a file of a folder."""
+    return "import torch\n" + dedent(FOLDERS[method][file])
 
 
 def write(folder, method, changes=None):
     """Make the folder of a method; ``changes`` are texts to replace by others in its files."""
-    for name, text in FOLDERS[method].items():
-        path = folder / name
+    for name in FOLDERS[method]:
+        path, text = folder / name, source(method, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         for old, new in (changes or {}).items():
             text = text.replace(old, new)
-        path.write_text("import torch\n" + dedent(text), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     return str(folder)

@@ -168,7 +168,7 @@ def with_rows_of_others(root):
 
 
 PARTS = [
-    ("brats2019", half("brats2019", "*_flair.nii.gz"), "1 of 6", "_flair.nii.gz: cannot be read to its end"),
+    ("brats2019", half("brats2019", "*_flair.nii.gz"), "1 of 6", "_flair.nii.gz: cannot be read"),
     ("la2018", half("la2018", "lgemri.nrrd"), "1 of 6", "lgemri.nrrd: cannot be read"),
     (
         "acdc",

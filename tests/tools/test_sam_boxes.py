@@ -11,6 +11,8 @@ from common.data import Phantom, write_phantom_domains, write_phantoms
 from common.errors import InputError
 from common.sam.testing import write_tiny_checkpoint
 from common.wheels import installed
+from tests.downloads import WRITERS
+from tools.prepare import prepare
 from tools.sam_boxes import boxes_filled, sam_boxes
 
 DATA = Path(os.environ.get("SSL_SEG_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
@@ -41,6 +43,13 @@ def test_figures_of_domains_are_printed_and_written(tiny, tmp_path, capsys):
     assert about["batch_against_single"] < 1e-4 and about["lora_rank_4"] == 2 * 4 * (2 * 16 + 4 * 24 + 2 * 32)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6 and "ms of processor time per image" in lines[-1]
+
+
+def test_one_list_of_a_prepared_data_set_is_measured(tiny, tmp_path):
+    prepare("prostate", str(WRITERS["prostate"](tmp_path / "in")), str(tmp_path / "out"), workers=1)
+    sam_boxes(str(tmp_path / "out"), images=100, split="test", output=str(tmp_path / "f.json"), **tiny)
+    (row,) = json.loads((tmp_path / "f.json").read_text(encoding="utf-8"))["dice"]
+    assert row["boxes"] == 12
 
 
 def test_nested_groups_are_composed_on_the_middle_slices_of_volumes(tiny, tmp_path, capsys):

@@ -10,6 +10,7 @@ import SimpleITK as sitk
 
 from common.datasets import Case
 from common.datasets.dicom import is_dicom, stack_at
+from common.datasets.itk import file_reader
 from common.datasets.likeness import Signature, signature
 from common.errors import InputError
 
@@ -67,8 +68,7 @@ def header(path: Path) -> tuple[int, ...] | None:
         except InputError:
             return None
         return (*slices[0].size, len(slices)) if len(slices) > 1 else slices[0].size
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    reader = file_reader(path)
     try:
         reader.ReadImageInformation()
     except RuntimeError:

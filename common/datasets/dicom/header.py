@@ -24,8 +24,11 @@ logging.getLogger("pydicom").setLevel(logging.ERROR)
 
 ENDINGS = (".dcm", ".dicom", ".ima")  # what carries one is meant as DICOM, whatever it holds
 MARK = b"DICM"
+DIRECTORY = "directory of a disc"
+UNDEFINED, FRAGMENT, FRAGMENTS_END = 0xFFFFFFFF, b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 VARIANTS = {  # attribute that tells images at one position apart, and what it counts
     "TemporalPositionIdentifier": "time point",
+    "TemporalPositionIndex": "time point",
     "TriggerTime": "trigger time",
     "NominalCardiacTriggerDelayTime": "trigger time",
     "EchoTime": "echo time",
@@ -34,10 +37,11 @@ VARIANTS = {  # attribute that tells images at one position apart, and what it c
     "AcquisitionNumber": "acquisition",
     "AcquisitionTime": "acquisition time",
     "ContentTime": "time",
+    "ImageType": "image type",
 }
 GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 TAGS = (
-    *("SOPClassUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ImageType"),
+    *("SOPClassUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated"),
     *("PixelSpacing", "ImagerPixelSpacing"),
     *("ImagePositionPatient", "ImageOrientationPatient", "InConcatenationTotalNumber", *VARIANTS, *GROUPS),
@@ -125,7 +129,7 @@ def _read(path: Path, length: int, _: int) -> Header:
     try:
         with open(path, "rb") as file:
             data = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(TAGS), force=is_dicom(path))
-            return _header(path, data, _pixel_bytes(file, data, length))
+            return _header(path, data, _pixel_bytes(path, file, data, length))
     except (InputError, OSError):
         raise
     except Exception as error:  # pydicom meets damage in many ways
@@ -138,7 +142,7 @@ def _header(path: Path, data: Dataset, stored: int | None) -> Header:
     number = _number(data, "SeriesNumber")
     known = {"series": str(data.get("SeriesInstanceUID", "")), "number": None if number is None else int(number)}
     size = tuple(int(_number(data, key) or 0) for key in ("Columns", "Rows"))
-    if not name and not min(size):
+    if not name[:1].isalpha() and not min(size) and not known["series"]:
         raise InputError(f"{path}: DICOM that says neither what it is nor how large (damaged file?)")
     if aside := _aside(kind, data, min(size)):
         return Header(path, kind, aside, **known)
@@ -157,15 +161,18 @@ def _aside(kind: str, data: Dataset, extent: int) -> str:
     if kind in ("Segmentation Storage", "Label Map Segmentation Storage", "RT Dose Storage"):
         return kind.removesuffix(" Storage").lower()
     if not extent and "Image" not in kind:
-        return "directory" if "Directory" in kind else kind.removesuffix(" Storage")
+        return DIRECTORY if "Directory" in kind else kind.removesuffix(" Storage")
     words = {str(word).upper() for word in _many(data, "ImageType")}
     return next((word.lower() for word in ("LOCALIZER", "SCOUT", "TOPOGRAM") if word in words), "")
 
 
-def _pixel_bytes(file, data: Dataset, length: int) -> int | None:
-    """Bytes of uncompressed pixel data in the file, 0 if there are none; ``None`` where they cannot be counted.
+def _pixel_bytes(path: Path, file, data: Dataset, length: int) -> int | None:
+    """Bytes of uncompressed pixel data in the file, 0 if there are none; ``None`` where they are compressed.
 
     ``file`` stands at the element of the pixel data, or at its end.
+
+    Raises:
+        InputError: for compressed pixel data that are cut short.
     """
     syntax = getattr(data.file_meta, "TransferSyntaxUID", ImplicitVRLittleEndian)
     if syntax == DeflatedExplicitVRLittleEndian:
@@ -176,9 +183,21 @@ def _pixel_bytes(file, data: Dataset, length: int) -> int | None:
     order = ">" if syntax == ExplicitVRBigEndian else "<"
     explicit = start[4:6] in (b"OB", b"OW", b"OF", b"OD", b"UN")
     (stated,) = struct.unpack(f"{order}I", start[8:12] if explicit else start[4:8])
-    if stated == 0xFFFFFFFF or syntax.is_private:
+    if stated == UNDEFINED and not _is_whole(file, length):
+        raise InputError(f"{path}: compressed pixel data are cut short (damaged file?)")
+    if stated == UNDEFINED or syntax.is_private:
         return None
     return min(stated, length - file.tell() + (0 if explicit else 4))
+
+
+def _is_whole(file, length: int) -> bool:
+    """Whether all fragments of compressed pixel data lie in the file; GDCM would search for their end for seconds."""
+    while len(item := file.read(8)) == 8 and item[:4] != FRAGMENTS_END:
+        (size,) = struct.unpack("<I", item[4:])
+        if item[:4] != FRAGMENT or file.tell() + size > length:
+            return False
+        file.seek(size, os.SEEK_CUR)
+    return len(item) in (0, 8)
 
 
 def _check_pixels(path: Path, data: Dataset, stored: int | None, values: int) -> None:

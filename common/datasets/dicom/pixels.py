@@ -89,7 +89,11 @@ def _as_stored(path: Path) -> np.ndarray:
             delattr(data, name)
     data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = MultiFrameGrayscaleWordSecondaryCaptureImageStorage
     with tempfile.TemporaryDirectory() as folder:
-        data.save_as(copy := Path(folder) / "frames")
+        copy = Path(folder) / "frames"
+        try:
+            data.save_as(copy)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: cannot be rescaled frame by frame ({error})"[:300]) from None
         return _gdcm(copy, path)
 
 

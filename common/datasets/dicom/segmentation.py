@@ -65,13 +65,18 @@ def encode(labels: np.ndarray, found: Stack, names: Sequence[str]) -> Dataset:
         content_description="Automatic segmentation",
         series_description=f"Segmentation: {', '.join(names)}"[:64],
     )
+    _describe(result, sources[0], found)
+    return result
+
+
+def _describe(result: Dataset, source: Dataset, found: Stack) -> None:
+    """Add what highdicom leaves to the images: the thickness of the slices, and which way a picture is turned."""
     for group in result.get("SharedFunctionalGroupsSequence", ()):
         for measures in group.get("PixelMeasuresSequence", ()):
             if not measures.get("SliceThickness"):
                 measures.SliceThickness = _thickness(found)
     if found.slices[0].frame.position is None:
-        result.PatientOrientation = sources[0].get("PatientOrientation", "")
-    return result
+        result.PatientOrientation = source.get("PatientOrientation", "")
 
 
 def complete(sources: Sequence[Dataset], found: Stack) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,11 +12,12 @@ from os.path import commonpath
 from pathlib import Path
 
 from ...errors import InputError
-from .header import ENDINGS, Header, is_dicom, read_header
+from .header import DIRECTORY, ENDINGS, Header, is_dicom, read_header
 from .stack import Stack, stack
 
 SLICES = ("CT Image Storage", "MR Image Storage", "Positron Emission Tomography Image Storage")
 SCREEN = "Secondary Capture Image Storage"
+SHORTEST = 132  # bytes of a DICOM file
 logger = logging.getLogger(__name__)
 
 
@@ -92,7 +94,8 @@ def series_at(path: Path) -> list[Header]:
     else:
         groups = [group for group in content.groups if any(header.path == path for header in group)]
         if aside := next((header.aside for header in content.aside if header.path == path), None):
-            raise InputError(f"{path}: {aside}, no image to segment")
+            instead = "; give its folder" if aside == DIRECTORY else ""
+            raise InputError(f"{path}: {aside}, no image to segment{instead}")
         if path in content.damaged:
             raise InputError(content.damaged[path])
     if len(groups) > 1:
@@ -135,16 +138,24 @@ def stack_at(path: str | Path) -> Stack:
 
 
 def dicom_files(folder: Path, below: bool = True) -> list[Path]:
-    """Files in (and below) a folder that are DICOM by content, or by name whatever they hold; hidden ones left out."""
-    found = folder.rglob("*") if below else folder.iterdir()
+    """Files in (and below) a folder that are DICOM by content, or by name whatever they hold; hidden ones left out.
+
+    Beside such files, those that may have been some belong to them too: links that lead nowhere, files without
+    permission, and files without an ending that are too short to tell.
+    """
     depth = len(folder.parts)
-    return sorted(
-        path
-        for path in found
-        if not any(part.startswith(".") for part in path.parts[depth:])
-        and path.is_file()
-        and (is_dicom(path) or path.suffix.lower() in ENDINGS)
-    )
+    entries = folder.rglob("*") if below else folder.iterdir()
+    paths = [path for path in entries if not any(part.startswith(".") for part in path.parts[depth:])]
+    found = {path for path in paths if path.is_file() and (is_dicom(path) or path.suffix.lower() in ENDINGS)}
+    folders = {path.parent for path in found}
+    found |= {path for path in paths if path.parent in folders and _is_lost(path)}
+    return sorted(found)
+
+
+def _is_lost(path: Path) -> bool:
+    if not path.is_file():
+        return path.is_symlink() and not path.exists()
+    return not os.access(path, os.R_OK) or (not path.suffix and path.stat().st_size < SHORTEST)
 
 
 def stem(path: Path) -> str:
@@ -216,7 +227,7 @@ def _without_screens(content: Content) -> list[list[Header]]:
 
 def _reasons(aside: Sequence[Header]) -> list[tuple[Path, str]]:
     """Folder and reason, with a count, of what is set aside; the directory of a medium goes without saying."""
-    counts = Counter((h.path.parent, h.aside or "picture of a screen") for h in aside if h.aside != "directory")
+    counts = Counter((h.path.parent, h.aside or "picture of a screen") for h in aside if h.aside != DIRECTORY)
     return [(folder, f"{count} x {reason}") for (folder, reason), count in sorted(counts.items())]
 
 

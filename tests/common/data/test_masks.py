@@ -61,7 +61,7 @@ def test_volumes_of_integers_take_a_mapping(tmp_path):
 
 @pytest.mark.parametrize(
     ("encoding", "pixel", "message"),
-    [("binary", 7, "unknown mask values [7.0]"), ("mnms", [255, 255, 0], "unknown mask values [(255, 255, 0)]")],
+    [("binary", 7, "unknown mask values [7]"), ("mnms", [255, 255, 0], "unknown mask values [(255, 255, 0)]")],
 )
 def test_an_unknown_value_names_the_file(encoding, pixel, message, tmp_path):
     path = write(tmp_path / "odd.png", [[pixel, pixel]])

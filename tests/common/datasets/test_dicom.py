@@ -9,6 +9,7 @@ from pydicom.uid import (
     MPEG4HP41,
     EnhancedMRImageStorage,
     JPEGBaseline8Bit,
+    MediaStorageDirectoryStorage,
     RLELossless,
     UltrasoundImageStorage,
     UltrasoundMultiFrameImageStorage,
@@ -48,7 +49,11 @@ def cut_compressed(paths):
     slice_ = pydicom.dcmread(paths[2])
     slice_.compress(RLELossless)
     slice_.save_as(paths[2])
-    paths[2].write_bytes(paths[2].read_bytes()[:-60])
+    paths[2].write_bytes(paths[2].read_bytes()[:-20])
+
+
+def cut_to_nothing(paths):
+    paths[7].write_bytes(paths[7].read_bytes()[:100])
 
 
 def emptied(paths):
@@ -108,6 +113,17 @@ def echoes(paths):
         change(path, ImagePositionPatient=[0, 0, 2 * (k // 2)], EchoTime=[2.5, 7.5][k % 2])
 
 
+def phases(paths):
+    for k, path in enumerate(paths):
+        kind = ["ORIGINAL", "PRIMARY", "MP"[k % 2]]
+        change(path, ImagePositionPatient=[0, 0, 2 * (k // 2)], ImageType=kind)
+
+
+def lost_link(paths):
+    paths[7].unlink()
+    paths[7].symlink_to(paths[7].parent / "not here")
+
+
 def turn(paths):
     change(paths[1], ImageOrientationPatient=[0, 1, 0, 1, 0, 0])
 
@@ -150,7 +166,8 @@ DAMAGE = {
     cut: "IM0014: pixel data are cut short, 40 bytes of 60",
     cut_and_tidied: "IM0014: pixel data are cut short, 40 bytes of 60",
     cut_header: "IM0049: .*; remove the file if it is no slice of the series",
-    cut_compressed: "IM0014: pixel data cannot be read .*RLE Lossless",
+    cut_compressed: "IM0014: compressed pixel data are cut short",
+    cut_to_nothing: "IM0049: .*; remove the file if it is no slice of the series",
     emptied: "IM0049.DCM: .*; remove the file if it is no slice of the series",
     without_pixels: "IM0014: an image without pixel data",
     scramble: "IM0014: pixel data cannot be read .*JPEG Baseline",
@@ -162,6 +179,8 @@ DAMAGE = {
     repeat: "copy: has the position of IM0000|IM0000: has the position of copy",
     times: r"series: 2 images at each of 4 positions \(trigger time: 0.0, 40.0\)",
     echoes: r"series: 2 images at each of 4 positions \(echo time: 2.5, 7.5\)",
+    phases: r"series: 2 images at each of 4 positions \(image type: .*'M'.*'P'",
+    lost_link: "IM0049: cannot be read .*; remove the file if it is no slice",
     turn: "IM0007: orientation differs",
     nonsense: "orientation or pixel spacing is none",
     widen: "IM0007: size or pixel spacing differs",
@@ -218,6 +237,9 @@ def test_other_objects_are_no_image(volume, tmp_path):
         read_series(report)
     with pytest.raises(InputError, match="sr: no DICOM images but 1 x Basic Text SR"):
         read_series(report.parent)
+    disc = write_report(tmp_path / "disc" / "DICOMDIR", MediaStorageDirectoryStorage)
+    with pytest.raises(InputError, match="DICOMDIR: directory of a disc, no image to segment; give its folder"):
+        read_series(disc)
     scout = write_series(tmp_path / "scout", volume)
     for path in scout:
         change(path, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])

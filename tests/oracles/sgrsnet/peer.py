@@ -42,26 +42,22 @@ def regional_dice(published, seed):
 
 def average(published, seed):
     """The first of both averages, and the decay of the student, over 20 iterations."""
-    config = config_of(ema_double=False)
+    config = config_of()
     ours = [config.get_parsed_content(name) for name in ("network", "teacher")]
     theirs = [deepcopy(net) for net in ours]
     updates = published(*theirs, alpha=0.99)
     changes = torch.randn(20, sum(p.numel() for p in ours[0].parameters()))
 
-    def change(engine, row):
-        for student in (ours[0], theirs[0]):
-            parts = row.split([p.numel() for p in student.parameters()])
-            for p, part in zip(student.parameters(), parts):
-                p.data.add_(0.01 * part.view_as(p))
+    def moved(student, row):
+        for p, part in zip(student.parameters(), row.split([p.numel() for p in student.parameters()])):
+            p.data.add_(0.01 * part.view_as(p))
 
-    engine = Engine(change)
-    for handler in handlers_of(config):
+    engine = Engine(lambda engine, row: moved(ours[0], row))
+    for handler in handlers_of(config)[:2]:  # the other average follows them
         handler.attach(engine)
     engine.run(list(changes))
     for row in changes:
-        student = theirs[0]
-        for p, part in zip(student.parameters(), row.split([p.numel() for p in student.parameters()])):
-            p.data.add_(0.01 * part.view_as(p))
+        moved(theirs[0], row)
         updates.step()
     for name, a, b in zip(("student", "teacher"), ours, theirs):
         yield f"{name}, 20 steps", max(apart(x, y) for x, y in zip(a.parameters(), b.parameters())), 5e-6
