@@ -108,7 +108,7 @@ class MatchGridd(MapTransform):
     def matched(self, image: MetaTensor, label: MetaTensor) -> MetaTensor:
         """The label, on the image's grid."""
         path = file_of(label)
-        placed = all(ending_of(file_of(part)) not in ("", *PICTURES) for part in (image, label))
+        placed = all(_is_placed(part) for part in (image, label))
         may_differ = placed and self.other == "resample" and image.dim() == label.dim() == 4
         if image.shape[1:] != label.shape[1:] and not may_differ:
             raise InputError(
@@ -137,6 +137,11 @@ class MatchGridd(MapTransform):
                 f"{path}: its grid is {apart:.2g} of a voxel off the image's; up to {gate.NOISE} is tolerated, "
                 "without a word from now on"
             )
+
+
+def _is_placed(image: MetaTensor) -> bool:
+    """Whether the file says where in space its voxels lie; a reader may know better than the ending."""
+    return image.meta.get(gate.PLACED, ending_of(file_of(image)) not in ("", *PICTURES))
 
 
 def file_of(image: object) -> str:

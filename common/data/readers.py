@@ -18,7 +18,7 @@ from nibabel.spatialimages import SpatialImage
 from ..datasets.dicom import ENDINGS as DICOM_ENDINGS
 from ..datasets.dicom import Stack, is_dicom, read_voxels
 from ..datasets.endings import ending_of
-from ..datasets.gate import check_affine
+from ..datasets.gate import PLACED, check_affine
 from ..datasets.itk import file_reader
 from ..errors import InputError
 from .h5 import H5Reader
@@ -103,7 +103,7 @@ class DicomReader(ImageReader):
         colored = found.flat and voxels.ndim == 3
         affine = np.eye(4)
         affine[:3, :3], affine[:3, 3] = found.axes, found.origin
-        return voxels, _meta(affine, voxels.shape[colored:], colored)
+        return voxels, {**_meta(affine, voxels.shape[colored:], colored), PLACED: not found.flat}
 
 
 def _meta(affine: np.ndarray, size: Sequence[int], channels_first: bool) -> dict:

@@ -15,6 +15,7 @@ from ..errors import InputError
 
 SAME = 1e-3  # of a voxel: what the rounding of headers makes
 NOISE = 0.05  # of a voxel: a difference of grids up to this is said and tolerated
+PLACED = "placed"  # metadata of an image: whether its file says where in space it lies
 MOST = 1e18  # the square of a voxel's value must stay within float32
 
 

@@ -41,7 +41,8 @@ class StagedOptimizer:
         self.steps += 1
 
     def state_dict(self) -> dict:
-        return {"steps": self.steps, "optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
+        optimizers = [optimizer.state_dict() for optimizer in self.optimizers]
+        return {"first": self.first, "steps": self.steps, "optimizers": optimizers}
 
     def load_state_dict(self, state: dict) -> None:
         self.steps = state["steps"]

@@ -7,6 +7,7 @@ from .process import end_process, is_main, start_process, this_device
 from .resume import Resume
 from .save_model import SaveModel
 from .settings import Settings, assumed, load_trained, weights_file
+from .stage import first_stage
 from .weights import LoadWeights, load_weights, require_weights
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "before_training",
     "end_process",
     "is_main",
+    "first_stage",
     "load_trained",
     "load_weights",
     "open_run",

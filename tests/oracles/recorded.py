@@ -27,6 +27,7 @@ class Record:
     """
 
     def __init__(self, path: Path) -> None:
+        self.path, self.read = path, set()  # what was asked for
         with np.load(path) as arrays:
             self.arrays = dict(arrays)
 
@@ -38,6 +39,7 @@ class Record:
 
     def __getitem__(self, name: str) -> Tensor:
         """A tensor: float32, double for results, or whole numbers."""
+        self.read.add(name)
         if f"bits_{name}" in self.arrays:
             shape = self.arrays[f"shape_{name}"]
             return torch.from_numpy(np.unpackbits(self.arrays[f"bits_{name}"])[: shape.prod()].reshape(shape))

@@ -51,8 +51,12 @@ class Topic:
     note: str
     folder: str
 
-    def rows(self) -> list[Row]:
-        """Every comparison, each named quantity once: its largest difference over all recordings."""
+    def rows(self, read: dict[Path, set[str]] | None = None) -> list[Row]:
+        """Every comparison, each named quantity once: its largest difference over all recordings.
+
+        Args:
+            read: takes the names that were read of each file.
+        """
         files = list(records(self.folder, self.name))
         assert files, f"{self.folder}/{self.name}: no recordings"
         worst: dict[tuple[str, float], float] = {}
@@ -62,6 +66,8 @@ class Topic:
             for what, difference, tolerance in self.compare(record):
                 known = worst.get((what, tolerance), 0.0)
                 worst[what, tolerance] = difference if not difference <= known else known  # a NaN stays
+            if read is not None:
+                read.setdefault(record.path, set()).update(record.read)
         return [(what, difference, tolerance) for (what, tolerance), difference in worst.items()]
 
 

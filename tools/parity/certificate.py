@@ -64,7 +64,7 @@ def summary(certificate: Mapping) -> str:
     return (
         f"{len(functions)} functions, {len(rows)} quantities, {len(exact)} of them compared exactly; "
         f"{wrong or 'none'} beyond the tolerance. Largest difference {max(row[1] for row in rows):.1e}; nearest to its "
-        f"tolerance: {what.removesuffix(MARK)}, {difference:.1e} of {tolerance:.0e}."
+        f"tolerance: {what.removesuffix(MARK)}, {difference:.1e} of {_tolerance(tolerance)}."
     )
 
 
@@ -136,7 +136,7 @@ def _number(value: float) -> str:
 
 
 def _tolerance(value: float) -> str:
-    return f"{value:.0e}" if value else "exact"
+    return f"{value:.1e}".replace(".0e", "e") if value else "exact"
 
 
 def _source(name: str, source: Sequence[str]) -> str:

@@ -87,3 +87,18 @@ def test_check_and_prepare_read_them(folder, tmp_path):
         stored = nibabel.load(tmp_path / "out" / "images" / f"{name}.nii.gz")
         np.testing.assert_array_equal(stored.get_fdata(), image(seed).get_fdata())
         np.testing.assert_allclose(stored.affine, AFFINE, atol=1e-5)
+
+
+@pytest.mark.parametrize(("affine", "reason"), [
+    (AFFINE @ np.diag([-1, 1, 1, 1]), "origin"), (AFFINE, None),
+    (AFFINE + np.outer([200, 0, 0, 0], [0, 0, 0, 1]), "origin"), (AFFINE @ np.diag([1, 1, 2, 1]), "spacing"),
+])  # fmt: skip
+def test_labels_lie_on_the_grid_of_their_series(affine, reason, folder):
+    mask = (np.asarray(image(0).dataobj) > 400).astype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(mask, affine), folder / "labels" / "ann.nii.gz")
+    cases = load_datalist(folder)["labeled"][:1]
+    if reason is None:
+        assert len(CachedDataset(cases, VolumePreprocessing())) == 1
+        return
+    with pytest.raises(InputError, match=f"ann.nii.gz: geometry differs from the image's: {reason}"):
+        CachedDataset(cases, VolumePreprocessing())

@@ -59,6 +59,7 @@ TABLE = Table(
         ("Images in 0..255 reach a SAM that expects them normalized; here they are normalized.", None),
         ("Validation takes random crops; here whole images.", None),
         ("Leading slices of a list count as labeled; here leading patients.", None),
+        ("Lists keep every image that was ever loaded; here nothing does.", None),
     ),
     missing=(
         "the ResNet50 U-Net and SAM-Med2D with its adapters: the networks' answers are inputs",
