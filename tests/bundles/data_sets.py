@@ -52,6 +52,8 @@ class Row:
 THREE = [("la", "la2018", (1, 1), {"labeled": 2}), ("acdc", "acdc", (2, 3), {"labeled": 2})]
 ROWS = [
     *(Row(bundle, *three) for bundle in ("dualnet", "sgrsnet", "ssnet", "meanteacher") for three in THREE),
+    Row("bcp", "la", "la2018", (1, 1), {"labeled": 2, "iterations": 2, "pretrain_steps": 1}),
+    Row("bcp", "acdc", "acdc", (2, 3), {"labeled": 2, "iterations": 2, "pretrain_steps": 1}),
     Row("dualnet", "pancreas", "pancreas", (1, 1), {"labeled": 2}),
     Row("sgrsnet", "pancreas", "pancreas_nifti", (3, 1), {"labeled": 2}),
     Row("dualnet", "brats", "brats2019", (1, 1), {"labeled": 2}),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -27,7 +27,7 @@ class Fingerprint:
         volumes: median volume in ml (2D: mm2) of each class.
         images: number of images.
         labeled: number of those with a label.
-        encoding: of the labels: ``index``, class numbers, or ``binary``, 0 and 255.
+        encoding: of the labels: ``index``, class numbers; ``binary``, 0 and 255; or the class of each value.
     """
 
     dims: int
@@ -40,7 +40,7 @@ class Fingerprint:
     volumes: dict[int, float]
     images: int
     labeled: int
-    encoding: str = "index"
+    encoding: str | Mapping[int, int] = "index"
 
     @property
     def thin_axis(self) -> int:
@@ -66,7 +66,7 @@ class Fingerprint:
         return asdict(self)
 
 
-def fingerprint(facts: Sequence[Facts], encoding: str = "index") -> Fingerprint:
+def fingerprint(facts: Sequence[Facts], encoding: str | Mapping[int, int] = "index") -> Fingerprint:
     """Summarise the facts of a data set, whose labels are class numbers by now.
 
     Raises:
