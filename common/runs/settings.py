@@ -14,6 +14,7 @@ from monai.bundle import ConfigParser
 from ..errors import InputError
 from ..files import atomic_path
 from ..options.context import PLAIN, Configuration, current_configuration
+from .record import require_recorded
 
 FILE, FORMAT = "settings.json", 1
 WEIGHTS = "model.pt"
@@ -98,6 +99,7 @@ class Settings(Mapping):
     @classmethod
     def read(cls, path: str | Path) -> Settings:
         """Settings that ``write`` wrote; ``InputError`` naming the file for anything else."""
+        require_recorded(Path(path))
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             if content["format"] != FORMAT:
