@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Collection, Iterator
 
@@ -46,6 +47,9 @@ class StoppedError(SystemExit):
         self.code = 128 + signal_number
 
 
+CONTROL = re.compile(
+    "[^\\S \n\t]|[\x00-\x08\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 EXPLAINED = (InputError, DivergedError)
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG, errno.ENOTDIR}
@@ -64,9 +68,27 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether there is no room left on a disk, somewhere in the chain of causes."""
+    return any(isinstance(cause, OSError) and cause.errno in FULL for cause in _causes(error))
+
+
 def _from_outside(error: BaseException) -> bool:
     """Whether an error is an interrupt, or what a file system says about a full or unwritable place."""
     return isinstance(error, KeyboardInterrupt) or (isinstance(error, OSError) and error.errno in FULL | REFUSED)
+
+
+def printable(text: object) -> str:
+    """Text on one line without what a terminal or an editor would obey: control characters, marks of direction.
+
+    Names of files and cases come from outside; such a character in them is shown by its number.
+    """
+    return without_controls(" ".join(str(text).split()))
+
+
+def without_controls(text: str) -> str:
+    """Text, of several lines perhaps, with the numbers of control characters and marks of direction in their place."""
+    return CONTROL.sub(lambda sign: f"\\x{ord(sign[0]):02x}" if sign[0] < "\u0100" else f"\\u{ord(sign[0]):04x}", text)
 
 
 def one_line(error: BaseException) -> str:
@@ -76,14 +98,15 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, OSError):
         hint = "; files that were there before are as they were" if error.errno in FULL else ""
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{os.strerror(error.errno).lower()}{hint}"
-    return " ".join(str(error).split())
+        return printable(f"{where}{os.strerror(error.errno).lower()}{hint}")
+    return printable(error)
 
 
 def one_line_errors() -> None:
     """Make an uncaught error that explains itself end the program with one line on stderr, without a traceback.
 
-    Libraries that log such an error on its way log its message alone.
+    Libraries that log such an error on its way log its message alone; and no log holds control characters, which names
+    of files may bring.
     """
     previous: Callable = sys.excepthook
     if getattr(previous, "one_line", False):
@@ -104,6 +127,8 @@ def one_line_errors() -> None:
         record = make_record(*values, **named)
         if record.exc_info and (isinstance(record.exc_info[1], StoppedError) or _explanation(record.exc_info[1])):
             record.exc_info = None
+        if CONTROL.search(text := record.getMessage()):
+            record.msg, record.args = without_controls(text), None
         return record
 
     logging.setLogRecordFactory(without_trace)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,18 +16,18 @@ _PARTIAL = ".partial-"  # how the names of unfinished files begin
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Give a temporary path beside ``path``; when the block ends well, it replaces ``path``, else it is removed.
 
-    The content is on the disk before it takes the name, so that not even a power cut leaves half a file. An error of
-    the file system names ``path``.
+    The content is on the disk before it takes the name, so that not even a power cut leaves half a file. A new file is
+    readable for whom the umask says, one that replaces another for whom that was. An error of the file system names
+    ``path``.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    suffix = "".join(target.suffixes[-2:])
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f"{_PARTIAL}{target.stem}.", suffix=suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _new_file(target)
+    name = str(temporary)
     try:
         yield temporary
-        temporary.chmod(0o644)
+        if target.is_file():
+            temporary.chmod(target.stat().st_mode & 0o777)
         _to_disk(temporary)
         os.replace(temporary, target)
         with contextlib.suppress(OSError):  # not every system lets a folder be opened
@@ -38,6 +38,16 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _new_file(target: Path) -> Path:
+    """An empty file beside ``target`` with its ending, readable for whom the umask says."""
+    suffix = "".join(target.suffixes[-2:])
+    while True:
+        temporary = target.parent / f"{_PARTIAL}{secrets.token_hex(8)}{suffix}"
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
+            return temporary
 
 
 def remove_partial(folder: str | os.PathLike) -> list[Path]:

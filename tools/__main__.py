@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import io
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
+from typing import TextIO
 
-from common.errors import InputError, one_line_errors
+from common.errors import InputError, one_line_errors, without_controls
 from common.options.names import hint
 
 VERBS = {  # where each is; the module is imported when its verb is asked for
@@ -62,6 +65,27 @@ def _summary(name: str) -> str:
 def main(arguments: Sequence[str]) -> None:
     """Do what a command line says."""
     one_line_errors()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files need not be text in this terminal's encoding
+    with redirect_stdout(Printable(sys.stdout)):
+        _do(arguments)
+
+
+class Printable:
+    """A stream to which names of files and cases are written without what a terminal would obey."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        return self.stream.write(without_controls(text))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.stream, name)
+
+
+def _do(arguments: Sequence[str]) -> None:
     if not arguments or arguments[0] in HELP:
         sys.stdout.write(overview())
     elif arguments[0] == "run":  # reads its own words: text stays text there

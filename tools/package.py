@@ -16,7 +16,7 @@ from common.files import atomic_path
 from common.options import table_of
 from common.options.command import canonical
 from common.runs import weights_file
-from common.runs.settings import refuse_contradictions
+from common.runs.contradictions import refuse_contradictions
 
 from .release import archive, figures, metadata, readme, render, vendor
 from .release.isolated import REPOSITORY, run_isolated

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
+import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +12,8 @@ import nibabel
 import numpy as np
 from jinja2 import Environment, PackageLoader
 
-from common.errors import InputError
+from common.datasets.lists import load_json
+from common.errors import InputError, printable
 from common.files import atomic_path
 
 from .runs import require_run
@@ -42,15 +43,15 @@ def report(
     rows = [_row(name, summaries[name], histories[name]) for name in folders]
     header = ["method", *(title for _, title, _ in COLUMNS), "s / step"]
     table = [header, ["---"] * len(header), *rows]
-    _write(target / "table.md", "".join("| " + " | ".join(row) + " |\n" for row in table))
+    _write(target / "table.md", "".join("| " + " | ".join(map(_cell, row)) + " |\n" for row in table))
     pictures = [
         _curves(histories, target / "curves.png"),
         _overlays(folders, Path(dataset_dir or _trained_on(folders)), target / "overlays.png"),
     ]
     page = Environment(loader=PackageLoader("tools"), autoescape=True).get_template("report.html")
     any_summary = next(iter(summaries.values()))
-    html = page.render(header=header, rows=rows, summary=any_summary, split=split, pictures=[p for p in pictures if p])
-    _write(target / "index.html", html)
+    text = page.render(header=header, rows=rows, summary=any_summary, split=split, pictures=[p for p in pictures if p])
+    _write(target / "index.html", text)
     return str(target / "index.html")
 
 
@@ -61,7 +62,15 @@ def _trained_on(folders: Mapping[str, Path]) -> str:
 def _summary(path: Path) -> dict:
     if not path.is_file():
         raise InputError(f"{path}: no such file; run the evaluate configuration of this run first")
-    return json.loads(path.read_text(encoding="utf-8"))
+    summary = load_json(path, "it should hold the figures of an evaluation")
+    groups = [summary.get(key) for key in ("mean", "std")] if isinstance(summary, dict) else [None]
+    if not all(isinstance(group, dict) and all(_is_number(group.get(m)) for m, *_ in COLUMNS) for group in groups):
+        raise InputError(f"{path}: no figures of an evaluation (mean, std)")
+    return summary
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _history(path: Path) -> list[dict[str, str]]:
@@ -75,6 +84,11 @@ def _row(name: str, summary: Mapping, history: Sequence[Mapping]) -> list[str]:
     cells = [f"{f * summary['mean'][m]:.2f} ± {f * summary['std'][m]:.2f}" for m, _, f in COLUMNS]
     steps = [float(row["seconds_per_step"]) for row in history]
     return [name, *cells, f"{np.median(steps):.2f}" if steps else "-"]
+
+
+def _cell(text: str) -> str:
+    """Text in a table of Markdown: on one line, in one cell, no tags."""
+    return html.escape(printable(text)).replace("|", "&#124;")
 
 
 def _write(path: Path, text: str) -> None:
@@ -103,9 +117,10 @@ def _curves(histories: Mapping[str, Sequence[Mapping]], path: Path) -> str | Non
             points = [(int(row["iteration"]), float(row[scalar])) for row in rows if row.get(scalar)]
             if points:
                 axis.plot(*zip(*points), color=f"C{number}", label=name)
-        axis.set_title(scalar, fontsize=9)
+        axis.set_title(printable(scalar), fontsize=9, parse_math=False)
         axis.tick_params(labelsize=7)
-    axes[0][0].legend(fontsize=7)
+    for text in axes[0][0].legend(fontsize=7).get_texts():
+        text.set_parse_math(False)
     return _save(figure, path)
 
 
@@ -126,7 +141,7 @@ def _overlays(folders: Mapping[str, Path], dataset: Path, path: Path, most: int 
         maps = {"label": label, **{n: _array(p / case) for n, p in predicted.items()}}
         for axis, (name, mask) in zip(row, maps.items()):
             _draw(axis, image, mask, z)
-            axis.set_title(name, fontsize=9)
+            axis.set_title(printable(name), fontsize=9, parse_math=False)
     return _save(figure, path)
 
 

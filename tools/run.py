@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from common.errors import InputError
 from common.options.command import Command, canonical
+from common.options.entries import quoted
 from common.options.explain import explained
 from common.options.help import help_of
 from common.options.layers import ENDINGS, Layer, read_layer
@@ -29,6 +30,7 @@ BASES = ("train", "inference")
 ON_INFERENCE = ("evaluate",)  # layers that are about trained weights
 HELP = ("--help", "-h")
 AS_TRAINED = "$@trained"
+OTHERWISE = {"overwrite"}  # options that mean something else in training
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Configuration:
             **{
                 "meta_file": str(self.root / "configs" / "metadata.json"),
                 "logging_file": str(self.root / "configs" / "logging.conf"),
-                "bundle_root": str(self.root),
+                "bundle_root": quoted(str(self.root)),
                 **self.options,
             },
         )
@@ -124,7 +126,7 @@ def configuration(bundle: str, layers: Sequence[str], options: Mapping[str, obje
 def of_inference(files: Sequence[str], layers: Sequence[str]) -> list[Layer]:
     """Entries of training layers that an inference configuration has too and does not take from the weights."""
     config = {id: value for file in files for id, value in read_layer(file).content.items()}
-    own = {id for id, value in config.items() if AS_TRAINED not in str(value)}
+    own = {id for id, value in config.items() if AS_TRAINED not in str(value)} - OTHERWISE
     read = map(read_layer, layers)
     return [
         replace(layer, content={k: v for k, v in layer.content.items() if k.split("#")[0] in own}) for layer in read

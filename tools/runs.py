@@ -7,6 +7,7 @@ from pathlib import Path
 
 from common.errors import InputError
 from common.runs import Settings, weights_file
+from common.runs.components import packages_of
 from common.runs.record import read_record
 from common.runs.settings import FILE
 
@@ -39,6 +40,7 @@ def read_run(path: str | Path) -> Run | None:
     stated = Path(str(settings["bundle_root"]))
     still_there = stated.is_absolute() and config_file(stated, "train").is_file()
     bundle = bundle_folder(str(stated) if still_there else stated.name)
+    settings.packages = tuple(packages_of(bundle))
     words = [str(word) for word in read_record(weights.parent).get("command", ())]
     known = [name for name in layer_names(bundle) if name not in (*BASES, "multi_gpu_train")]
     parts = [part for word in words for part in word.strip("[]").replace("'", "").split(",")]

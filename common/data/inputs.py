@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from torch.utils.data import IterableDataset
 
-from ..errors import InputError
+from ..errors import InputError, printable
 from .cache import CheckedDataset, check_case
+
+NAMED, LONGEST = 5, 300  # cases in the summary, characters of the reason of each
 
 
 class ReadableCases(IterableDataset):
@@ -35,15 +37,21 @@ class ReadableCases(IterableDataset):
                 case = decoded[index]
                 check_case(case, {"image": files["image"]}, classes=1)
             except InputError as error:
-                self.problems.append(" ".join(str(error).split()))
-                self.logger.error(self.problems[-1])
+                self.report(str(error))
             else:
                 yield case
         if len(self.problems) == len(self.data):
             self.require_all()
 
+    def report(self, reason: str) -> None:
+        """Log why a case has no result; ``require_all`` will tell it again."""
+        self.problems.append(printable(reason))
+        self.logger.error(self.problems[-1])
+
     def require_all(self) -> None:
-        """Raise ``InputError`` if the last iteration left cases out."""
-        if self.problems:
-            count = f"{len(self.problems)} of {len(self.data)} images could not be used"
-            raise InputError(f"{count}, the first: {self.problems[0]}")
+        """Raise ``InputError`` naming the cases that the last iteration left out, if there are any."""
+        if not self.problems:
+            return
+        shown = "; ".join(problem[:LONGEST] for problem in self.problems[:NAMED])
+        more = f"; and {len(self.problems) - NAMED} more, see above" if len(self.problems) > NAMED else ""
+        raise InputError(f"{len(self.problems)} of {len(self.data)} images could not be used: {shown}{more}")

@@ -19,12 +19,13 @@ from .h5 import H5Reader
 from .pictures import PictureReader
 from .readers import NiftiReader, VolumeReader
 
-# Stored value, or RGB triple, to class. ``fundus`` follows the published rule, where a rim is anything up to 128.
+# Stored value, or RGB triple, to class; of several values of a class the first is the one that is written. ``fundus``
+# follows the published rule, where a rim is anything up to 128.
 ENCODINGS: dict[str, Mapping | None] = {
     "index": None,
     "binary": {0: 0, 255: 1},
     "prostate": {0: 1, 255: 0},
-    "fundus": {0: 1, **dict.fromkeys(range(1, 129), 2), **dict.fromkeys(range(129, 256), 0)},
+    "fundus": {255: 0, 0: 1, 128: 2, **dict.fromkeys(range(1, 128), 2), **dict.fromkeys(range(129, 255), 0)},
     "mnms": {(0, 0, 0): 0, (255, 0, 0): 1, (0, 255, 0): 2, (0, 0, 255): 3},
     "mscmr": {0: 0, 200: 1, 500: 2, 600: 3},
 }
@@ -50,9 +51,7 @@ class DecodeMaskd(MapTransform):
         self, keys: KeysCollection, encoding: str | Mapping = "index", allow_missing_keys: bool = False
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        if isinstance(encoding, str) and encoding not in ENCODINGS:
-            raise InputError(f"mask encoding must be one of {', '.join(ENCODINGS)} or a mapping, got {encoding!r}")
-        self.codes = ENCODINGS[encoding] if isinstance(encoding, str) else dict(encoding)
+        self.codes = codes_of(encoding)
         self.color = self.codes is not None and any(isinstance(code, tuple) for code in self.codes)
         self.load = LoadImage(image_only=True)
         kind = None if self.color else "index" if self.codes is None else "grey"
@@ -118,3 +117,32 @@ _PACKING = np.array([65536, 256, 1], np.float32)  # exact in float32: below 2 **
 
 def _unpack(value: np.floating) -> tuple[int, int, int]:
     return int(value) >> 16, int(value) >> 8 & 255, int(value) & 255
+
+
+def stored_values(encoding: str | Mapping, classes: int) -> list | None:
+    """The value, or RGB triple, that files of a data set hold for each class; ``None`` where that is the class.
+
+    Of several values the first one that the encoding lists counts. A class that it does not know keeps its number.
+
+    Raises:
+        InputError: for such a class whose number stands for another one.
+    """
+    codes = codes_of(encoding)
+    if codes is None:
+        return None
+    value_of: dict[int, object] = {}
+    for value, number in codes.items():
+        value_of.setdefault(int(number), value)
+    if clash := [number for number in range(classes) if number not in value_of and number in codes]:
+        raise InputError(f"encoding {dict(codes)}: no value of class {clash[0]}")
+    values = [value_of.get(number, number) for number in range(classes)]
+    return None if values == list(range(classes)) else values
+
+
+def codes_of(encoding: str | Mapping) -> Mapping | None:
+    """Classes by stored value; ``None`` for ``index``. Keys that went through JSON are numbers again."""
+    if isinstance(encoding, str):
+        if encoding not in ENCODINGS:
+            raise InputError(f"mask encoding must be one of {', '.join(ENCODINGS)} or a mapping, got {encoding!r}")
+        return ENCODINGS[encoding]
+    return {int(value) if isinstance(value, str) else value: number for value, number in encoding.items()}

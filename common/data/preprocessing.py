@@ -29,7 +29,7 @@ ENDS = ("minmax", "percentiles")
 class VolumePreprocessing(Compose):
     """Decode a volume and its label, if there is one, let the gate judge them, turn them to RAS, resample and scale.
 
-    Images become ``C, x, y, z`` float32, interpolated linearly; labels keep their values. Invertible.
+    Images become ``C, x, y, z`` float32, interpolated linearly; labels become class numbers. Invertible.
 
     Args:
         spacing: voxel size in mm; ``None`` keeps the file's.
@@ -38,6 +38,8 @@ class VolumePreprocessing(Compose):
         in_channels: of the network; pictures become grey (1) or color (3), other volumes are refused; ``None``: any.
         patch_size: of the network, whose extents say whether images must be volumes; ``None``: either.
         label_grid: ``refuse`` labels on another grid than their image, or ``resample`` them to it.
+        encoding: how labels are stored, see ``common.data.ENCODINGS``.
+        from_viewer: labels come from MONAI Label, which stores class numbers whatever the data set does.
     """
 
     def __init__(
@@ -48,11 +50,13 @@ class VolumePreprocessing(Compose):
         in_channels: int | None = None,
         patch_size: Sequence[int] | None = None,
         label_grid: str = "refuse",
+        encoding: str | Mapping = "index",
+        from_viewer: bool = False,
     ) -> None:
         volumes = patch_size is not None and len(patch_size) == 3
         chain = [
             LoadImageOrSeriesd("image", picture_channels=in_channels),
-            DecodeMaskd("label", allow_missing_keys=True),
+            DecodeMaskd("label", "index" if from_viewer else encoding, allow_missing_keys=True),
             CheckImaged(channels=in_channels, dims=(3,) if volumes else (2, 3)),
             Orientationd(KEYS, axcodes="RAS", labels=ANATOMY, allow_missing_keys=True),
             MatchGridd(other=label_grid),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from monai.transforms import (
@@ -18,6 +18,7 @@ from monai.transforms import (
 from ..transforms.components import KeepLargestComponentd
 from ..transforms.uncertainty import AnswerInPercentd, UncertaintyMapd
 from .dicom_outputs import SaveDicomSegd
+from .masks import stored_values
 from .outputs import SaveImageOfCased
 
 
@@ -36,6 +37,9 @@ class WriteSegmentation(Compose):
         answer_uncertainty: return that map, in percent, instead of the classes.
         dicom_seg: also write a DICOM segmentation of DICOM series.
         class_names: of the foreground, in the DICOM segmentation; ``None`` numbers them.
+        encoding: of the training's labels, see ``common.data.ENCODINGS``: files hold the values that those did. The
+            prediction itself stays class numbers.
+        probabilities: also write those of all classes, background first.
     """
 
     def __init__(
@@ -49,16 +53,21 @@ class WriteSegmentation(Compose):
         answer_uncertainty: bool = False,
         dicom_seg: bool = False,
         class_names: Sequence[str] | None = None,
+        encoding: str | Mapping = "index",
+        probabilities: bool = False,
     ) -> None:
         chain: list = []
         if any(isinstance(transform, (Orientationd, Spacingd)) for transform in preprocessing.transforms):
             chain.append(Invertd("pred", preprocessing, orig_keys="image", nearest_interp=False, to_tensor=True))
         if uncertainty or answer_uncertainty:
             chain.append(UncertaintyMapd("pred", kind=uncertainty or "entropy", offered=offered))
+        if probabilities:
+            chain.append(SaveImageOfCased("pred", output_dir, "probabilities", "float32", channels=True))
         chain.append(AsDiscreted("pred", argmax=True))
         if largest_component:
             chain.append(KeepLargestComponentd("pred"))
-        chain += [CastToTyped("pred", dtype=torch.uint8), SaveImageOfCased("pred", output_dir)]
+        values = stored_values(encoding, num_classes)
+        chain += [CastToTyped("pred", dtype=torch.uint8), SaveImageOfCased("pred", output_dir, values=values)]
         if uncertainty:
             chain.append(SaveImageOfCased("uncertainty", output_dir, postfix="uncertainty", dtype="float32"))
         if dicom_seg:

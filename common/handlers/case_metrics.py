@@ -16,6 +16,8 @@ from ..errors import InputError
 from ..files import atomic_path
 from ..metrics import METRICS, case_metrics, summarise, summarise_domains
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 
 class CaseMetrics:
     """Compare ``pred`` and ``label`` of every case an evaluator yields.
@@ -97,7 +99,9 @@ class CaseMetrics:
         ):
             writer = csv.DictWriter(file, columns, extrasaction="ignore")
             writer.writeheader()
-            writer.writerows(self.rows)
+            for row in self.rows:
+                names = {name: _cell(row[name]) for name in ("case", "domain") if name in row}
+                writer.writerow({**row, **names})
         with atomic_path(self.folder / "summary.json") as temporary:
             temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
         for name, domain in summary.get("domains", {}).items():
@@ -108,6 +112,11 @@ class CaseMetrics:
             f"95HD {mean['hd95']:.2f} {summary['unit']}, ASD {mean['asd']:.2f} {summary['unit']}, "
             f"{summary['empty']} empty predictions; {self.folder / 'metrics.csv'}"
         )
+
+
+def _cell(name: object) -> str:
+    """A name as spreadsheets show it, who take one that begins like a formula for a formula."""
+    return f"'{name}" if str(name)[:1] in FORMULA else str(name)
 
 
 def _label_map(tensor: Tensor) -> np.ndarray:

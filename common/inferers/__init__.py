@@ -1,6 +1,14 @@
+from .case_by_case import CaseByCaseEvaluator
 from .make import make_inferer
 from .slicewise import SliceWiseInferer
 from .sliding_window import SlidingWindowInferer
 from .statistics import AdaptStatistics, adapt_statistics
 
-__all__ = ["AdaptStatistics", "SliceWiseInferer", "SlidingWindowInferer", "adapt_statistics", "make_inferer"]
+__all__ = [
+    "AdaptStatistics",
+    "CaseByCaseEvaluator",
+    "SliceWiseInferer",
+    "SlidingWindowInferer",
+    "adapt_statistics",
+    "make_inferer",
+]

@@ -8,7 +8,7 @@ from typing import Protocol
 from ..errors import InputError
 from .containers import Mapping as MappingType
 from .containers import Sequence, inner
-from .entries import holds_code, literal, split_id
+from .entries import holds_code, literal, quoted, split_id
 from .names import hint
 from .rules import check_rules, fitted_strides
 from .table import Table
@@ -100,7 +100,7 @@ class _Walk:
         if value is UNKNOWN:
             return UNKNOWN
         canonical = option.parse(value, self.origin(id))
-        if not same(written, canonical) and not holds_code(written):
+        if not holds_code(written) and not (same(written, canonical) and same(quoted(canonical), canonical)):
             self.configuration.replace(id, canonical)
         return canonical
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from ..errors import InputError
 
 REFERENCE = re.compile(r"@(\w+(?:(?:#|::)\w+)*)", re.ASCII)
+NAME = re.compile(r"[^\W_]\w*")  # of a key that means nothing more to MONAI
 MAGIC = re.compile("[$@%#]")  # of MONAI: expression, reference, macro, separator of ids
 
 
@@ -42,12 +43,15 @@ def references(value: object) -> Iterator[str]:
 
 
 def quoted(value: object) -> object:
-    """The value as MONAI must get it to take it as it stands: text with a special character becomes an expression."""
-    if isinstance(value, dict):
+    """The value as MONAI must get it to take it as it stands: text with a special character becomes an expression.
+
+    So does a mapping whose keys could be taken for ids or for those of a component.
+    """
+    if isinstance(value, dict) and all(isinstance(k, int) or (isinstance(k, str) and NAME.fullmatch(k)) for k in value):
         return {key: quoted(child) for key, child in value.items()}
     if isinstance(value, list):
         return [quoted(child) for child in value]
-    if isinstance(value, str) and MAGIC.search(value):
+    if isinstance(value, dict) or (isinstance(value, str) and MAGIC.search(value)):
         return "$" + MAGIC.sub(lambda sign: f"\\x{ord(sign[0]):02x}", repr(value))
     return value
 
@@ -58,6 +62,15 @@ def literal(value: str) -> object:
         return ast.literal_eval(value[1:]) if value.startswith("$") else ast.literal_eval("not a literal")
     except (SyntaxError, MemoryError, RecursionError) as error:
         raise ValueError(str(error)) from None
+
+
+def is_literal(value: object) -> bool:
+    """Whether a value is an expression that is nothing but a Python literal: quoted text, as a rule."""
+    try:
+        literal(value if isinstance(value, str) else "")
+    except ValueError:
+        return False
+    return True
 
 
 class Entries:

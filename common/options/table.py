@@ -157,7 +157,8 @@ SHARED = (
     Option("check_every", Integer(1, FAR), "iterations between two checks for NaN; more hides less of a GPU's speed"),
     Option("max_grad_norm", Optional(Number(0, above=True)), "clip gradients to this norm"),
     Option("resume", Boolean(), "continue the run in output_dir"),
-    Option("overwrite", Boolean(), "replace the run in output_dir"),
+    Option("overwrite", Boolean(), "replace the run in output_dir", base="train"),
+    Option("overwrite", Boolean(), "replace files that output_dir has already", base="inference"),
     Option("progress", Boolean(), "progress bars"),
     # inference and evaluation
     Option("largest_component", Boolean(), "keep only the largest component of each class"),
@@ -166,6 +167,7 @@ SHARED = (
     Option(
         "class_names", Optional(Sequence(Text())), "of the foreground, in the DICOM segmentation; null numbers them"
     ),
+    Option("probabilities", Boolean(), "also write those of all classes"),
     Option(
         "statistics",
         Choice("trained", "all", "domain", "case", "unlabeled"),

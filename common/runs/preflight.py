@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import InputError, one_line_errors, require_folder
@@ -11,6 +12,7 @@ from .folder import open_run, require_place
 from .released import refuse_changed
 from .weights import require_weights
 
+RESULTS = ("overwrite", "uncertainty", "probabilities", "dicom_seg")  # options that say what is written
 RUN = ("output_dir", "ckpt_dir", "resume", "overwrite", "studies")  # options that say what becomes of a run's folder
 
 
@@ -42,13 +44,49 @@ def before_inference(checkpoint: str | Path) -> None:
         return
     target = configuration.value("output_dir")
     require_place(target, "output_dir", keep=False)
-    if "inputs" in configuration and "split" not in configuration:  # an evaluation writes no images
-        require_other_folder(target, configuration.value("inputs"))
+    if "inputs" not in configuration or "split" in configuration:  # an evaluation writes no images
+        return
+    require_other_folder(target, configuration.value("inputs"))
+    settings = {name: configuration.value(name) for name in RESULTS if name in configuration}
+    require_free(target, configuration.value("dataset").data, **settings)
 
 
 def require_other_folder(target: str | Path, inputs: str | Path | Sequence[str]) -> None:
-    """Raise ``InputError`` where results, which have the names of their images, would take the images' places."""
+    """Raise ``InputError`` where results would lie among the images: in their folder, or below a folder of them."""
+    place = Path(target).resolve()
     for path in map(Path, [inputs] if isinstance(inputs, (str, Path)) else inputs):
         folder = path if path.is_dir() else path.parent
-        if Path(target).resolve() == folder.resolve():
-            raise InputError(f"output_dir {target}: holds the images to segment ({path}); name another folder")
+        above = [place, *place.parents] if path.is_dir() else [place]
+        if any(_same(folder, candidate) for candidate in above):
+            where = "holds the images to segment" if _same(folder, place) else "lies inside the images to segment"
+            raise InputError(f"output_dir {target}: {where} ({path}); name another folder")
+
+
+def _same(folder: Path, candidate: Path) -> bool:
+    """Whether both are one folder, however they are spelled."""
+    return folder.exists() and candidate.exists() and folder.samefile(candidate)
+
+
+def require_free(
+    target: str | Path,
+    cases: Sequence[Mapping[str, str]],
+    overwrite: bool = False,
+    uncertainty: str | None = None,
+    probabilities: bool = False,
+    dicom_seg: bool = False,
+) -> None:
+    """Raise ``InputError`` where a result would take the place of a file, unless asked for, or of another result."""
+    maps = [name for name, wanted in (("uncertainty", uncertainty), ("probabilities", probabilities)) if wanted]
+    endings = [".nii.gz", ".png", *(f"_{name}.nii.gz" for name in maps), *([".dcm"] if dicom_seg else [])]
+    planned: dict[str, str] = {}
+    for case in cases:
+        for ending in endings:
+            name = f"{case['case']}{ending}"
+            if (other := planned.setdefault(name, case["image"])) != case["image"]:
+                raise InputError(f"{other} and {case['image']}: both would write {name}; segment them one by one")
+    there = [name for name in planned if os.path.lexists(Path(target) / name)]
+    if there and not overwrite:
+        raise InputError(
+            f"output_dir {target}: holds {there[0]} already ({len(there)} such files); overwrite: true replaces "
+            "them, or name another folder"
+        )

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..options.context import Configuration
-from .settings import FREE, options_of, same
+from .contradictions import FREE, same
+from .settings import options_of
 
 INFERENCE = Path("configs") / "inference.json"
 

@@ -14,27 +14,15 @@ from monai.bundle import ConfigParser
 from ..errors import InputError
 from ..files import atomic_path
 from ..options.context import PLAIN, Configuration, current_configuration
+from ..options.entries import is_literal, quoted
+from ..options.layers import read_layer
+from .components import as_data, build, packages_of, require_parts, targets_of
+from .contradictions import FREE, refuse_contradictions
 from .record import require_recorded
 
 FILE, FORMAT = "settings.json", 1
 WEIGHTS = "model.pt"
 COMPONENTS = ("network_def", "preprocessing", "datalist")  # of training that later steps build again
-FREE = frozenset(  # settings that need not be those of training
-    {
-        "bundle_root",
-        "dataset_dir",
-        "inputs",
-        "output_dir",
-        "ckpt_dir",
-        "checkpoint",
-        "layers",
-        "device",
-        "amp",
-        "stride",
-    }
-    | {"largest_component", "class_names", "progress", "studies", "empty_policy", "metric_spacing", "seed"}
-    | {"uncertainty", "stacked", "metric_size", "split", "stride_factor", "dicom_seg", "member"}
-)
 REFERENCE = re.compile(r"@([\w:#]+)")
 
 
@@ -49,6 +37,8 @@ class Settings(Mapping):
         components: configuration of each of ``COMPONENTS`` that the training has, by id.
         configuration: the merged configuration files and options as they were written.
         source: what error messages call these settings.
+        packages: of the bundle, whose components may be built.
+        named: further targets that may be.
     """
 
     def __init__(
@@ -57,9 +47,11 @@ class Settings(Mapping):
         components: Mapping[str, Mapping],
         configuration: Mapping[str, object],
         source: str = FILE,
+        packages: Sequence[str] = (),
+        named: Iterable[str] = (),
     ) -> None:
         self.options, self.components, self.source = dict(options), dict(components), source
-        self.configuration = configuration
+        self.configuration, self.packages, self.named = configuration, tuple(packages), frozenset(named)
 
     def __getitem__(self, name: str) -> object:
         if name not in self.options:
@@ -68,6 +60,9 @@ class Settings(Mapping):
 
     def get(self, name: str, default: object = None) -> object:
         return self.options.get(name, default)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.options
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.options)
@@ -81,9 +76,15 @@ class Settings(Mapping):
             raise InputError(f"{self.source}: holds no {name}; the weights are of another bundle or version")
         return {**self.components[name], **changes}
 
+    def parts(self, name: str) -> dict:
+        """``literal``, if it is made of nothing but parts of models; see ``require_parts``."""
+        written = self.literal(name)
+        require_parts(written, self.packages, self.named, self.source)
+        return written
+
     def component(self, name: str, **changes: object) -> object:
-        """The component as training had it, built anew with some of its arguments changed."""
-        return ConfigParser({"component": self.literal(name, **changes)}).get_parsed_content("component")
+        """The component as training had it, built anew with some of its arguments changed; see ``build``."""
+        return build(self.literal(name, **changes), self.packages, self.named, self.source)
 
     def write(self, folder: str | Path) -> None:
         """Write ``settings.json`` into the folder of the weights."""
@@ -97,15 +98,18 @@ class Settings(Mapping):
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
-    def read(cls, path: str | Path) -> Settings:
+    def read(cls, path: str | Path, packages: Sequence[str] = (), named: Iterable[str] = ()) -> Settings:
         """Settings that ``write`` wrote; ``InputError`` naming the file for anything else."""
         require_recorded(Path(path))
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             if content["format"] != FORMAT:
                 raise InputError(f"{path}: written by another version (format {content['format']}, expected {FORMAT})")
-            return cls(content["options"], content["components"], content["configuration"], str(path))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            parts = [content[key] for key in ("options", "components", "configuration")]
+            if not all(isinstance(part, dict) for part in (*parts, *parts[1].values())):
+                raise TypeError("expected mappings")
+            return cls(*parts, str(path), packages, named)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path}: not the settings of a training run ({type(error).__name__}: {error})") from None
@@ -116,7 +120,9 @@ class Settings(Mapping):
         written = configuration.written("")
         options = {id: configuration.literal(id) for id in options_of(written)}
         components = {id: configuration.literal(id) for id in COMPONENTS if _is_component(written.get(id))}
-        return cls(options, components, {id: part for id, part in written.items() if id != "_meta_"}, source)
+        configuration_files = {id: part for id, part in written.items() if id != "_meta_"}
+        named = [str(component["_target_"]) for component in targets_of(components)]  # files of the user name them
+        return cls(options, components, configuration_files, source, named=named)
 
 
 def options_of(written: Mapping[str, object], plain: Iterable[str] = ()) -> list[str]:
@@ -137,6 +143,8 @@ def options_of(written: Mapping[str, object], plain: Iterable[str] = ()) -> list
     def leaf_is_plain(leaf: object) -> bool:
         if not isinstance(leaf, str) or not leaf.startswith(("@", "$")):
             return isinstance(leaf, PLAIN) and not (isinstance(leaf, str) and leaf.startswith("%"))
+        if is_literal(leaf):
+            return True
         names = references(leaf)
         return bool(names or "os.environ" in leaf) and all(is_option(_root(name)) for name in names)
 
@@ -194,12 +202,15 @@ def load_trained(checkpoint: str | Path, bundle_root: str | Path, layers: Sequen
     given = written_out(current_configuration())
     file = weights.with_name(FILE)
     if file.is_file():
-        trained = Settings.read(file)
+        targets = [
+            str(component["_target_"]) for layer in layers for component in targets_of(read_layer(layer).content)
+        ]
+        trained = Settings.read(file, packages_of(bundle_root), targets)
         binding = _as_trained(current_configuration(), trained)
         named = {name: value for name, value in _options_of_files(layers).items() if name.partition("#")[0] in binding}
         refuse_contradictions(trained, {**named, **given}, weights)
         return trained
-    trained = assumed(bundle_root, layers, given)
+    trained = assumed(bundle_root, layers, {name: as_data(value) for name, value in given.items()})
     stated = [name for name in given if (id := name.partition("#")[0]) in trained.options and id not in FREE]
     if weights.is_file() and not layers and not stated:
         raise InputError(
@@ -219,14 +230,16 @@ def weights_file(checkpoint: str | Path) -> Path:
 
 
 def assumed(bundle_root: str | Path, layers: Iterable[str], given: Mapping[str, object] | None = None) -> Settings:
-    """Settings of a bundle's training configuration with some layers and options on top."""
+    """Settings of a bundle's training configuration with some layers, and options as MONAI takes them, on top."""
     configs = Path(bundle_root) / "configs"
     base = next((file for file in (configs / "train.yaml", configs / "train.json") if file.is_file()), None)
     if base is None:
         raise InputError(f"{configs / 'train.yaml'}: no such file; give the folder of the bundle as --bundle_root")
     extra = [str(layer) for layer in layers if Path(layer).resolve() != base.resolve()]
+    for layer in extra:
+        read_layer(layer)  # which is bounded and says what is wrong
     parser = ConfigParser(ConfigParser.load_config_files([str(base), *extra]))
-    parser["bundle_root"] = str(bundle_root)
+    parser["bundle_root"] = quoted(str(bundle_root))
     names = options_of(parser.get())
     for name, value in (given or {}).items():
         if name.partition("#")[0] in names:
@@ -267,33 +280,7 @@ def _as_trained(configuration: Configuration | None, trained: Settings) -> list[
 
 
 def _options_of_files(layers: Iterable[str]) -> dict[str, object]:
-    content = {id: value for layer in layers for id, value in ConfigParser.load_config_file(str(layer)).items()}
+    content = {id: value for layer in layers for id, value in read_layer(layer).content.items()}
     parser = ConfigParser(content)
     plain = [id for id in options_of(content) if not any("@" in str(leaf) for leaf in _leaves(content[id]))]
     return {id: Configuration.of(parser).literal(id) for id in plain if not id.startswith(("+", "train", "validate"))}
-
-
-def refuse_contradictions(trained: Settings, given: Mapping[str, object], weights: Path) -> None:
-    """Raise ``InputError`` for the first given option that is neither as trained nor ``FREE``."""
-    for name, value in given.items():
-        option, *keys = name.split("#")
-        if option in FREE or option not in trained.options:
-            continue
-        known: object = trained.options[option]
-        for key in keys:
-            known = known.get(key) if isinstance(known, Mapping) else None
-        if not same(known, value):
-            raise InputError(f"--{name} {value}: {weights} was trained with {name} {known}; leave the option out")
-
-
-def same(one: object, other: object) -> bool:
-    """Whether two plain values are equal, whatever the kinds of their sequences and numbers."""
-    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return {str(k) for k in one} == {str(k) for k in other} and all(
-            same(value, {str(k): v for k, v in other.items()}[str(key)]) for key, value in one.items()
-        )
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    return one == other

@@ -1,4 +1,5 @@
 import errno
+import os
 import stat
 
 import pytest
@@ -46,10 +47,31 @@ def test_temporary_file_lies_beside_the_target_with_its_ending(tmp_path, name, e
         assert temporary.name.endswith(ending)
 
 
-def test_file_is_readable_by_others(tmp_path):
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o007, 0o660)])
+def test_file_is_readable_for_whom_the_umask_says(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        with atomic_path(tmp_path / "model.pt") as temporary:
+            temporary.write_text("x", encoding="utf-8")
+            assert stat.S_IMODE(temporary.stat().st_mode) == mode
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "model.pt").stat().st_mode) == mode
+
+
+def test_a_file_that_replaces_another_is_readable_for_whom_that_was(tmp_path):
+    (tmp_path / "model.pt").touch(mode=0o600)
     with atomic_path(tmp_path / "model.pt") as temporary:
         temporary.write_text("x", encoding="utf-8")
-    assert stat.S_IMODE((tmp_path / "model.pt").stat().st_mode) == 0o644
+    assert stat.S_IMODE((tmp_path / "model.pt").stat().st_mode) == 0o600
+
+
+def test_a_link_in_the_place_is_replaced_and_what_it_leads_to_is_left_alone(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
+    (tmp_path / "model.pt").symlink_to(tmp_path / "mine.txt")
+    with atomic_path(tmp_path / "model.pt") as temporary:
+        temporary.write_text("x", encoding="utf-8")
+    assert (tmp_path / "mine.txt").read_text(encoding="utf-8") == "mine" and not (tmp_path / "model.pt").is_symlink()
 
 
 def test_an_error_of_the_file_system_names_the_file(tmp_path):

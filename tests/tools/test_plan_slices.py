@@ -12,6 +12,7 @@ from common.errors import InputError
 from common.sam.testing import write_tiny_checkpoint
 from tests.packages import bring_weights, take_weights
 from tests.tools import archives
+from tools.plan.command import coding_of
 from tools.plan.method import all_methods, method_of
 from tools.run import run
 
@@ -148,7 +149,14 @@ def test_what_cannot_be_planned_is_said_in_one_line(options, message, sites):
     assert not (sites / "plan.yaml").exists()
 
 
-def test_masks_of_0_and_255_are_for_methods_that_decode_them(tmp_path):
-    with pytest.raises(InputError, match="values .255. outside the classes"):
-        planned(own_pictures(tmp_path / "data", code=255), method="ssnet_segmentation")
-    assert not (tmp_path / "data" / "splits.json").exists()
+def test_masks_of_0_and_255_are_decoded_by_every_method(tmp_path):
+    values = planned(own_pictures(tmp_path / "data", code=255), method="ssnet_segmentation")
+    assert (values["encoding"], values["num_classes"]) == ("binary", 2)
+
+
+@pytest.mark.parametrize(("labels", "encoding"), [
+    ([{0, 1}, {0, 2}], "index"), ([{0, 255}, {0}], "binary"), ([{1}, {2}], "index"), ([{0, 1}, {0, 255}], "index"),
+    ([{0, 1, 2, 5}, {0, 1}], {0: 0, 1: 1, 2: 2, 5: 3}), ([{0, 100, 255}, {0, 100}], {0: 0, 100: 1, 255: 2}),
+])  # fmt: skip
+def test_labels_of_any_values_get_a_number_each_unless_they_are_mixed(labels, encoding):
+    assert coding_of(labels) == encoding

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import yaml
 
 from common.datasets import Listing, find_cases
-from common.errors import InputError
+from common.errors import InputError, printable
 from common.files import atomic_path
+from common.options.entries import quoted
 
 from ..check import check_labels, check_spacings, examine
 from . import sources
@@ -80,16 +83,29 @@ def plan(
     text = render(chosen, roles, home, f"{found.modality}, {why}; {counts}")
     save(target / "fingerprint.json", json.dumps(found.as_json(), indent=1) + "\n")
     save(target / "plan.yaml", text)
-    run, folder = f"python -m tools run {method}", target / "run"
-    sys.stdout.write(
-        f"{text}\n{run} {target / 'plan.yaml'} --output_dir {folder}\n"
-        f"{run} inference --checkpoint {folder} --inputs {listing.cases[0].image.parent} "
-        f"--output_dir {folder / 'predictions'}\n"
+    run, inputs = target / "run", listing.cases[0].image.parent
+    train = ("run", method, target / "plan.yaml", "--output_dir", run)
+    infer = ("run", method, "inference", "--checkpoint", run, "--inputs", inputs, "--output_dir", run / "predictions")
+    sys.stdout.write(f"{text}\n{_command(train)}\n{_command(infer)}\n")
+
+
+def _command(words: Sequence[object]) -> str:
+    """A command to paste: words with spaces or signs of the shell in quotes."""
+    quotes = (shlex.quote(word) if word.isprintable() else _escaped(word) for word in map(str, words))
+    return " ".join(["python -m tools", *quotes])
+
+
+def _escaped(word: str) -> str:
+    """A word with line breaks or other control characters, as shells read it."""
+    shown = {"\\": "\\\\", "'": "\\'"}
+    signs = (
+        shown.get(s, s if s.isprintable() else f"\\x{ord(s):02x}" if ord(s) < 128 else f"\\u{ord(s):04x}") for s in word
     )
+    return f"$'{''.join(signs)}'"
 
 
 def look(listing: Listing, coded: bool = False) -> Fingerprint:
-    """Fingerprint of the listed images; ``coded``: masks may hold 0 and 255 instead of class numbers.
+    """Fingerprint of the listed images; ``coded``: labels may hold any whole numbers instead of class numbers.
 
     Raises:
         InputError: for files that do not fit together.
@@ -100,9 +116,10 @@ def look(listing: Listing, coded: bool = False) -> Fingerprint:
         kept = [item for item in listing.cases if item.role != "unlisted"]
         listing = Listing(listing.root, kept, {}, listing.lists)
     facts, _ = examine(listing)
-    binary = coded and set().union(*(f.volumes for f in facts)) == {0, 255}
-    for f in facts if binary else ():
-        f.volumes = {value // 255: volume for value, volume in f.volumes.items()}
+    encoding = coding_of([set(f.volumes) for f in facts]) if coded else "index"
+    number_of = {0: 0, 255: 1} if encoding == "binary" else encoding
+    for f in facts if encoding != "index" else ():
+        f.volumes = {number_of[value]: volume for value, volume in f.volumes.items()}
     check_labels(facts, None)
     check_spacings(facts)
     wrong = [f for f in facts if any(finding.kind == "label values" for finding in f.findings)]
@@ -110,7 +127,21 @@ def look(listing: Listing, coded: bool = False) -> Fingerprint:
         raise InputError(
             f"{wrong[0].label}: {wrong[0].findings[0].text}; python -m tools prepare folder numbers the classes"
         )
-    return fingerprint(facts, "binary" if binary else "index")
+    return fingerprint(facts, encoding)
+
+
+def coding_of(labels: Sequence[Collection[int]]) -> str | dict[int, int]:
+    """How labels of these values are stored: as class numbers, as 0 and 255, or with a number for each value.
+
+    Labels of which some hold 255 alone and others other values are stored in two ways, which one coding cannot say.
+    """
+    known = sorted({0}.union(*labels))
+    if known == [0, 255]:
+        return "binary"
+    mixed = 255 in known and not any(255 in values and len(set(values) - {0}) > 1 for values in labels)
+    if mixed or known == list(range(len(known))):
+        return "index"
+    return {value: number for number, value in enumerate(known)}
 
 
 def write_lists(listing: Listing, roles: Roles, target: Path) -> Path:
@@ -125,7 +156,7 @@ def write_lists(listing: Listing, roles: Roles, target: Path) -> Path:
 
 def render(chosen: Plan, roles: Roles, home: Path, title: str) -> str:
     """The override file, a reason behind each value."""
-    lines = [f"# Planned for {chosen.method.name} on {home.name}: {title}."]
+    lines = [printable(f"# Planned for {chosen.method.name} on {home.name}: {title}.")]
     lines.append(_line("dataset_dir", str(home.resolve()), "holds splits.json"))
     parts: list[tuple[Mapping, Mapping]] = [(roles.values, roles.reasons), (chosen.values, chosen.reasons)]
     lines += [_line(key, value, reasons[key]) for values, reasons in parts for key, value in values.items()]
@@ -133,8 +164,11 @@ def render(chosen: Plan, roles: Roles, home: Path, title: str) -> str:
 
 
 def _line(key: str, value: object, reason: str) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, width=1000, allow_unicode=True).removesuffix("...\n").strip()
-    return f"{key}: {text} # {reason}"
+    """An entry whose value MONAI takes as it stands, whatever a data set calls its domains and folders."""
+    plain = quoted(value)
+    unicode = not isinstance(plain, str) or plain.isprintable()
+    text = yaml.safe_dump(plain, default_flow_style=True, width=math.inf, allow_unicode=unicode)
+    return f"{key}: {text.strip().removesuffix('...').strip()} # {printable(reason)}"
 
 
 def save(path: Path, text: str) -> None:

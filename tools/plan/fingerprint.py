@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -10,8 +10,6 @@ import numpy as np
 from common.errors import InputError
 
 from ..check.inspect import Facts
-
-PAIRS = ("LR", "PA", "SI")  # letters of an axis that runs along right-left, front-back, head-feet
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Fingerprint:
         volumes: median volume in ml (2D: mm2) of each class.
         images: number of images.
         labeled: number of those with a label.
-        encoding: of the labels: ``index``, class numbers, or ``binary``, 0 and 255.
+        encoding: of the labels: ``index``, class numbers; ``binary``, 0 and 255; or the class of each value.
     """
 
     dims: int
@@ -42,7 +40,7 @@ class Fingerprint:
     volumes: dict[int, float]
     images: int
     labeled: int
-    encoding: str = "index"
+    encoding: str | Mapping[int, int] = "index"
 
     @property
     def thin_axis(self) -> int:
@@ -68,7 +66,7 @@ class Fingerprint:
         return asdict(self)
 
 
-def fingerprint(facts: Sequence[Facts], encoding: str = "index") -> Fingerprint:
+def fingerprint(facts: Sequence[Facts], encoding: str | Mapping[int, int] = "index") -> Fingerprint:
     """Summarise the facts of a data set, whose labels are class numbers by now.
 
     Raises:
@@ -85,7 +83,7 @@ def fingerprint(facts: Sequence[Facts], encoding: str = "index") -> Fingerprint:
     values = sorted({value for f in labeled for value in f.volumes} | {0})
     if values == [0]:
         raise InputError("the labels hold no foreground")
-    sizes, spacings = np.array([_ras(f, f.shape) for f in facts]), np.array([_ras(f, f.spacing) for f in facts])
+    sizes, spacings = np.array([f.shape for f in facts]), np.array([f.spacing for f in facts])
     return Fingerprint(
         dims=len(facts[0].shape),
         channels=facts[0].channels,
@@ -99,13 +97,6 @@ def fingerprint(facts: Sequence[Facts], encoding: str = "index") -> Fingerprint:
         labeled=len(labeled),
         encoding=encoding,
     )
-
-
-def _ras(facts: Facts, values: Sequence[float]) -> list[float]:
-    """Values per axis in the order of the axes after reorientation."""
-    if len(values) == 2:
-        return list(values)
-    return [values[next(i for i, letter in enumerate(facts.orientation) if letter in pair)] for pair in PAIRS]
 
 
 def _spread(values: np.ndarray) -> tuple[tuple[float, ...], ...]:

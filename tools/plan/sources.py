@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from common.datasets import load_domains
@@ -23,7 +24,7 @@ def set_sources(plan: Plan, found: Fingerprint, roles: Roles) -> None:
         others = {"unlabeled": "unlabeled", "test": "for test"}[plan.method.others]
         plan.set(option, domain, f"images of all other domains are {others}" if domain else "there is one domain")
     plan.set("ratios", None, "the lists instead of shares")
-    plan.set("encoding", found.encoding, f"masks hold {'0 and 255' if found.encoding == 'binary' else 'class numbers'}")
+    plan.set("encoding", found.encoding, f"labels hold {_held(found.encoding)}")
     low, _, high = found.intensities
     window = found.window
     if found.dims == 2 and low >= BYTE[0] and 1 < high <= BYTE[1]:
@@ -32,6 +33,12 @@ def set_sources(plan: Plan, found: Fingerprint, roles: Roles) -> None:
         plan.set("intensity_range", window, "as CT values" if window else "each image's own")
     if found.dims == 3:
         plan.set("orientation", "RAS", "slices are cut along head-feet")
+
+
+def _held(encoding: str | Mapping[int, int]) -> str:
+    if isinstance(encoding, str):
+        return {"binary": "0 and 255"}.get(encoding, "class numbers")
+    return "these values, and so will segmentations"
 
 
 def set_sam(plan: Plan, sam: str, device: str = "cpu") -> None:

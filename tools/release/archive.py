@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +16,7 @@ from common.files import atomic_path
 SUMS = Path("docs") / "SHA256SUMS"
 WHEN = (1980, 1, 1, 0, 0, 0)
 PERMISSIONS = 0o100644 << 16
+MOST_FILES = 5000
 
 
 def sha256(path: Path) -> str:
@@ -47,8 +48,8 @@ def write_sums(folder: Path) -> None:
 def changed_files(folder: Path) -> list[str]:
     """Files that differ from the sums inside the bundle, are missing or were added."""
     require_file(folder / SUMS, "a released bundle lists the sums of its files there")
-    pairs = [line.split("  ", 1) for line in (folder / SUMS).read_text(encoding="utf-8").splitlines()]
-    listed = {name: digest for digest, name in pairs}
+    lines = (folder / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+    listed = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     present = {path.relative_to(folder).as_posix(): path for path in files_of(folder)}
     present.pop(SUMS.as_posix())
     different = {name for name in listed.keys() & present.keys() if listed[name] != sha256(present[name])}
@@ -84,27 +85,47 @@ def write_model_info(path: Path, release: str, digest: str, source: str) -> None
 
 
 def check_archive(path: Path) -> None:
-    """Raise ``InputError`` unless the archive is whole, holds one folder and agrees with the sum beside it."""
+    """Raise ``InputError`` unless the archive is as ``write_archive`` makes them and agrees with the sum beside it.
+
+    Nothing is unpacked before, and what is unpacked then is as large as the archive at most: members are stored as they
+    are, each under its own name below one folder, and are files, no links.
+    """
     if sum_file(path).is_file():
-        expected = sum_file(path).read_text(encoding="utf-8").split()
+        expected = sum_file(path).read_text(encoding="utf-8", errors="replace").split()
         if expected != [sha256(path), path.name]:
             raise InputError(f"{path}: its sum is not the one in {sum_file(path).name}")
     try:
         with zipfile.ZipFile(path) as archive:
+            _check_members(path, archive.infolist())
             broken = archive.testzip()
-            members = archive.infolist()
-    except zipfile.BadZipFile as error:
-        raise InputError(f"{path}: {error}") from error
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+        raise error if isinstance(error, InputError) else InputError(f"{path}: {error}") from error
     if broken:
         raise InputError(f"{path}: {broken} is damaged")
+
+
+def _check_members(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
     names = [member.filename for member in members]
-    tops = {name.partition("/")[0] for name in names}
-    if len(tops) != 1 or any(".." in name.split("/") or name.startswith("/") or "\\" in name for name in names):
-        raise InputError(f"{path}: expected one folder inside, found {sorted(tops)}")
-    if any(member.date_time != WHEN or member.external_attr != PERMISSIONS for member in members) or names != sorted(
-        names, key=lambda name: name.split("/")
+    parts = [name.split("/") for name in names]
+    tops = {part[0] for part in parts}
+    if len(tops) != 1 or any(len(part) < 2 for part in parts):
+        raise InputError(f"{path}: expected one folder inside, found {sorted(tops)[:3]}")
+    if len(members) > MOST_FILES or len({name.casefold() for name in names}) < len(names):
+        raise InputError(f"{path}: more than {MOST_FILES} files, or several of one name")
+    if wrong := [name for name, part in zip(names, parts) if not all(map(_is_file_name, part))]:
+        raise InputError(f"{path}: {wrong[0]!r} is no name of a file below its folder")
+    stored = all(m.compress_type == zipfile.ZIP_STORED and m.compress_size == m.file_size for m in members)
+    if not stored or sum(member.file_size for member in members) > path.stat().st_size:
+        raise InputError(f"{path}: holds more than its size: members of a release are stored as they are")
+    if any(member.date_time != WHEN or member.external_attr != PERMISSIONS for member in members) or parts != sorted(
+        parts
     ):
         raise InputError(f"{path}: order, times or permissions of its members are not those of a release")
+
+
+def _is_file_name(part: str) -> bool:
+    """Whether a part of a path means the same everywhere, and nothing above its folder."""
+    return part not in ("", ".", "..") and part.isprintable() and not set(part) & set('\\:*?"<>|') and len(part) <= 255
 
 
 @contextmanager
@@ -115,8 +136,11 @@ def unpacked(path: Path) -> Iterator[Path]:
         return
     require_file(path, "give a bundle's folder or its archive")
     check_archive(path)
-    with TemporaryDirectory() as folder:
-        with zipfile.ZipFile(path) as archive:
-            archive.extractall(folder)
+    with TemporaryDirectory() as folder:  # of this user alone
+        try:
+            with zipfile.ZipFile(path) as archive:
+                archive.extractall(folder)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise InputError(f"{path}: cannot be unpacked ({error})") from None
         (bundle,) = Path(folder).resolve().iterdir()
         yield bundle

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import jsonschema
 from monai.bundle import ConfigParser
 
 from common.errors import InputError
-from common.options import Configuration
+from common.options.entries import REFERENCE, children, is_code, literal, split_id
 
 from ..results import RECORD, TABLE, read_record, table
 from . import archive, figures, metadata, readme, render, vendor
@@ -31,6 +32,7 @@ LITTER = re.compile(r"(^|/)(__pycache__|eval|\.[^/]+)(/|$)|\.pyc$")
 PERSONAL = re.compile(rb"/(?:home|Users|root|tmp|mnt|media)/[\w.-]+|[A-Z]:\\\\?Users\\")
 LARGEST_IN_GIT = 25 * 2**20
 OF_LABELS = ("encoding", "from_viewer")  # arguments of a preprocessing that concern labels alone
+DEEPEST = 30  # references that lead to one another
 
 
 class NotRun(Exception):  # noqa: N818  (no error)
@@ -76,6 +78,8 @@ def layout(bundle: Bundle) -> str:
     names = {path.relative_to(bundle.folder).as_posix(): path for path in archive.files_of(bundle.folder)}
     if bundle.released and (litter := [name for name in names if LITTER.search(name)]):
         raise InputError(f"does not belong in a release: {', '.join(litter[:3])}")
+    if links := [name for name, path in names.items() if path.is_symlink()]:
+        raise InputError(f"links are no files of a release: {', '.join(links[:3])}")
     large = [n for n, path in names.items() if not n.startswith("models/") and path.stat().st_size > LARGEST_IN_GIT]
     if large:
         raise InputError(f"more than 25 MB: {', '.join(large)}")
@@ -137,16 +141,37 @@ def preprocessing(bundle: Bundle) -> str:
     """Training and inference do the same to the image."""
     chains = {}
     for name in ("train", "inference"):
-        parser = ConfigParser(bundle.config(name))
-        parser["bundle_root"] = str(bundle.folder)
-        written = parser["preprocessing"]
+        config = bundle.config(name)
+        written = config["preprocessing"]
         if isinstance(written, str):  # as trained
             return written.removeprefix("$@")
-        found = Configuration.of(parser).literal("preprocessing")
-        chains[name] = {key: value for key, value in found.items() if key not in OF_LABELS}
+        kept = {key: value for key, value in written.items() if key not in OF_LABELS}
+        chains[name] = without_references(kept, config)
     if chains["train"] != chains["inference"]:
         raise InputError(f"training: {chains['train']}; inference: {chains['inference']}")
     return str(chains["train"]["_target_"].rpartition(".")[2])
+
+
+def without_references(node: object, config: Mapping, depth: int = 0) -> object:
+    """A part of a configuration with plain values in place of references; nothing is evaluated.
+
+    Raises:
+        NotRun: for an expression, whose value only running it would tell.
+    """
+    if isinstance(node, Mapping):
+        return {key: without_references(child, config, depth) for key, child in node.items() if key != "_requires_"}
+    if isinstance(node, list):
+        return [without_references(child, config, depth) for child in node]
+    if not is_code(node):
+        return node
+    with suppress(ValueError):
+        return literal(node)
+    target: object = config
+    if depth > DEEPEST or not REFERENCE.fullmatch(node.removeprefix("$")):
+        raise NotRun(f"{node[:60]}: only running it tells")
+    for part in split_id(node.lstrip("$@")):
+        target = children(target)[part]
+    return without_references(target, config, depth + 1)
 
 
 def sections(bundle: Bundle) -> str:
@@ -174,6 +199,7 @@ def stated_results(bundle: Bundle) -> str:
     return f"{len(record)} records"
 
 
+SIZES = ("files", "sums")  # first of all: after one of these fails, nothing else is looked at
 STATIC: Mapping[str, Callable[[Bundle], str]] = {
     "files": layout,
     "sums": sums,

@@ -12,9 +12,16 @@ from monai.bundle.utils import merge_kv
 
 from common.errors import InputError
 from common.options import check_ids
+from common.options.command import canonical
+from common.options.entries import is_code, quoted
+from common.options.entries import literal as expressed
+from common.options.table import table_of
 from common.runs import Settings, assumed
+from common.runs.components import as_data
 
+from ..run import SHARED as SHARED_LAYERS
 from ..run import config_file
+from .own_code import require_own_code
 
 LAYERS = {
     "evaluate": "inference",
@@ -53,10 +60,13 @@ def render(
     inference = ConfigParser.load_config_file(files["inference"])
     for name in options:
         check_ids([name], train if _root(name) in train or _root(name) not in inference else inference)
+    table = table_of(bundle)
+    options = {name: canonical(name, value, table) for name, value in options.items()}
     of_train = {name: value for name, value in options.items() if _root(name) in train}
     if trained is None:
         trained = assumed(bundle, [files[name] for name in layers], of_train)
     else:
+        require_own_code(trained, [*bundle.glob("configs/*.yaml"), *SHARED_LAYERS.glob("*.yaml"), *files.values()])
         train = _without_places(trained.configuration, train)
     rendered = {"train": train, "inference": literal(inference, trained)}
     for name, value in options.items():
@@ -81,9 +91,21 @@ def _without_paths(node: object, base: object) -> object:
         return {key: _without_paths(child, known.get(key)) for key, child in node.items()}
     if isinstance(node, list):
         return [_without_paths(child, None) for child in node]
-    if isinstance(node, str) and Path(node).is_absolute():
-        return base if isinstance(base, str) else Path(node).name
+    path = Path(_text(node))
+    if path.is_absolute():
+        return base if isinstance(base, str) else quoted(path.name)
     return node
+
+
+def _text(node: object) -> str:
+    """The text that an entry stands for; empty for anything else."""
+    if not is_code(node):
+        return node if isinstance(node, str) else ""
+    try:
+        value = expressed(str(node))
+    except ValueError:
+        return ""
+    return value if isinstance(value, str) else ""
 
 
 def literal(node: object, trained: Settings) -> object:
@@ -98,13 +120,13 @@ def literal(node: object, trained: Settings) -> object:
         value: object = trained
         for name in re.findall(r"\w+", match[1]):
             value = value[name]  # type: ignore[index]
-        return _without_paths(value, None)
+        return _without_paths(as_data(value), None)
     if match := GET.fullmatch(node):
-        return trained.get(match[1], ast.literal_eval(match[2] or "None"))
+        return as_data(trained.get(match[1], ast.literal_eval(match[2] or "None")))
     if match := COMPONENT.fullmatch(node):
         given = dict(pair.split("=") for pair in match[2].split(", ")[1:])
         changes = {name: text if text[0] == "@" else ast.literal_eval(text) for name, text in given.items()}
-        return _without_paths(trained.literal(match[1], **changes), None)
+        return _without_paths({**as_data(trained.parts(match[1])), **changes}, None)
     raise InputError(f"{node}: expected a setting by name, so that a release can have its value instead")
 
 

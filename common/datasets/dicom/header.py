@@ -126,9 +126,11 @@ def read_header(path: Path) -> Header:
 
 @lru_cache(maxsize=20000)
 def _read(path: Path, length: int, _: int) -> Header:
+    if not is_dicom(path):
+        raise InputError(f"{path}: no DICOM, whatever its name says ({'empty' if not length else 'damaged'} file?)")
     try:
         with open(path, "rb") as file:
-            data = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(TAGS), force=is_dicom(path))
+            data = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(TAGS), force=True)
             return _header(path, data, _pixel_bytes(path, file, data, length))
     except (InputError, OSError):
         raise

@@ -57,7 +57,7 @@ def test_unusable_cases_are_reported_and_left_out(volume, tmp_path, caplog):
     assert [case["case"] for case in cases] == ["good"]
     lines = [record.message for record in caplog.records if record.name == "ReadableCases"]
     assert [line.split(": ")[0].split("/")[-1] for line in lines] == ["cut.nii.gz", "hole.nii.gz", "series"]
-    with pytest.raises(InputError, match="3 of 4 images could not be used, the first: .*cut.nii.gz"):
+    with pytest.raises(InputError, match="3 of 4 images could not be used: .*cut.nii.gz"):
         cases.require_all()
 
 
