@@ -11,6 +11,7 @@ from monai.bundle import ConfigParser
 from common.errors import InputError, find_explained
 from common.options import Configuration
 from common.runs import Settings, assumed
+from common.runs.record import write_record
 from common.runs.settings import options_of, written_out
 
 TRAIN = {
@@ -96,6 +97,18 @@ def test_settings_come_back_from_their_file(bundle):
     again = Settings.read(bundle / "settings.json")
     assert dict(again) == dict(settings) and again.components == settings.components
     assert again["half"] == 3 and again.configuration["size"] == 6
+
+
+def test_settings_changed_by_hand_are_refused(bundle):
+    file = bundle / "settings.json"
+    assumed(bundle, (), {"size": 6}).write(bundle)
+    write_record(bundle, ["settings.json"])
+    Settings.read(file)
+    file.write_text(file.read_text(encoding="utf-8").replace("6", "8"), encoding="utf-8")
+    with pytest.raises(InputError, match="is not the file that record.json beside it lists: changed since, or damaged"):
+        Settings.read(file)
+    (bundle / "record.json").unlink()
+    Settings.read(file)  # of a run that has not ended, or of whoever vouches for it
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 99}', "\x00"])
