@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 
 import pytest
 import torch
@@ -109,6 +110,18 @@ def test_settings_changed_by_hand_are_refused(bundle):
         Settings.read(file)
     (bundle / "record.json").unlink()
     Settings.read(file)  # of a run that has not ended, or of whoever vouches for it
+
+
+def test_weights_of_elsewhere_have_no_settings_in_the_folder_of_a_run(bundle, weights):
+    assumed(bundle, (), {"size": 6}).write(weights.parent)
+    write_record(weights.parent, ["model.pt", "settings.json"])
+    renamed, foreign = weights.with_name("best.pt"), weights.with_name("other.pt")
+    shutil.copyfile(weights, renamed)
+    torch.save({"a": torch.ones(1)}, foreign)
+    assert infer(bundle, checkpoint=str(renamed)).get_parsed_content("size") == 6
+    with pytest.raises(Exception, match="trained") as caught:
+        infer(bundle, checkpoint=str(foreign)).get_parsed_content("size")
+    assert "other.pt: none of the weights that record.json beside it lists" in str(find_explained(caught.value))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 99}', "\x00"])
