@@ -45,12 +45,13 @@ class CheckImaged(MapTransform):
         for key in self.keys:
             image = data[key]
             path = file_of(image)
-            low, high = map(float, torch.aminmax(torch.as_tensor(image))) if image.numel() else (0.0, 0.0)
+            low, high = map(float, torch.aminmax(image.detach().as_subclass(torch.Tensor))) if image.numel() else (0, 0)
             gate.check_image(image.shape, low, high, path)
             gate.check_shape(image.shape, self.dims, self.channels, path)
-            if isinstance(image, MetaTensor):
+            picture = ending_of(path) in PICTURES
+            if isinstance(image, MetaTensor) and not picture:
                 gate.check_affine(to_affine_nd(image.dim() - 1, image.affine.numpy()), path)
-            if self.stored is not None and ending_of(path) in PICTURES and high > 2 * self.stored[1]:
+            if self.stored is not None and picture and high > 2 * self.stored[1]:
                 raise InputError(
                     f"{path}: values up to {high:g}, and intensity_range ends at {self.stored[1]:g}; give the range of "
                     "these pictures, or null for each picture's own"
@@ -70,10 +71,11 @@ class CheckScaledd(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
         for key in self.keys:
-            image = torch.as_tensor(data[key])
-            if image.min() == image.max():
+            image = data[key].detach().as_subclass(torch.Tensor)
+            low, high = torch.aminmax(image)
+            if low == high:
                 raise InputError(
-                    f"{file_of(data[key])}: scaling leaves {image.min():g} everywhere: its values lie outside the "
+                    f"{file_of(data[key])}: scaling leaves {low:g} everywhere: its values lie outside the "
                     "range (window, intensity_range)"
                 )
         return dict(data)

@@ -19,8 +19,7 @@ from ..files import atomic_path
 class SaveDicomSegd(MapTransform):
     """Write ``<output_dir>/<case>.dcm``, a DICOM segmentation that refers to the images of the case's series.
 
-    A case that was no DICOM series gets none, with a word in the log. One whose headers do not suffice gets none
-    either, with an error in the log: its other files are there, and the cases after it go on.
+    A case that was no DICOM series gets none, with a word in the log.
 
     Args:
         keys: label map ``1, x, y[, z]`` in the geometry of the series.
@@ -30,7 +29,8 @@ class SaveDicomSegd(MapTransform):
         image: key of the image, whose metadata name the series.
 
     Raises:
-        InputError: when highdicom is not installed, and when names and classes do not match.
+        InputError: when highdicom is not installed, and when names and classes do not match; of a case, when the
+            headers of its images do not suffice.
     """
 
     def __init__(
@@ -58,12 +58,15 @@ class SaveDicomSegd(MapTransform):
             self.logger.warning(f"{source}: no DICOM series, so no DICOM segmentation of it")
             return result
         for key in self.key_iterator(result):
+            labels = np.asarray(result[key].cpu(), np.uint8)[0]
             try:
-                labels = np.asarray(result[key].cpu(), np.uint8)[0]
-                self._write(encode(labels, stack_at(source), self.names), str(result["case"]))
-            except Exception as error:  # headers are wrong in many ways, and the files of the others count more
-                reason = " ".join(str(error).split())
-                self.logger.error(f"{source}: no DICOM segmentation can be made of it ({reason})")
+                segmentation = encode(labels, stack_at(source), self.names)
+            except Exception as error:  # headers are wrong in many ways
+                reason = f"{type(error).__name__}: {error}" if not isinstance(error, InputError) else str(error)
+                raise InputError(
+                    f"no DICOM segmentation can be made of {source} ({reason}); its other files are written"
+                ) from error
+            self._write(segmentation, str(result["case"]))
         return result
 
     def _write(self, segmentation: object, case: str) -> None:

@@ -96,7 +96,7 @@ def mscmr(root: Path) -> Iterator[Case]:
     """MS-CMRSeg: ``{C0,LGE}/{train,test}/<name>.nii*`` with the mask ``<name>_manual.nii*`` beside it."""
     for domain in ("C0", "LGE"):
         for split in ("train", "test"):
-            for image in sorted((root / domain / split).glob("*.nii*")):
+            for image in sorted((root / domain / split).glob("[!.]*.nii*")):
                 stem, ending = image.name.split(".nii")
                 if not stem.endswith("_manual"):
                     mask = image.with_name(f"{stem}_manual.nii{ending}")

@@ -17,6 +17,7 @@ from .process import is_main
 from .record import fingerprint, write_record
 from .resume import Resume
 from .save_model import SaveModel
+from .settings import FILE as SETTINGS
 from .settings import WEIGHTS, Settings
 
 BEST = "model_best.pt"
@@ -85,7 +86,7 @@ class RunHandler:
         """Write what is known of the run when it has ended."""
         write_record(
             self.folder,
-            (WEIGHTS, BEST),
+            (WEIGHTS, BEST, SETTINGS),
             iterations=engine.state.iteration,
             data={case: sums for cases in self.resume.data.values() for case, sums in cases.items()},
         )

@@ -17,6 +17,7 @@ import torch
 from monai.utils import ensure_tuple
 
 from ..datasets.dicom import is_dicom, series_files
+from ..errors import InputError
 from ..files import atomic_path
 
 FILE, FORMAT = "record.json", 1
@@ -117,9 +118,39 @@ def write_record(folder: str | Path, weights: Iterable[str], **facts: object) ->
 
 
 def read_record(folder: str | Path) -> dict:
-    """The record of a run's folder, empty where there is none that can be read."""
-    try:
-        record = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    """The record of a run's folder, empty where there is none; ``InputError`` for one that cannot be read."""
+    file = Path(folder) / FILE
+    if not file.exists():
         return {}
-    return record if isinstance(record, dict) else {}
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        record = None
+    if not isinstance(record, dict):
+        raise InputError(
+            f"{file}: cannot be read, so that nothing tells whether the files beside it are as the run left them; "
+            "restore it, or remove it to do without"
+        )
+    return record
+
+
+def require_recorded(path: Path) -> None:
+    """Raise ``InputError`` if the record beside a file lists another checksum for it."""
+    expected = _listed(path.parent).get(path.name)
+    if expected is not None and expected != sha256(path):
+        raise InputError(f"{path}: is not the file that {FILE} beside it lists: changed since, or damaged")
+
+
+def require_of_run(weights: Path) -> None:
+    """Raise ``InputError`` for weights that the record beside them knows neither by name nor by content."""
+    listed = _listed(weights.parent)
+    if listed and weights.is_file() and weights.name not in listed and sha256(weights) not in listed.values():
+        raise InputError(
+            f"{weights}: none of the weights that {FILE} beside it lists, so the settings there are not its own; "
+            "give it a folder of its own"
+        )
+
+
+def _listed(folder: Path) -> Mapping[str, str]:
+    listed = read_record(folder).get("weights")
+    return listed if isinstance(listed, Mapping) else {}

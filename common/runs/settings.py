@@ -18,6 +18,7 @@ from ..options.entries import is_literal, quoted
 from ..options.layers import read_layer
 from .components import as_data, build, packages_of, require_parts, targets_of
 from .contradictions import FREE, refuse_contradictions
+from .record import require_of_run, require_recorded
 
 FILE, FORMAT = "settings.json", 1
 WEIGHTS = "model.pt"
@@ -99,6 +100,7 @@ class Settings(Mapping):
     @classmethod
     def read(cls, path: str | Path, packages: Sequence[str] = (), named: Iterable[str] = ()) -> Settings:
         """Settings that ``write`` wrote; ``InputError`` naming the file for anything else."""
+        require_recorded(Path(path))
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             if content["format"] != FORMAT:
@@ -200,6 +202,7 @@ def load_trained(checkpoint: str | Path, bundle_root: str | Path, layers: Sequen
     given = written_out(current_configuration())
     file = weights.with_name(FILE)
     if file.is_file():
+        require_of_run(weights)
         targets = [
             str(component["_target_"]) for layer in layers for component in targets_of(read_layer(layer).content)
         ]

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 
 from ignite.engine import Engine, Events
 from torch import nn
 
-from ..errors import InputError
 from ..tensors import fill, read_tensors, require_tensor_file
-from .record import FILE as RECORD
-from .record import read_record, sha256
+from .record import require_recorded
 from .settings import weights_file
 
 
@@ -70,11 +67,3 @@ def require_weights(path: str | Path, purpose: str = "it should hold trained wei
         InputError: see ``load_weights``, as far as the beginning of the file shows.
     """
     return require_tensor_file(weights_file(path), purpose)
-
-
-def require_recorded(path: Path) -> None:
-    """Raise ``InputError`` if the record beside a file lists another checksum for it."""
-    listed = read_record(path.parent).get("weights")
-    expected = listed.get(path.name) if isinstance(listed, Mapping) else None
-    if expected is not None and expected != sha256(path):
-        raise InputError(f"{path}: is not the file that {RECORD} beside it lists: changed since, or damaged")

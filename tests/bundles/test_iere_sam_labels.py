@@ -49,11 +49,15 @@ def test_a_report_changes_nothing_of_the_training(phantoms_2d, run_tiny, tmp_pat
     options = {"sam#kind": "tiny", "sam#img_size": 32, "sam#checkpoint": str(path), "labeled": 2, "pretrain#steps": 0}
     for slices in (0, 2):
         torch.manual_seed(0)
+        (tmp_path / "sam_labels.csv").unlink(missing_ok=True)
+        if slices:  # of a run that is replaced
+            (tmp_path / "sam_labels.csv").write_text("iteration,list,class\n0,old,1\n", encoding="utf-8")
         run_tiny(
             "iere_segmentation", **options, dataset_dir=str(phantoms_2d), base_channels=4, **{"sam#report": slices}
         )
         weights.append(torch.load(tmp_path / "model.pt", weights_only=True))
         assert (tmp_path / "sam_labels.csv").is_file() == bool(slices)
+    assert {row["list"] for row in rows(tmp_path)} == {"labeled", "validation"}
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 

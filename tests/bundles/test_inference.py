@@ -135,13 +135,16 @@ def test_damaged_series_are_reported_and_the_others_segmented(infer, tmp_path, c
     write_series(tmp_path / "in" / "two", volume())
     for path in write_series(tmp_path / "other", volume(), lambda data, k: setattr(data, "SeriesNumber", 2)):
         path.rename(tmp_path / "in" / "two" / f"other{path.name}")
+    for path in write_series(tmp_path / "in" / "nameless", volume()):
+        change(path, SOPInstanceUID="1.2.3")
     with pytest.raises(Exception) as caught:
         infer("sgrsnet_segmentation", tmp_path / "in", dicom_seg=True, class_names=["atrium"])
-    assert "1 of 4 images could not be used" in str(find_explained(caught.value))
+    assert "2 of 5 images could not be used" in str(find_explained(caught.value))
     lines = [line for line in capsys.readouterr().out.splitlines() if "ReadableCases - ERROR" in line]
-    assert len(lines) == 1 and "gap: 1 slices missing" in lines[0]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        f"{case}.{ending}" for case in ("good", "two_1", "two_2") for ending in ("dcm", "nii.gz")
-    ]
+    assert len(lines) == 2 and "gap: 1 slices missing" in lines[0] and "no DICOM segmentation can be made" in lines[1]
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {f"{case}.{end}" for case in ("good", "two_1", "two_2") for end in ("dcm", "nii.gz")} | {
+        "nameless.nii.gz"
+    }
     labels = np.asarray(nibabel.load(tmp_path / "out" / "good.nii.gz").dataobj)
     assert pydicom.dcmread(tmp_path / "out" / "good.dcm").pixel_array.sum() == labels.sum()

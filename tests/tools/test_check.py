@@ -67,6 +67,7 @@ def test_each_kind_of_damage_is_found(data, tmp_path, capsys):
         ("phantom_002", "label values", "error"),
         ("phantom_003", "not finite", "error"),
         ("phantom_004", "spacing", "warning"),
+        ("phantom_004", "unlike labeled", "warning"),
         ("phantom_005", "empty label", "warning"),
         ("phantom_006", "intensities", "warning"),
         ("stray", "incomplete", "error"),
@@ -84,9 +85,10 @@ def test_masks_of_255_are_named_once_for_all(tmp_path, capsys):
     for n in range(5):
         archives.picture(tmp_path / "data" / "images" / f"{n}.png", n)
         archives.picture(tmp_path / "data" / "masks" / f"{n}.png", 0, values=np.eye(20, 16, dtype=np.uint8) * 255)
-    found, _ = run(tmp_path / "data", tmp_path, fails=5)
-    assert {kind for _, kind, _ in found} == {"label values"}
-    assert "0, 1, 2 and 2 more: values [255] outside the classes 0..1" in capsys.readouterr().out
+    found, _ = run(tmp_path / "data", tmp_path)
+    assert {(kind, level) for _, kind, level in found} == {("coded masks", "warning")}
+    text = capsys.readouterr().out
+    assert "0, 1, 2 and 2 more: masks hold 0 and 255" in text and "-> --encoding binary, in methods that" in text
 
 
 def test_copies_and_patients_on_two_sides(data, tmp_path):

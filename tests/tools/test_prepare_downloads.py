@@ -192,6 +192,21 @@ def test_a_part_that_is_missing_is_told_and_the_rest_goes_on(tmp_path, capsys, d
     assert len(list((tmp_path / "out" / "images").iterdir())) > 2 and (tmp_path / "out" / "splits.json").is_file()
 
 
+@pytest.mark.parametrize(
+    ("download", "dataset", "options"),
+    [("brats2019", "brats2019", {}), ("mnms", "mnms", {}), ("mscmr", "mscmr", {}), ("prostate", "prostate", {}),
+     ("la2018_h5", "h5", {"benchmark": "la2018"})],
+)  # fmt: skip
+def test_what_another_system_leaves_in_archives_is_no_case(tmp_path, download, dataset, options):
+    source = WRITERS[download](tmp_path / "in")
+    for path in [path for path in source.rglob("*") if path.is_file()]:
+        for hidden in (path.with_name(f"._{path.name}"), source / "__MACOSX" / path.relative_to(source)):
+            hidden.parent.mkdir(parents=True, exist_ok=True)
+            hidden.write_bytes(b"Mac OS X")
+    prepare(dataset, str(source), str(tmp_path / "out"), workers=1, **options)
+    assert not list((tmp_path / "out" / "images").glob("._*"))
+
+
 def test_a_domain_that_was_not_unpacked_is_told(tmp_path, capsys):
     without("prostate", "HK")(tmp_path / "in")
     prepare("prostate", str(tmp_path / "in"), str(tmp_path / "out"), workers=1)

@@ -20,9 +20,12 @@ from common.errors import InputError
 from common.files import atomic_path
 from common.groups import patient_of
 
-from .compare import check_copies, check_intensities, check_labels, check_sides, check_spacings
+from .compare import check_coded, check_copies, check_intensities, check_labels, check_sides, check_spacings
+from .families import suggest_group
 from .inspect import Facts, Finding, header, inspect
+from .remedies import REMEDIES
 from .sheet import contact_sheet
+from .unlike import check_unlike
 
 NAMED = 3  # cases named in a line of the overview; all are in check.json
 
@@ -41,7 +44,8 @@ def check(
 
     Errors are unreadable files, geometry of a label unlike its image's, label values that are no class numbers, NaN,
     constant images, a patient or an identical image in training and test. Warnings are odd spacings and intensities,
-    empty labels, absent classes, and images (nearly) identical to others. The exit code is 1 where there are errors.
+    empty labels, absent classes, images (nearly) identical to others, and unlabeled images unlike the labeled ones.
+    Each kind comes with what to do about it. The exit code is 1 where there are errors.
 
     Args:
         folder: images/ and labels/ with or without splits.json, several domains with such folders, or a JSON list.
@@ -57,21 +61,28 @@ def check(
     listing = find_cases(folder, images, labels)
     facts, signatures = examine(listing, workers)
     patient = patient_of(group or (listing.lists.group if listing.lists else None))
+    check_coded(facts)
     check_labels(facts, classes)
     check_spacings(facts)
     check_intensities(facts)
     check_sides(facts, patient)
+    label_next = check_unlike(facts)
     pairs = check_copies(facts, signatures, patient)
+    alike = [(pair["first"], pair["second"]) for pair in pairs if not pair["identical"]]
+    suggested = None if group else suggest_group([f.case for f in facts], alike)
     for name, reason in listing.broken.items():
-        facts.append(Facts(name, "listed", "", findings=[Finding("error", "incomplete", reason)]))
+        facts.append(
+            Facts(name, "listed", "", findings=[Finding("error", "incomplete", reason, REMEDIES["incomplete"])])
+        )
     target = Path(output)
     flagged = [f.case for f in facts if f.findings]
     contact_sheet(listing.cases, target / "contact_sheet.png", first=flagged)
     counts = Counter(finding.level for f in facts for finding in f.findings)
     content = {"folder": str(folder), "cases": [f.as_json() for f in facts], "pairs": pairs, "findings": dict(counts)}
+    content |= {"label_next": label_next, "group": suggested}
     with atomic_path(target / "check.json") as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    sys.stdout.write(overview(facts))
+    sys.stdout.write(overview(facts) + advice(label_next, suggested))
     sys.stdout.write(
         f"{time.perf_counter() - started:.0f} s; {target / 'check.json'}, {target / 'contact_sheet.png'}\n"
     )
@@ -91,6 +102,14 @@ def examine(listing: Listing, workers: int | None = None) -> tuple[list[Facts], 
             if mark is not None:
                 signatures[found.case] = mark
     return facts, signatures
+
+
+def advice(label_next: Sequence[str], suggested: str | None) -> str:
+    """Lines about the whole data set: what to label next, and a template of names that tells patients apart."""
+    lines = [f"label next: {', '.join(label_next)}, the farthest from what is labeled\n"] if label_next else []
+    if suggested:
+        lines.append(f"images alike share parts of their names: --group '{suggested}' keeps a patient's together\n")
+    return "".join(lines)
 
 
 def overview(facts: Sequence[Facts]) -> str:
@@ -114,7 +133,12 @@ def overview(facts: Sequence[Facts]) -> str:
     for case in facts:
         for f in case.findings:
             rows.setdefault((f.level, f.kind, f.text), []).append(case.case)
+    said = ""
     for (level, kind, text), cases in sorted(rows.items()):
+        if said and said != kind:
+            lines.append(f"{'':<9}-> {REMEDIES[said]}")
+        said = kind
         more = f" and {len(cases) - NAMED} more" if len(cases) > NAMED else ""
-        lines.append(f"{level:<9}{kind:<14}{', '.join(cases[:NAMED])}{more}: {text}")
+        lines.append(f"{level:<9}{kind:<15}{', '.join(cases[:NAMED])}{more}: {text}")
+    lines += [f"{'':<9}-> {REMEDIES[said]}"] if said else []
     return "\n".join([*lines, "" if rows else "nothing found\n"])

@@ -8,6 +8,7 @@ import numpy as np
 
 from common.datasets.likeness import Signature, find_pairs
 
+from .families import families
 from .inspect import Facts
 
 TRAINING = ("train", "unlisted")
@@ -27,6 +28,15 @@ def check_labels(facts: Sequence[Facts], classes: int | None) -> None:
     for f in labeled:
         if len(f.shape) == 3 and (absent := sorted(common - set(f.volumes))) and set(f.volumes) != {0}:
             f.note("warning", "class absent", f"no voxel of class {', '.join(map(str, absent))}")
+
+
+def check_coded(facts: Sequence[Facts]) -> None:
+    """Take masks of 0 and 255 alone for classes 0 and 1, and say so."""
+    labeled = [f for f in facts if f.volumes]
+    if set().union(*(f.volumes for f in labeled)) == {0, 255}:
+        for f in labeled:
+            f.note("warning", "coded masks", "masks hold 0 and 255")
+            f.volumes = {value // 255: volume for value, volume in f.volumes.items()}
 
 
 def check_spacings(facts: Sequence[Facts]) -> None:
@@ -73,18 +83,24 @@ def check_sides(facts: Sequence[Facts], patient: Callable[[str], str]) -> None:
 def check_copies(
     facts: Sequence[Facts], signatures: Mapping[str, Signature], patient: Callable[[str], str]
 ) -> list[dict]:
-    """Identical and nearly identical images; returns the pairs."""
+    """Identical and nearly identical images, those alike in groups; returns the pairs."""
     by_name = {f.case: f for f in facts}
     pairs = find_pairs(dict(signatures), lambda a, b: patient(a) == patient(b))
+    alike = []
     for pair in pairs:
         first, second = by_name[pair.first], by_name[pair.second]
         across = first.role != second.role and "unlisted" not in (first.role, second.role)
+        if not across and not pair.identical:
+            alike.append((pair.first, pair.second))
+            continue
         what = f"image identical to {pair.second}" if pair.identical else f"image like {pair.second} ({pair.score:.2f})"
         if pair.identical and first.label_voxels and second.label_voxels:
             what += ", label " + ("identical too" if first.label_voxels == second.label_voxels else "different")
         sides = f" across {first.role} and {second.role}" if across else ""
-        kind = "leak" if across else "copy" if pair.identical else "alike"
-        first.note("error" if across and pair.identical else "warning", kind, what + sides)
+        first.note("error" if across and pair.identical else "warning", "leak" if across else "copy", what + sides)
+    for number, names in enumerate(families(alike), start=1):
+        for name in names:
+            by_name[name].note("warning", "alike", f"group {number} of {len(names)} images alike, of one patient?")
     return [
         {"first": p.first, "second": p.second, "identical": p.identical, "score": p.score,
          "roles": [by_name[p.first].role, by_name[p.second].role]} for p in pairs

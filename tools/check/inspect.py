@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -10,13 +11,16 @@ import SimpleITK as sitk
 
 from common.datasets import Case
 from common.datasets.dicom import is_dicom, stack_at
+from common.datasets.gate import NOISE, SAME
 from common.datasets.itk import file_reader
 from common.datasets.likeness import Signature, signature
 from common.errors import InputError
 
 from ..volumes import array, read, same_grid
+from .remedies import REMEDIES
 
 PERCENTILES = (0.5, 50.0, 99.5)
+AXES = ("LR", "PA", "SI")  # letters of an axis that runs along right-left, front-back, head-feet
 MOST_VALUES = 64  # a label map has no more classes than this
 
 
@@ -27,11 +31,15 @@ class Finding:
     level: str
     kind: str
     text: str
+    remedy: str
 
 
 @dataclass
 class Facts:
-    """What is known of a case; figures are missing where it cannot be read."""
+    """What is known of a case; figures are missing where it cannot be read.
+
+    Extents and spacing of volumes are those of training: to the right, to the front, to the head.
+    """
 
     case: str
     role: str
@@ -51,7 +59,7 @@ class Facts:
     findings: list[Finding] = field(default_factory=list)
 
     def note(self, level: str, kind: str, text: str) -> None:
-        self.findings.append(Finding(level, kind, text))
+        self.findings.append(Finding(level, kind, text, REMEDIES[kind]))
 
     def as_json(self) -> dict:
         """Plain values, without the label's checksum."""
@@ -86,11 +94,15 @@ def inspect(item: Case, step: tuple[int, ...]) -> tuple[Facts, Signature | None]
         return facts, None
     first = image[(..., 0)] if image.GetDimension() == 4 else image
     values = array(image)
+    if not values.size:
+        facts.note("error", "unreadable", f"{item.image}: the image has no voxels")
+        return facts, None
     _describe(facts, first, values)
-    if item.label is not None:
-        _describe_label(facts, first, item.label)
+    if item.labels:
+        _describe_label(facts, first, item.labels)
     channel = values[..., 0] if values.ndim > first.GetDimension() else values
-    return facts, signature(channel, step) if np.isfinite(values).all() else None
+    usable = values.dtype.kind != "c" and np.isfinite(values).all()
+    return facts, signature(channel, step) if usable else None
 
 
 def _describe(facts: Facts, image: sitk.Image, values: np.ndarray) -> None:
@@ -98,6 +110,11 @@ def _describe(facts: Facts, image: sitk.Image, values: np.ndarray) -> None:
     facts.channels = values.shape[-1] if values.ndim > image.GetDimension() else 1
     if image.GetDimension() == 3:
         facts.orientation = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(image.GetDirection())
+        order = [next(i for i, letter in enumerate(facts.orientation) if letter in pair) for pair in AXES]
+        facts.shape, facts.spacing = ([part[i] for i in order] for part in (facts.shape, facts.spacing))
+    if values.dtype.kind == "c":
+        facts.note("error", "no numbers", "complex voxels")
+        return
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         facts.note("error", "not finite", f"{np.count_nonzero(~np.isfinite(values))} NaN or infinite voxels")
         return
@@ -108,20 +125,18 @@ def _describe(facts: Facts, image: sitk.Image, values: np.ndarray) -> None:
         facts.note("error", "constant", f"every voxel is {facts.minimum:g}")
 
 
-def _describe_label(facts: Facts, image: sitk.Image, path: Path) -> None:
+def _describe_label(facts: Facts, image: sitk.Image, paths: Sequence[Path]) -> None:
     try:
-        label = read(path)
+        label, stored = read_label(paths)
     except InputError as error:
-        facts.note("error", "unreadable", str(error))
-        return
-    stored = array(label)
-    if label.GetNumberOfComponentsPerPixel() > 1:
-        facts.note("error", "label values", f"{path.name} is a color picture; prepare turns it into class numbers")
+        facts.note("error", "label values" if "color" in str(error) else "unreadable", str(error))
         return
     if label.GetSize() != image.GetSize():
         facts.note("error", "geometry", f"label {list(label.GetSize())} for an image {list(image.GetSize())}")
-    elif not same_grid(image, label, tolerance=0.05):
+    elif not same_grid(image, label, tolerance=NOISE):
         facts.note("error", "geometry", "label and image differ in spacing, origin or direction")
+    elif not same_grid(image, label, tolerance=SAME):
+        facts.note("warning", "rounding", f"headers of label and image differ, by less than {NOISE} of a voxel")
     values, counts = np.unique(stored, return_counts=True)
     if not np.isfinite(values).all() or not np.array_equal(values, values.round()) or len(values) > MOST_VALUES:
         facts.note("error", "label values", f"{len(values)} values, such as {values[:4].tolist()}: no class numbers")
@@ -131,3 +146,26 @@ def _describe_label(facts: Facts, image: sitk.Image, path: Path) -> None:
     facts.label_voxels = signature(stored, (1,) * stored.ndim).voxels
     if set(facts.volumes) == {0}:
         facts.note("warning", "empty label", "no foreground")
+
+
+def read_label(paths: Sequence[Path]) -> tuple[sitk.Image, np.ndarray]:
+    """The first of a label's files, and the greatest value of all of them at each voxel.
+
+    Raises:
+        InputError: naming the file, for one that cannot be read, is in color or of another size than the first.
+    """
+    labels = [read(path) for path in paths]
+    stored = [_grey(array(label), label, path) for label, path in zip(labels, paths)]
+    for values, path in zip(stored, paths):
+        if values.shape != stored[0].shape:
+            raise InputError(f"{path}: mask of size {values.shape}, but {paths[0].name} has {stored[0].shape}")
+    return labels[0], np.maximum.reduce(stored)
+
+
+def _grey(values: np.ndarray, label: sitk.Image, path: Path) -> np.ndarray:
+    """A map without colors, though it may be stored in several equal channels."""
+    if label.GetNumberOfComponentsPerPixel() == 1:
+        return values
+    if np.ptp(values[..., :3], axis=-1).any():
+        raise InputError(f"{path}: is in color; python -m tools prepare turns colors into class numbers")
+    return values[..., 0]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+import SimpleITK as sitk
 
 from common.datasets import Case
 from common.errors import InputError
 from common.files import atomic_path
 
-from ..volumes import array, read
+from ..volumes import array, from_array, read
+from .inspect import read_label
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402  (the backend must be chosen first)
@@ -43,11 +46,16 @@ def contact_sheet(items: Sequence[Case], path: Path, first: Sequence[str] = (), 
 
 
 def _draw(axis, item: Case) -> None:
-    image, stored = read(item.image), read(item.label) if item.label else None
-    values, spacing = array(image), image.GetSpacing()
-    mask = None if stored is None or stored.GetNumberOfComponentsPerPixel() > 1 else array(stored)
-    if image.GetDimension() == 4:
-        values = values[..., 0]
+    image = read(item.image)
+    image = image[(..., 0)] if image.GetDimension() == 4 else image
+    label = None
+    with suppress(InputError):
+        label = from_array(read_label(item.labels)[1]) if item.labels else None
+    if label is not None and label.GetSize() == image.GetSize():
+        label.CopyInformation(image)
+    if image.GetDimension() == 3:  # as in training
+        image, label = (part and sitk.DICOMOrient(part, "RAS") for part in (image, label))
+    values, spacing, mask = array(image), image.GetSpacing(), None if label is None else array(label)
     if mask is not None and mask.shape != values.shape[: mask.ndim]:
         mask = None
     if image.GetDimension() >= 3:
@@ -57,6 +65,8 @@ def _draw(axis, item: Case) -> None:
         values = values.mean(axis=-1)
     values = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
     low, high = np.percentile(values, (1, 99))
-    axis.imshow(values.T, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=spacing[1] / spacing[0])
+    origin = "lower" if image.GetDimension() == 3 else "upper"  # the front is at the top
+    shown = {"cmap": "gray", "vmin": low, "vmax": max(high, low + 1e-6), "origin": origin}
+    axis.imshow(values.T, aspect=spacing[1] / spacing[0], **shown)
     for number, value in enumerate(np.unique(mask[mask > 0]) if mask is not None else ()):
         axis.contour((mask == value).T, levels=[0.5], colors=[f"C{number % 10}"], linewidths=0.8)

@@ -11,8 +11,6 @@ from common.errors import InputError
 
 from ..check.inspect import Facts
 
-PAIRS = ("LR", "PA", "SI")  # letters of an axis that runs along right-left, front-back, head-feet
-
 
 @dataclass(frozen=True)
 class Fingerprint:
@@ -85,7 +83,7 @@ def fingerprint(facts: Sequence[Facts], encoding: str | Mapping[int, int] = "ind
     values = sorted({value for f in labeled for value in f.volumes} | {0})
     if values == [0]:
         raise InputError("the labels hold no foreground")
-    sizes, spacings = np.array([_ras(f, f.shape) for f in facts]), np.array([_ras(f, f.spacing) for f in facts])
+    sizes, spacings = np.array([f.shape for f in facts]), np.array([f.spacing for f in facts])
     return Fingerprint(
         dims=len(facts[0].shape),
         channels=facts[0].channels,
@@ -99,13 +97,6 @@ def fingerprint(facts: Sequence[Facts], encoding: str | Mapping[int, int] = "ind
         labeled=len(labeled),
         encoding=encoding,
     )
-
-
-def _ras(facts: Facts, values: Sequence[float]) -> list[float]:
-    """Values per axis in the order of the axes after reorientation."""
-    if len(values) == 2:
-        return list(values)
-    return [values[next(i for i, letter in enumerate(facts.orientation) if letter in pair)] for pair in PAIRS]
 
 
 def _spread(values: np.ndarray) -> tuple[tuple[float, ...], ...]:

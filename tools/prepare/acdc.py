@@ -14,6 +14,7 @@ from common.errors import InputError, require_choice
 from ..volumes import array, on_grid, read, scaled
 from .conversion import Conversion, Converted, Dataset
 from .lists import by_list, published
+from .pairs import found
 
 
 def find(source: Path, scale: str = "minmax") -> Dataset:
@@ -25,7 +26,7 @@ def find(source: Path, scale: str = "minmax") -> Dataset:
     """
     require_choice(scale=(scale, ("minmax", "none")))
     cases, broken = [], {}
-    for folder in sorted(path.parent for path in source.rglob("Info.cfg")):
+    for folder in (path.parent for path in found(source, "Info.cfg")):
         patient = folder.name
         labels = sorted(folder.glob(f"{patient}_frame[0-9][0-9]_gt.nii*"))
         if not labels:

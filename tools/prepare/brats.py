@@ -12,6 +12,7 @@ from common.errors import InputError
 from ..volumes import array, binary, bounding_box, crop, on_grid, read, scaled
 from .conversion import Conversion, Converted, Dataset
 from .lists import by_list, published
+from .pairs import found
 
 
 def find(source: Path, whole_box: bool = False) -> Dataset:
@@ -22,7 +23,7 @@ def find(source: Path, whole_box: bool = False) -> Dataset:
         whole_box: keep the last slice of the crop along each axis, which the published pipeline loses.
     """
     cases, broken = [], {}
-    for image in sorted(source.rglob("*_flair.nii*")):
+    for image in found(source, "*_flair.nii*"):
         name, ending = image.name.split("_flair")
         label = image.with_name(f"{name}_seg{ending}")
         if not label.is_file():

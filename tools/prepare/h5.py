@@ -17,6 +17,7 @@ from common.groups import grouping
 from ..volumes import from_array
 from .conversion import Conversion, Converted, Dataset
 from .lists import KEYS, by_list, published
+from .pairs import found
 
 LISTS = ("{}.list", "{}.txt", "{}_slices.list")
 SLICE = re.compile(r"_slice_\d+$")
@@ -52,7 +53,7 @@ def find(
     require_choice(axes=(axes, (None, "xyz", "zyx")), benchmark=(benchmark, (None, *BENCHMARKS)))
     stored = BENCHMARKS.get(benchmark, ("xyz", 1.0))
     axes, spacing = axes or stored[0], stored[1] if spacing is None else spacing
-    files = _whole(sorted(source.rglob("*.h5")))
+    files = _whole(found(source, "*.h5"))
     if not files:
         raise InputError(f"{source}: no .h5 files below")
     names = _names(files)

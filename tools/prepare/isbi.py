@@ -17,7 +17,7 @@ from common.errors import InputError, require_choice
 
 from ..volumes import array, binary, on_grid, read
 from .conversion import Conversion, Converted, Dataset
-from .pairs import find_pairs
+from .pairs import find_pairs, found
 
 PATIENT = re.compile(r"(Prostate3T|ProstateDx)-\d+-\d+")
 TRAINING = "01"  # middle number of the challenge's 30 training patients per site; 02 leaderboard and 03 test, 5 each
@@ -37,7 +37,7 @@ def find(source: Path, form: str = "slices") -> Dataset:
         form: ``slices``, 256 x 256, from the first to the last but one that shows prostate; or ``volumes``, unscaled.
     """
     require_choice(form=(form, ("slices", "volumes")))
-    labels = {match.group(): path for path in sorted(source.rglob("*.nrrd")) if (match := PATIENT.match(path.name))}
+    labels = {match.group(): path for path in found(source, "*.nrrd") if (match := PATIENT.match(path.name))}
     pairs, broken = find_pairs(source, PATIENT, labels)
     cases = [
         Conversion(name, files, partial(_convert, name, *files, form), domain=SITES[name.split("-")[0]], patient=name)

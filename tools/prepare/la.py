@@ -14,6 +14,7 @@ from common.errors import InputError, require_choice
 from ..volumes import Box, array, binary, bounding_box, crop, on_grid, read, scaled, z_score
 from .conversion import Conversion, Converted, Dataset
 from .lists import by_list, published
+from .pairs import found
 
 PATCH = 112  # voxels: a crop is never smaller in plane, whatever the atrium
 MARGINS = 10, 19  # voxels per side, drawn by side and case
@@ -33,13 +34,13 @@ def find(source: Path, crop: str = "label", window_from: int = 8, window_margin:
     """
     require_choice(crop=(crop, ("label", "window", "none")))
     cases, broken = [], {}
-    for image in sorted(source.rglob("lgemri.nrrd")):
+    for image in found(source, "lgemri.nrrd"):
         label, name = image.with_name("laendo.nrrd"), image.parent.name
         if not label.is_file():
             broken[name] = f"{label}: no such file; an image without its label"
             continue
         cases.append(Conversion(name, (image, label), lambda: (), patient=name))
-    for label in source.rglob("laendo.nrrd"):
+    for label in found(source, "laendo.nrrd"):
         if not label.with_name("lgemri.nrrd").is_file():
             broken[label.parent.name] = f"{label.with_name('lgemri.nrrd')}: no such file; a label without its image"
     if not cases and not broken:

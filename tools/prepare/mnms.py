@@ -18,6 +18,7 @@ from common.errors import InputError
 from ..volumes import array, on_grid, read
 from . import pictures
 from .conversion import Conversion, Converted, Dataset
+from .pairs import found
 
 CODE, VENDOR, PHASES = "External code", "Vendor", ("ED", "ES")
 FOLDERS = {"Training": "train", "Validation": "validation", "Testing": "test"}
@@ -32,7 +33,7 @@ def find(source: Path) -> Dataset:
     Args:
         source: folder above the table and the patients' folders; or above ``<vendor>/{train,test}/{image,mask}``.
     """
-    cines = sorted(path for path in source.rglob("*_sa.nii*"))
+    cines = found(source, "*_sa.nii*")
     if not cines:
         return pictures.finder("mnms")(source)
     table = _table(source)
@@ -56,8 +57,8 @@ def find(source: Path) -> Dataset:
 
 def _table(source: Path) -> Mapping[str, Mapping[str, str]]:
     """Rows of the challenge's table by the patient's code."""
-    found = sorted(source.rglob("*.csv"))
-    for path in found:
+    tables = found(source, "*.csv")
+    for path in tables:
         try:
             with open(path, encoding="utf-8-sig", newline="") as file:
                 rows = list(csv.DictReader(file))
@@ -66,7 +67,7 @@ def _table(source: Path) -> Mapping[str, Mapping[str, str]]:
         if rows and {CODE, VENDOR, *PHASES} <= set(rows[0]):
             return {row[CODE]: row for row in rows}
     raise InputError(
-        f"{source}: no table with the columns {CODE}, {VENDOR}, ED and ES below ({len(found)} .csv files); expected "
+        f"{source}: no table with the columns {CODE}, {VENDOR}, ED and ES below ({len(tables)} .csv files); expected "
         "the challenge's ..._Dataset_information_diagnosis_opendataset.csv"
     )
 

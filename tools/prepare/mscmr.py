@@ -16,6 +16,7 @@ from common.errors import InputError
 
 from ..volumes import array, from_array, on_grid, read
 from .conversion import Conversion, Converted, Dataset
+from .pairs import found
 
 PATIENT = re.compile(r"patient(\d+)")
 LAST = 35  # the first patients are the challenge's training with C0's labels; the others are test
@@ -57,16 +58,16 @@ def _files(source: Path) -> tuple[dict[Key, Path], dict[Key, Path]]:
     """Image and mask of each patient and sequence."""
     images: dict[Key, Path] = {}
     masks: dict[Key, Path] = {}
-    for path in sorted(source.rglob("*.nii*")):
+    for path in found(source, "*.nii*"):
         stem = path.name.split(".nii")[0]
-        found, stem = (masks if stem.endswith(MASK) else images), stem.removesuffix(MASK)
+        kind, stem = (masks if stem.endswith(MASK) else images), stem.removesuffix(MASK)
         above = path.parent.parent.name if path.parent.name in SPLITS else ""
         if (sequence := next((s for s in SEQUENCES if stem.endswith(f"_{s}") or s == above), None)) is None:
             continue
         key = stem.removesuffix(f"_{sequence}"), sequence
-        if key in found:
-            raise InputError(f"{path}: {found[key]} is the same volume; give the folder of one copy as --source")
-        found[key] = path
+        if key in kind:
+            raise InputError(f"{path}: {kind[key]} is the same volume; give the folder of one copy as --source")
+        kind[key] = path
     return images, masks
 
 

@@ -8,6 +8,15 @@ from pathlib import Path
 from types import MappingProxyType
 
 from common.datasets.dicom import find_series
+from common.datasets.endings import is_hidden
+
+RESOURCES = "__MACOSX"
+
+
+def found(source: Path, pattern: str) -> list[Path]:
+    """Files below a folder in order, without those that macOS leaves in archives (``__MACOSX``, ``._name``)."""
+    paths = source.rglob(pattern)
+    return sorted(path for path in paths if not is_hidden(path) and RESOURCES not in path.parts and path.is_file())
 
 
 def find_pairs(
@@ -25,9 +34,9 @@ def find_pairs(
         volumes: files of each scan, by name, where it is no series.
     """
     series: dict[str, list[Path]] = {name: list(files) for name, files in volumes.items()}
-    for found in find_series(source):
-        if match := re.search(pattern, found.path.as_posix()):
-            series.setdefault(match.group(), []).append(found.path)
+    for scan in find_series(source):
+        if match := re.search(pattern, scan.path.as_posix()):
+            series.setdefault(match.group(), []).append(scan.path)
     pairs, broken = {}, {}
     for name in sorted({*series, *labels}):
         folders = series.get(name, [])

@@ -16,7 +16,7 @@ from common.errors import InputError, require_choice
 from ..volumes import array, binary, bounding_box, crop, on_grid, read, resample, scaled, z_score
 from .conversion import Conversion, Converted, Dataset
 from .lists import by_list, published
-from .pairs import find_pairs
+from .pairs import find_pairs, found
 
 VOLUME = re.compile(r"(?:PANCREAS_|image)(\d{4})(?:_0000)?\.nii(?:\.gz)?")  # a scan as one file
 SOFT_TISSUE = -150.0, 350.0  # HU: a label that lies elsewhere belongs to other axes
@@ -56,9 +56,9 @@ def find(source: Path, convention: str = "mcnet", label_axes: str = "header") ->
             the order of the scan's; ``flip_y`` reverses their second axis.
     """
     require_choice(convention=(convention, CONVENTIONS), label_axes=(label_axes, ("header", "stored", "flip_y")))
-    labels = {f"PANCREAS_{path.name[5:9]}": path for path in source.rglob("label[0-9][0-9][0-9][0-9].nii*")}
+    labels = {f"PANCREAS_{path.name[5:9]}": path for path in found(source, "label[0-9][0-9][0-9][0-9].nii*")}
     volumes: dict[str, list[Path]] = {}
-    for path in sorted(source.rglob("*.nii*")):
+    for path in found(source, "*.nii*"):
         if match := VOLUME.fullmatch(path.name):
             volumes.setdefault(f"PANCREAS_{match.group(1)}", []).append(path)
     pairs, broken = find_pairs(source, r"PANCREAS_\d{4}", labels, volumes)

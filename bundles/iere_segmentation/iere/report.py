@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -50,24 +51,40 @@ class SamReport:
         interval: int = 1,
     ) -> None:
         self.objective, self.sam, self.path, self.interval = objective, objective.sam, Path(output_dir) / FILE, interval
-        self.lists = {} if self.sam is None or not slices else {n: _spread(c, slices, sample) for n, c in lists.items()}
+        self.cases, self.sample, self.most = lists, sample, slices
         fixed = self.sam is not None and not (self.sam.options.finetune == "joint" and self.sam.options.moves_encoder)
-        self.cache, self.rows = EmbeddingCache("ram" if fixed else "off"), []
+        self.cache, self.rows, self.begun = EmbeddingCache("ram" if fixed else "off"), [], False
         self.logger = logging.getLogger(type(self).__name__)
 
     def attach(self, engine: SemiSupervisedTrainer) -> None:
-        if any(self.lists.values()) and is_main():
+        if self.sam is not None and self.most and is_main():
+            engine.add_event_handler(Events.EPOCH_STARTED, self.begin)
             engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self.report)
+
+    def begin(self, engine: Engine) -> None:
+        """Take up the rows of an earlier part of the same run, once; a new run removes those of the one it replaces."""
+        if self.begun:
+            return
+        self.begun = True
+        if not engine.state.iteration:
+            self.path.unlink(missing_ok=True)
+        elif self.path.is_file():
+            with open(self.path, encoding="utf-8", newline="") as file:
+                self.rows = list(csv.DictReader(file))
+
+    @cached_property
+    def lists(self) -> dict[str, list[dict[str, Tensor]]]:
+        """The slices of each list, at the size of a batch."""
+        return {name: _spread(cases, self.most, self.sample) for name, cases in self.cases.items()}
 
     @torch.no_grad()
     def report(self, engine: Engine) -> None:
         """Measure, log and write."""
+        self.begin(engine)
         iteration = engine.state.iteration
         if iteration <= self.objective.settings.pretrain_steps:
             return
-        if not self.rows and self.path.is_file():  # of the part of the run before this one
-            with open(self.path, encoding="utf-8", newline="") as file:
-                self.rows = [row for row in csv.DictReader(file) if int(row["iteration"]) < iteration]
+        self.rows = [row for row in self.rows if int(row["iteration"]) < iteration]
         network, device = self.objective.network, next(self.objective.parameters()).device
         modes = [(part, part.training) for half in (network, self.objective.teacher) for part in half.modules()]
         for part, _ in modes:

@@ -92,10 +92,7 @@ def complete(sources: Sequence[Dataset], found: Stack) -> None:
             source.SOPClassUID = source.file_meta.get("MediaStorageSOPClassUID", "")
     instances = {str(source.SOPInstanceUID) for source in sources}
     if "" in instances or len(instances) < len(sources):
-        raise InputError(
-            f"{found.slices[0].path.parent}: the images have no identifiers of their own (SOPInstanceUID), so no DICOM"
-            " segmentation can refer to them"
-        )
+        raise InputError("the images have no identifiers of their own (SOPInstanceUID) that it could refer to")
     seed, placed = sorted(instances), found.slices[0].frame.position is not None
     for source in sources:
         for name in ("StudyInstanceUID", "SeriesInstanceUID", *(["FrameOfReferenceUID"] if placed else [])):

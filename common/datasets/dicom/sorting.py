@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from os.path import commonpath
@@ -143,13 +143,24 @@ def dicom_files(folder: Path, below: bool = True) -> list[Path]:
     Beside such files, those that may have been some belong to them too: links that lead nowhere, files without
     permission, and files without an ending that are too short to tell.
     """
-    depth = len(folder.parts)
-    entries = folder.rglob("*") if below else folder.iterdir()
-    paths = [path for path in entries if not any(part.startswith(".") for part in path.parts[depth:])]
+    paths = [path for path in (_below(folder) if below else folder.iterdir()) if not path.name.startswith(".")]
     found = {path for path in paths if path.is_file() and (is_dicom(path) or path.suffix.lower() in ENDINGS)}
     folders = {path.parent for path in found}
     found |= {path for path in paths if path.parent in folders and _is_lost(path)}
     return sorted(found)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Files in and below a folder; links to folders are followed, into none twice, and hidden folders left out."""
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(place, name) for name in names)
 
 
 def _is_lost(path: Path) -> bool:

@@ -168,7 +168,7 @@ DAMAGE = {
     cut_header: "IM0049: .*; remove the file if it is no slice of the series",
     cut_compressed: "IM0014: compressed pixel data are cut short",
     cut_to_nothing: "IM0049: .*; remove the file if it is no slice of the series",
-    emptied: r"IM0049.DCM: no DICOM, whatever its name says \(empty file\?\); remove the file if it is no slice of the series",
+    emptied: r"IM0049.DCM: no DICOM, whatever its name says \(empty file\?\); remove the file if it is no slice",
     without_pixels: "IM0014: an image without pixel data",
     scramble: "IM0014: pixel data cannot be read .*JPEG Baseline",
     film: "IM0014: pixel data cannot be read .*MPEG-4",

@@ -169,12 +169,12 @@ def test_the_verifier_finds_mistakes(segmented, tmp_path):
     assert len(verified(path)) >= 2
 
 
-def test_what_cannot_be_referred_to_is_left_out_and_said(segmented, tmp_path, caplog):
+def test_what_cannot_be_referred_to_is_refused(segmented, tmp_path):
     for path in write_series(tmp_path / "one", volume()):
         change(path, SOPInstanceUID="1.2.3")
-    assert not segmented(tmp_path / "one")[0].exists()
-    assert "one: no DICOM segmentation can be made of it" in caplog.text
-    assert "no identifiers of their own" in caplog.text
+    with pytest.raises(InputError, match="no DICOM segmentation can be made of .*one .*no identifiers of their own"):
+        segmented(tmp_path / "one")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_picture_without_position_gets_one_too(segmented, tmp_path):

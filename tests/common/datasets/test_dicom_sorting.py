@@ -48,6 +48,15 @@ def test_patients_and_series_at_any_depth(volume, tmp_path):
     assert found(tmp_path / "e") == {}
 
 
+def test_links_to_folders_are_followed_and_circles_end(volume, tmp_path):
+    write_series(tmp_path / "archive" / "a", volume)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "p1").symlink_to(tmp_path / "archive" / "a")
+    (tmp_path / "archive" / "a" / "back").symlink_to(tmp_path / "in")
+    assert found(tmp_path / "in") == {"p1": tmp_path / "in" / "p1"}
+    assert read_series(tmp_path / "in" / "p1").GetSize() == SIZE
+
+
 def test_several_series_in_one_folder_are_told_apart(volume, tmp_path):
     write_series(tmp_path / "all", volume, lambda data, k: setattr(data, "SeriesNumber", 3))
     first = {path: path.rename(path.with_name(f"a{path.name}")) for path in (tmp_path / "all").iterdir()}

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from monai.bundle import ConfigParser
 from common.errors import InputError, find_explained
 from common.options import Configuration
 from common.runs import Settings, assumed
+from common.runs.record import write_record
 from common.runs.settings import options_of, written_out
 
 TRAIN = {
@@ -96,6 +98,30 @@ def test_settings_come_back_from_their_file(bundle):
     again = Settings.read(bundle / "settings.json")
     assert dict(again) == dict(settings) and again.components == settings.components
     assert again["half"] == 3 and again.configuration["size"] == 6
+
+
+def test_settings_changed_by_hand_are_refused(bundle):
+    file = bundle / "settings.json"
+    assumed(bundle, (), {"size": 6}).write(bundle)
+    write_record(bundle, ["settings.json"])
+    Settings.read(file)
+    file.write_text(file.read_text(encoding="utf-8").replace("6", "8"), encoding="utf-8")
+    with pytest.raises(InputError, match="is not the file that record.json beside it lists: changed since, or damaged"):
+        Settings.read(file)
+    (bundle / "record.json").unlink()
+    Settings.read(file)  # of a run that has not ended, or of whoever vouches for it
+
+
+def test_weights_of_elsewhere_have_no_settings_in_the_folder_of_a_run(bundle, weights):
+    assumed(bundle, (), {"size": 6}).write(weights.parent)
+    write_record(weights.parent, ["model.pt", "settings.json"])
+    renamed, foreign = weights.with_name("best.pt"), weights.with_name("other.pt")
+    shutil.copyfile(weights, renamed)
+    torch.save({"a": torch.ones(1)}, foreign)
+    assert infer(bundle, checkpoint=str(renamed)).get_parsed_content("size") == 6
+    with pytest.raises(Exception, match="trained") as caught:
+        infer(bundle, checkpoint=str(foreign)).get_parsed_content("size")
+    assert "other.pt: none of the weights that record.json beside it lists" in str(find_explained(caught.value))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 99}', "\x00"])

@@ -113,12 +113,16 @@ def test_whole_numbers_are_no_weights(model):
 
 def test_a_file_must_be_the_one_that_the_record_beside_it_lists(model):
     record = model.with_name("record.json")
-    for listed in ({}, {"weights": {}}, {"weights": {"model.pt": hashlib.sha256(model.read_bytes()).hexdigest()}}, []):
+    for listed in ({}, {"weights": {}}, {"weights": {"model.pt": hashlib.sha256(model.read_bytes()).hexdigest()}}):
         record.write_text(json.dumps(listed), encoding="utf-8")
         load_weights(network(), model)
     torch.save(network().state_dict(), model)
     record.write_text(json.dumps({"weights": {"model.pt": "0" * 64}}), encoding="utf-8")
     refused(model, "is not the file that record.json beside it lists: changed since, or damaged")
+    for broken in ("", "[5]", '{"weights": {'):
+        record.write_text(broken, encoding="utf-8")
+        with pytest.raises(InputError, match=r"record.json: cannot be read, so that nothing tells whether"):
+            load_weights(network(), model)
 
 
 def test_saved_weights_load_with_the_handler_that_monai_label_prepends(model):

@@ -1,0 +1,28 @@
+"""What to do about each kind of finding."""
+
+from __future__ import annotations
+
+REMEDIES = {
+    "unreadable": "fetch or unpack the file again, or take the case out of the lists",
+    "not finite": "write the value of the background into these voxels, or take the case out of the lists",
+    "no numbers": "save real numbers, of a complex image its magnitude",
+    "constant": "take the case out of the lists",
+    "geometry": "if both headers are right, --label_grid resample in training; if the label's is wrong, "
+    "python -m tools prepare folder gives it the grid of its image",
+    "rounding": "nothing: training tolerates it",
+    "label values": "python -m tools prepare folder numbers the classes; --classes says how many there are",
+    "coded masks": "--encoding binary, in methods that have this option; for others python -m tools prepare folder "
+    "numbers the classes",
+    "empty label": "right if the structure is not there; else list the case as unlabeled until it is labeled",
+    "class absent": "look at the contact sheet; list the case as unlabeled if the label is not complete",
+    "dimensions": "keep images of one kind: take the case out, or make a data set of its own of such images",
+    "spacing": "--spacing resamples all images to one voxel size",
+    "intensities": "--normalize true, for CT --window; check that the units are those of the others",
+    "leak": "put all images of a patient into one list: name them with --group, and python -m tools prepare folder "
+    "--splits redraw draws new lists",
+    "copy": "keep one of both",
+    "alike": "if they are of one patient, say so with --group",
+    "incomplete": "add the file, or take the name out of the list",
+    "unlike labeled": "--contrast 0.3 varies intensities in training where a method has it, --normalize true puts "
+    "them on one scale, --spacing one size of voxels; labels of such images help most",
+}
