@@ -14,7 +14,7 @@ class WarmUpCosine:
         low: first factor.
     """
 
-    def __init__(self, total: int, warm_up: int = 10, low: float = 0.01) -> None:
+    def __init__(self, total: int, warm_up: int, low: float = 0.01) -> None:
         self.total, self.warm_up, self.low = total, warm_up, low
 
     def __call__(self, step: int) -> float:

@@ -98,3 +98,8 @@ def test_an_exported_network_resizes_as_one_that_runs(convention, size, monkeypa
     monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
     exported, _ = prepare(image, size, convention)
     torch.testing.assert_close(exported, expected, atol=2e-3, rtol=0)
+
+
+def test_an_unknown_convention_is_named():
+    with pytest.raises((InputError, ValueError), match="convention"):
+        prepare(torch.rand(1, 1, 4, 4), 16, "samm")

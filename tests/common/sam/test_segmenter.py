@@ -91,3 +91,7 @@ def test_two_images_are_learnt_by_heart(checkpoint):
 def test_a_wrong_range_is_noticed_at_the_first_batch():
     with pytest.raises(InputError, match="expects 0 to 1"):
         SamSegmenter("tiny", 64, 2)(torch.full((1, 1, 64, 64), 200.0))
+
+
+def test_two_classes_unless_asked_otherwise(checkpoint):
+    assert SamSegmenter("tiny", 64, checkpoint=checkpoint)(torch.rand(1, 1, 64, 64)).shape[1] == 2

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from common.errors import InputError
 from common.sam import BoxRefiner
-from common.sam.tuning import box_loss, choose_trained, keep_frozen_out_of_state
+from common.sam.tuning import box_loss, choose_trained, keep_frozen_out_of_state, late_blocks
 
 
 @pytest.mark.parametrize("tuned", ["none", "decoder", "lora_decoder", "full"])
@@ -56,3 +57,12 @@ def test_what_does_not_learn_is_left_out_of_the_state_and_stays_when_one_is_load
     assert torch.equal(second["learns"].weight, first["learns"].weight) and torch.equal(second["stays"].weight, kept)
     whole.load_state_dict({f"inner.{name}": value for name, value in first.state_dict().items()})
     assert torch.equal(whole["inner"]["learns"].weight, first["learns"].weight)
+
+
+def test_the_last_blocks_are_at_least_one_and_at_most_all(sam):
+    depth = len(sam.image_encoder.blocks)
+    assert late_blocks(sam, None) == late_blocks(sam, depth) == range(depth)
+    assert late_blocks(sam, 1) == range(depth - 1, depth)
+    for wrong in (0, depth + 1, 0.5):
+        with pytest.raises(InputError, match=f"expected 1 to {depth}"):
+            late_blocks(sam, wrong)
