@@ -316,6 +316,7 @@ def test_a_layer_may_be_a_file_anywhere(tmp_path):
 
 def test_a_plan_that_was_edited_is_replaced_only_when_asked(tmp_path):
     folder = own_volumes(tmp_path / "data", size=(24, 24, 24))
+    planned(folder)  # draws the lists
     planned(folder)
     planned(folder, overwrite=False)  # the same again
     (folder / "plan.yaml").write_text("seed: 1\n", encoding="utf-8")
