@@ -25,6 +25,7 @@ VERBS = {  # where each is; the module is imported when its verb is asked for
     "package": "package",
     "parity": "parity.command",
     "phantom": "phantom",
+    "pictures": "pictures",
     "plan": "plan.command",
     "prepare": "prepare.command",
     "pretrain_sam": "pretrain_sam",

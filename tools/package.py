@@ -92,9 +92,12 @@ def package(
 
 
 def typed(source: Path, options: Mapping[str, object]) -> dict[str, object]:
-    """Values of the bundle's options as their types read them; ``InputError`` naming one that is not of its type."""
+    """Values of the bundle's options as their types read them; ``InputError`` naming one that no release can have."""
     table = table_of(source)
-    return {name: canonical(name, value, table, quote=False) for name, value in options.items()}
+    values = {name: canonical(name, value, table, quote=False) for name, value in options.items()}
+    if values.get("statistics") == "unlabeled":
+        raise InputError("--statistics unlabeled: a release has no training images; expected all, domain or case")
+    return values
 
 
 def check_name(name: str) -> str:

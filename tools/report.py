@@ -140,7 +140,7 @@ def _overlays(folders: Mapping[str, Path], dataset: Path, path: Path, most: int 
         z = int(np.argmax((label > 0).sum(axis=(0, 1)))) if label.ndim == 3 else None
         maps = {"label": label, **{n: _array(p / case) for n, p in predicted.items()}}
         for axis, (name, mask) in zip(row, maps.items()):
-            _draw(axis, image, mask, z)
+            draw_outlines(axis, *((image, mask) if z is None else (image[..., z], mask[..., z])))
             axis.set_title(printable(name), fontsize=9, parse_math=False)
     return _save(figure, path)
 
@@ -149,9 +149,8 @@ def _array(path: str | Path) -> np.ndarray:
     return np.asarray(nibabel.load(path).dataobj)
 
 
-def _draw(axis, image: np.ndarray, mask: np.ndarray, z: int | None) -> None:
-    if z is not None:
-        image, mask = image[..., z], mask[..., z]
+def draw_outlines(axis, image: np.ndarray, mask: np.ndarray) -> None:
+    """A slice ``H, W`` in gray with the outlines of the classes of a label map."""
     low, high = np.percentile(image, (1, 99))
     axis.imshow(image.T, cmap="gray", vmin=low, vmax=high, origin="lower")
     for number in range(1, int(mask.max()) + 1):

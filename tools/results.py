@@ -24,9 +24,11 @@ RESULTS = Path("docs") / "results.md"
 INTRODUCTION = """# Results
 
 Written by `python -m tools tables` from `docs/results.json` of each bundle. Mean ± standard deviation over cases, by
-number of labels, then by Dice; one row is one run. Distances are in the unit given; "empty" counts empty predictions.
-A difference between two rows is no claim: these tables have no intervals, and settings of some rows were chosen on the
-cases they are measured on (the pages of the bundles say which).
+number of labels, then by Dice. Distances are in the unit given; "empty" counts empty predictions. One row is one run
+or, where a column says so, several draws of the labels. Then Dice has a 95 % interval, over draws and cases (over
+cases alone for one draw, which says nothing of others), and a difference is paired, draw by draw and case by case. A
+difference without an interval is no claim, and settings of some rows were chosen on the cases they are measured on (the
+pages of the bundles say which).
 """
 FACTS = {
     "data": "dataset", "list": "split", "cases": "cases", "checkpoint": "checkpoint", "seed": "seed",
@@ -54,39 +56,44 @@ def record(
     split: str = "validation",
     timing: str | None = None,
     against: str | Sequence[str] = (),
+    reference: str = "",
     evaluation: str = "",
 ) -> str:
     """Enter the figures of a finished run into the record of its bundle, in place of an earlier entry of the same run.
 
-    Several runs, one for each draw of the labels, make one entry with 95 % intervals of Dice.
+    A list of runs, one for each draw of the labels, makes one entry with 95 % intervals of Dice.
 
     Args:
         bundle: name of the bundle, or its folder.
         run: output folder of the run; ``<split>/summary.json`` (evaluate) and ``history.csv`` (train) are read. A list
-            of them: runs of several draws.
+            of them: runs of several draws, or of one.
         method: name of the row.
         configuration: layers the run was made with, as one word: ``la_quick``.
         hardware: what it ran on.
         split: evaluated list.
         timing: output folder of a run whose time per step is to be entered, where this one shared its machine.
         against: runs of another row in the same order of draws; the paired difference of Dice is entered.
-        evaluation: folder inside each run that ``<split>`` lies in, where it was evaluated in several ways.
+        reference: name of that row.
+        evaluation: folder inside each run that ``<split>`` lies in, such as ``unlabeled``, where it was evaluated with
+            other statistics than those it was trained with. ``against`` is read as it was trained.
     """
     runs, path = [Path(name) for name in _several(run)], _bundle(bundle) / RECORD
     folders = [folder / evaluation / split for folder in runs]
-    others = [Path(name) / evaluation / split for name in _several(against)]
+    others = [Path(name) / split for name in _several(against)]
     for folder in (*folders, *others):
         require_file(folder / "summary.json", "run the evaluate configuration of this run first")
     clock = Path(timing or runs[0]) / "history.csv"
     require_file(clock, "the record takes the time per step from it")
     with open(clock, encoding="utf-8", newline="") as file:
         steps = [float(row["seconds_per_step"]) for row in csv.DictReader(file)]
+    pooled = not isinstance(run, str) or bool(others)
     entry = {
-        **_figures(folders, others),
+        **(_pooled(folders, others) if pooled else _summary(folders[0])),
         "method": method,
         "configuration": configuration,
         "seconds_per_step": statistics.median(steps),
         "hardware": hardware,
+        **({"reference": reference} if reference else {}),
     }
     entries = [old for old in read_record(path) if any(old.get(key) != entry.get(key) for key in KEY)]
     with atomic_path(path) as temporary:
@@ -98,9 +105,11 @@ def _several(names: str | Sequence[str]) -> list[str]:
     return [names] if isinstance(names, str) else list(names)
 
 
-def _figures(folders: Sequence[Path], others: Sequence[Path]) -> dict:
-    if len(folders) == 1 and not others:
-        return json.loads((folders[0] / "summary.json").read_text(encoding="utf-8"))
+def _summary(folder: Path) -> dict:
+    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+
+
+def _pooled(folders: Sequence[Path], others: Sequence[Path]) -> dict:
     from .pooled import pooled  # the commonest use does without numpy and the metrics
 
     return pooled(folders, others)
@@ -194,7 +203,8 @@ def _ends(found: Mapping, group: str | None = None) -> str:
 def _difference(entry: Mapping) -> str:
     """Paired difference of Dice to the row that is named, out of the domain where there is one."""
     found = entry.get("gain", {})
-    return _ends(found, "out_of_domain") if "out_of_domain" in found else _ends(found)
+    shown = _ends(found, "out_of_domain") if "out_of_domain" in found else _ends(found)
+    return f"{shown} to {entry['reference']}" if shown and "reference" in entry else shown
 
 
 PARTS = {

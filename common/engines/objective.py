@@ -41,6 +41,10 @@ class Objective(nn.Module, ABC):
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Scalars of the batch at iteration ``step`` (1 for the first)."""
 
+    def labels(self, image: Tensor) -> dict[str, Tensor]:
+        """What networks of the method see, to be looked at: label maps ``B, H, W`` of images by name; none here."""
+        return {}
+
     def weight(self, term: str, step: int) -> float:
         """Factor of ``term`` at iteration ``step``."""
         weight = self.weights.get(term, 1.0)

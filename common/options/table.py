@@ -35,7 +35,9 @@ SHARED = (
     Option("dataset_dir", Path("folder", read=True), "folder with images/", base="inference"),
     Option("output_dir", Path("folder"), "of the run: weights, settings, record, history, resume state", base="train"),
     Option("output_dir", Path("folder"), "of the segmentations", base="inference"),
-    Option("output_dir", Path("folder"), "receives <split>/metrics.csv and summary.json", base="evaluate"),
+    Option(
+        "output_dir", Path("folder"), "receives [<statistics>/]<split>/metrics.csv and summary.json", base="evaluate"
+    ),
     Option("ckpt_dir", Path("folder"), "of the weights, their settings and record"),
     Option("studies", Text(empty=True), "MONAI Label's folder: what has no label in it is unlabeled"),
     Option("device", Device(), "the GPU where there is one"),

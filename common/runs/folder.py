@@ -162,11 +162,15 @@ def require_place(folder: str | Path, option: str, keep: bool = True) -> Path:
     return folder
 
 
-def results_folder(output_dir: str | Path, split: str) -> str:
-    """Where an evaluation writes: ``<output_dir>/<split>``, apart for one ``member`` of a pair of networks."""
+def results_folder(output_dir: str | Path, split: str, statistics: str = "trained") -> str:
+    """Where an evaluation writes: ``<output_dir>/<split>``, apart for one ``member`` of a pair of networks.
+
+    With other batch-norm statistics than those it was trained with: ``<output_dir>/<statistics>/<split>``.
+    """
     configuration = current_configuration()
     one = configuration.value("member") if configuration is not None and "member" in configuration else None
-    return str(Path(output_dir) / (split if one is None else f"{split}_member_{one}"))
+    folder = Path(output_dir) if statistics == "trained" else Path(output_dir) / statistics
+    return str(folder / (split if one is None else f"{split}_member_{one}"))
 
 
 def written_settings() -> dict[str, object] | None:

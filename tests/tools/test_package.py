@@ -14,8 +14,10 @@ import pytest
 import tools.package
 from common.data import Phantom, write_phantoms
 from common.errors import InputError
-from tools.package import package
+from tools.package import package, typed
 from tools.release.isolated import START
+from tools.release.render import render
+from tools.run import bundle_folder
 
 from .conftest import SMALL, SUMMARY
 
@@ -60,6 +62,15 @@ def test_what_a_release_holds(tiny_release):
     assert metadata["eval_metrics"]["mean_dice"] == 0.726 and metadata["eval_metrics"]["seed"] == 1337
     assert "| 72.60 ± 22.26 | 60.51 ± 21.86 | 8.95 ± 5.89 | 2.79 ± 1.90 |" in readme
     assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"] == {"0": "background", "1": "left_atrium"}
+
+
+def test_a_release_has_statistics_of_its_own_but_none_of_its_training():
+    source = bundle_folder("synfoc_segmentation")
+    assert typed(source, {"statistics": "all"}) == {"statistics": "all"}
+    with pytest.raises(InputError, match="--statistics unlabeled: a release has no training images"):
+        typed(source, {"statistics": "unlabeled"})
+    configs = render(source, "synfoc", ["busi"], {"statistics": "all"})
+    assert configs["inference"]["statistics"] == "all" and "statistics" not in configs["evaluate"]
 
 
 AWAY = """

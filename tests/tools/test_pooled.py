@@ -36,9 +36,17 @@ def test_draws_of_one_row_become_one_entry(tmp_path):
     mean, low, high = entry["interval"]["out_of_domain"]
     assert low < mean < high and mean == pytest.approx(0.275)
     assert entry["gain"]["in_domain"][0] == pytest.approx(0.15)
-    shown = table([{**entry, "method": "M", "configuration": "c", "seconds_per_step": 0.1}], "c")
+    about = {"method": "M", "configuration": "c", "seconds_per_step": 0.1, "reference": "S"}
+    shown = table([{**entry, **about}], "c")
     head, _, row = shown.splitlines()
-    assert head.endswith("| draws | out of domain % | difference |") and "| 2 | 27.5 (" in row
+    assert head.endswith("| draws | out of domain % | difference |")
+    assert "| 2 | 27.5 (" in row and row.endswith(" to S |")
+
+
+def test_one_draw_has_intervals_over_its_cases(tmp_path):
+    entry = pooled([evaluation(tmp_path / "1", [0.8, 0.6, 0.5, 0.3, 0.0])])
+    mean, low, high = entry["interval"]["all"]
+    assert entry["draws"] == 1 and low < mean < high
 
 
 def test_rows_on_other_cases_cannot_be_pooled(tmp_path):

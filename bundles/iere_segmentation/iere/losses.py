@@ -66,3 +66,9 @@ def weight_norm(network: nn.Module, kind: str) -> Tensor:
     layer = nn.BatchNorm2d if kind == "l1" else nn.Conv2d
     weights = [module.weight for module in network.modules() if isinstance(module, layer)]
     return sum(w.abs().sum() for w in weights) / 2 if kind == "l1" else sum(w.square().sum() for w in weights) / 4
+
+
+def agreement(a: Tensor, b: Tensor) -> Tensor:
+    """Dice coefficient of the foregrounds of two label maps; 1 for two empty ones."""
+    a, b = (a > 0).float(), (b > 0).float()
+    return (2 * (a * b).sum() + 1e-5) / (a.sum() + b.sum() + 1e-5)

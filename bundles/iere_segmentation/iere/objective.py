@@ -16,7 +16,7 @@ from common.losses import jaccard_multiclass, mixed_loss
 from common.transforms import Batch, RandomBoxMask, largest_per_class, paste
 
 from .crop import RandomResizedCrop2D
-from .losses import InternalRegularizer, weight_norm
+from .losses import InternalRegularizer, agreement, weight_norm
 from .network import ResNetUNet
 from .teacher import Teacher
 from .views import Views
@@ -173,6 +173,15 @@ class IEREObjective(Objective):
             label = torch.where(best >= p[:, 0], number + 1, 0)
         return largest_per_class(label, self.network.classes) if self.settings.cc_filter == "largest" else label
 
+    @torch.no_grad()
+    def labels(self, image: Tensor) -> dict[str, Tensor]:
+        """Label maps ``B, H, W`` of whole slices: the teacher's, SAM's for its boxes, and the student's."""
+        logits = self.teacher.logits(self.network, image)
+        found = {"teacher": self.pseudo_label(logits)}
+        if self.sam is not None:
+            found["SAM"] = self.sam.refined(*self.sam.refiner.embed(image), found["teacher"], logits).label
+        return found | {"student": self.network(image).argmax(dim=1)}
+
     def copy_paste(
         self, p_in: Tensor, p_out: Tensor, label: Tensor, pseudo: Tensor, box: Tensor, trust: Tensor | None = None
     ) -> Tensor:
@@ -187,9 +196,3 @@ class IEREObjective(Objective):
         if self.settings.bn_groups == "joint":
             return logits_of(self.network, torch.cat([first, second])).chunk(2)
         return logits_of(self.network, first), logits_of(self.network, second)
-
-
-def agreement(a: Tensor, b: Tensor) -> Tensor:
-    """Dice coefficient of the foregrounds of two label maps; 1 for two empty ones."""
-    a, b = (a > 0).float(), (b > 0).float()
-    return (2 * (a * b).sum() + 1e-5) / (a.sum() + b.sum() + 1e-5)

@@ -2,9 +2,10 @@ from .adaptation import SaveAdaptation
 from .intensity import RandomIntensity
 from .losses import ConsensusDivergence, masked_loss
 from .networks import make_deployed, make_students, make_unet, merged
-from .objective import SynFoCObjective, SynFoCSettings
+from .objective import SynFoCObjective
 from .rectangle import RandomRectangle
 from .selection import SmoothedDice, make_score
+from .settings import SynFoCSettings
 from .setup import (
     choose_deployed,
     deployed_name,

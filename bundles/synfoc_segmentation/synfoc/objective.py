@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -11,50 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.engines import Objective
-from common.errors import InputError, require_choice
+from common.errors import InputError
 from common.networks import frozen_batchnorm_statistics
 from common.transforms import Batch, paste, resize_image, resize_nearest
-from common.transforms.resize import NEAREST, RESAMPLES
 
 from .losses import ConsensusDivergence, masked_loss
+from .settings import SynFoCSettings
 from .smc import SelfMutualConfidence
-
-
-@dataclass(frozen=True)
-class SynFoCSettings:
-    """Choices of a step.
-
-    Attributes:
-        tau: pixels of a higher blended confidence are supervised.
-        tau_inclusive: or of an equal one (paper; the code takes higher ones only).
-        mask_background: see ``masked_loss``.
-        update_statistics: the U-Net student's pass on weak unlabeled images, which only SMC needs, updates its
-            batch-norm statistics, as it does in the published code.
-        joint_batch: networks that see labeled and mixed images in one pass. It is exact, and faster, for a network
-            without batch norm.
-        resample: of images to a network's input size, see ``common.transforms.resize_image``; ``nearest_corners`` in
-            the published code.
-        resample_labels: of labels, a rule of ``common.transforms.resize_nearest``; ``nearest_corners`` there.
-        resample_maps: of class and agreement maps, probabilities and boxes within the step; ``nearest_floor`` there.
-        dice_eps: smoothing of the Dice losses; 1e-10 there.
-        sam_batch: the foundation network learns from so many labeled and unlabeled images of a batch, its first;
-            ``None``: from all. Its teacher sees all unlabeled ones.
-    """
-
-    tau: float = 0.95
-    tau_inclusive: bool = True
-    mask_background: bool = True
-    update_statistics: bool = False
-    joint_batch: Sequence[str] = ("sam",)
-    resample: str = "antialias"
-    resample_labels: str = "nearest"
-    resample_maps: str = "nearest"
-    dice_eps: float = 1e-5
-    sam_batch: int | None = None
-
-    def __post_init__(self) -> None:
-        require_choice(resample=(self.resample, RESAMPLES))
-        require_choice(resample_labels=(self.resample_labels, NEAREST), resample_maps=(self.resample_maps, NEAREST))
 
 
 class SynFoCObjective(Objective):
@@ -100,11 +62,12 @@ class SynFoCObjective(Objective):
         strong: Callable[[Tensor], Tensor],
         box: Callable[[Tensor], Tensor] | None = None,
         weights: Mapping | None = None,
-        settings: SynFoCSettings = SynFoCSettings(),
+        settings: SynFoCSettings | None = None,
     ) -> None:
         super().__init__(weights)
         self.students, self.teachers, self.sizes = students, teachers, {k: tuple(v) for k, v in sizes.items()}
-        self.smc, self.cdcr, self.strong, self.box, self.settings = smc, cdcr, strong, box, settings
+        self.smc, self.cdcr, self.strong, self.box = smc, cdcr, strong, box
+        self.settings = settings = settings or SynFoCSettings()
         self.resize = partial(resize_nearest, rule=settings.resample_maps)
 
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
@@ -164,6 +127,16 @@ class SynFoCObjective(Objective):
         alpha = self.smc(student, p["unet"].argmax(dim=1), p["sam"].argmax(dim=1), step, self.resize)
         blend = torch.lerp(at_unet["sam"], at_unet["unet"], alpha.view(-1, 1, 1, 1))
         return {"unet": blend, "sam": blend}, {"alpha": alpha.mean()}
+
+    @torch.no_grad()
+    def labels(self, image: Tensor) -> dict[str, Tensor]:
+        """Label maps ``B, H, W`` of both teachers and both students, at the size of the images."""
+        found = {}
+        for role, networks in (("teacher", self.teachers), ("student", self.students)):
+            for name, network in networks.items():
+                p = network(self.view(image, name)).float().softmax(dim=1)
+                found[f"{name} {role}"] = resize_linear(p, image.shape[2:]).argmax(dim=1)
+        return found
 
     def student_classes(self, unlabeled: Tensor) -> Tensor:
         """Classes ``B, P, P`` that the U-Net student gives the weak images."""
