@@ -10,7 +10,7 @@ from common.errors import InputError, require_file
 from common.files import atomic_path
 
 from .package import package
-from .release.archive import unpacked
+from .release.archive import SUMS, changed_files, unpacked
 from .release.isolated import run_isolated
 from .runs import read_run
 
@@ -29,6 +29,8 @@ def export(bundle: str, output: str | None = None) -> str:
             name = Path(bundle).resolve().name
             bundle, output = package(bundle, output=temporary_folder, dirty=True), output or f"{name}.onnx"
         folder = stack.enter_context(unpacked(Path(bundle)))
+        if (folder / SUMS).is_file() and (changed := changed_files(folder)):
+            raise InputError(f"{bundle}: changed since packaging: {', '.join(changed[:3])}; nothing of it is run")
         require_file(folder / "configs" / "inference.json", "export takes a released bundle: python -m tools package")
         path = Path(output or f"{folder.name}.onnx").resolve()
         with atomic_path(path) as temporary:

@@ -23,6 +23,8 @@ def structure(text: str) -> object:
     if not text.startswith(("[", "{")) or len(text) > LONGEST or text.count("[") + text.count("{") > 1000:
         return text
     try:
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.BaseLoader)):
+            return text  # values that repeat themselves could be endless
         return yaml.load(text, Loader=yaml.BaseLoader)
     except (yaml.YAMLError, RecursionError, ValueError):
         return text

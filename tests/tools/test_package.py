@@ -96,7 +96,7 @@ with torch.inference_mode():
 deeper = load(name, bundle_dir="bundles", workflow_type="inference", args_file={"bundle_root": root}, device="cpu",
               net_override={"dropout": 0.1})
 assert deeper.head_dropout.p == 0.1
-small = dict(bundle_root=root, device="cpu", patch_size=[16] * 3, stride=[16] * 3, amp=False)
+small = dict(bundle_root=root, device="cpu", amp=False)
 image = f"{data}/images/phantom_000.nii.gz"
 run(config_file=configs["inference"], inputs=[image], output_dir="predictions", **small)
 result, source = nibabel.load("predictions/phantom_000.nii.gz"), nibabel.load(image)
@@ -112,7 +112,7 @@ for transform in finish.transforms:
         case = transform(case)
 assert numpy.array_equal(case["pred"][0].numpy(), result.get_fdata())
 run(config_file=configs["train"], dataset_dir=data, output_dir="run", ckpt_dir="run", iterations=1, epoch_length=1,
-    labeled=2, labeled_batch=2, unlabeled_batch=2, progress=False, **small)
+    labeled=2, labeled_batch=2, unlabeled_batch=2, progress=False, patch_size=[16] * 3, stride=[16] * 3, **small)
 trained = torch.load("run/model.pt", weights_only=True)
 assert any(not torch.equal(trained[key], tensor) for key, tensor in network.state_dict().items())
 assert not {"common", "tools"} & {module.partition(".")[0] for module in sys.modules}

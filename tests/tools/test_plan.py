@@ -41,7 +41,7 @@ def own_volumes(folder, cases=5, labeled=3, size=(56, 50, 30), spacing=(1.0, 1.0
 
 def planned(folder, **options):
     """The plan of a folder as a dictionary; for a CPU and without a SAM, whatever the machine of the test."""
-    plan(str(folder), **{"device": "cpu", "memory": 16.0, "sam": "none", **options})
+    plan(str(folder), **{"device": "cpu", "memory": 16.0, "sam": "none", "overwrite": True, **options})
     where = options.get("output", folder if folder.is_dir() else folder.parent)
     return yaml.safe_load((type(folder)(where) / "plan.yaml").read_text(encoding="utf-8"))
 
@@ -312,3 +312,14 @@ def test_a_layer_may_be_a_file_anywhere(tmp_path):
     assert layer_files(root, str(tmp_path / "mine.yaml")) == [str(tmp_path / "mine.yaml")]
     with pytest.raises(InputError, match="lost.yaml: no such file; it is given as a layer"):
         layer_files(root, str(tmp_path / "lost.yaml"))
+
+
+def test_a_plan_that_was_edited_is_replaced_only_when_asked(tmp_path):
+    folder = own_volumes(tmp_path / "data", size=(24, 24, 24))
+    planned(folder)  # draws the lists
+    planned(folder)
+    planned(folder, overwrite=False)  # the same again
+    (folder / "plan.yaml").write_text("seed: 1\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"plan\.yaml: there already, and another; overwrite replaces it"):
+        planned(folder, overwrite=False)
+    assert (folder / "plan.yaml").read_text(encoding="utf-8") == "seed: 1\n"

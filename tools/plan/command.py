@@ -14,6 +14,7 @@ import yaml
 from common.datasets import Listing, find_cases
 from common.errors import InputError, printable
 from common.files import atomic_path
+from common.groups import grouping
 from common.options.entries import quoted
 
 from ..check import check_labels, check_spacings, examine
@@ -40,6 +41,7 @@ def plan(
     memory: float | None = None,
     seed: int = 1337,
     output: str | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Plan a training on own data: ``plan my_data`` writes ``my_data/plan.yaml``, ``--method`` names the bundle.
 
@@ -63,12 +65,16 @@ def plan(
         memory: of the device in GiB, to plan for another machine.
         seed: of the lists.
         output: folder to write to; the data's own by default.
+        overwrite: replace a plan, or lists in another folder, that are there and differ.
     """
     bundle = method_of(method)
     if output and (Path(output).is_file() or Path(output).suffix in (".yaml", ".yml", ".json")):
         raise InputError(f"{output}: output is the folder that plan.yaml is written to")
     listing = find_cases(folder, images, labels)
     roles = assign(listing, Wishes(labeled, validation, group, seed, domain), bundle.domain_option is not None)
+    patient = grouping(roles.values["group"])
+    for item in listing.cases:
+        patient(item.name)  # which raises for a name that does not fit, before anything is written
     found = look(listing, bundle.has("encoding"))
     dims, why = pick_dims(found) if bundle.dims == 3 or found.dims == 2 else (2, f"{bundle.name} trains on slices")
     machine = this_machine(device, memory)
@@ -77,12 +83,12 @@ def plan(
     sources.set_sources(chosen, found, roles)
     sources.set_sam(chosen, sam, machine.device)
     target = Path(output) if output else listing.root
-    home = write_lists(listing, roles, target)
+    home = write_lists(listing, roles, target, overwrite)
     cases = sources.load(home, roles, bundle.others)
     counts = ", ".join(f"{len(cases[role])} {role}" for role in cases)
     text = render(chosen, roles, home, f"{found.modality}, {why}; {counts}")
+    save(target / "plan.yaml", text, overwrite)
     save(target / "fingerprint.json", json.dumps(found.as_json(), indent=1) + "\n")
-    save(target / "plan.yaml", text)
     run, inputs = target / "run", listing.cases[0].image.parent
     train = ("run", method, target / "plan.yaml", "--output_dir", run)
     infer = ("run", method, "inference", "--checkpoint", run, "--inputs", inputs, "--output_dir", run / "predictions")
@@ -144,13 +150,13 @@ def coding_of(labels: Sequence[Collection[int]]) -> str | dict[int, int]:
     return {value: number for number, value in enumerate(known)}
 
 
-def write_lists(listing: Listing, roles: Roles, target: Path) -> Path:
+def write_lists(listing: Listing, roles: Roles, target: Path, overwrite: bool = False) -> Path:
     """Write ``splits.json`` where there is none; returns the folder that holds it."""
     if roles.lists is None:
         return listing.root
     by_name = found_by_name(listing.cases, target)
     content = dict(roles.lists) if by_name else {**roles.lists, "files": file_table(listing.cases, target)}
-    save(target / "splits.json", json.dumps(content, indent=1) + "\n")
+    save(target / "splits.json", json.dumps(content, indent=1) + "\n", overwrite)
     return target
 
 
@@ -171,8 +177,10 @@ def _line(key: str, value: object, reason: str) -> str:
     return f"{key}: {text.strip().removesuffix('...').strip()} # {printable(reason)}"
 
 
-def save(path: Path, text: str) -> None:
-    """Write a text file whole."""
+def save(path: Path, text: str, overwrite: bool = True) -> None:
+    """Write a text file whole; ``InputError`` for one that is there with another content, unless it may go."""
+    if not overwrite and path.is_file() and path.read_bytes() != text.encode():
+        raise InputError(f"{path}: there already, and another; overwrite replaces it, output names another folder")
     try:
         with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
