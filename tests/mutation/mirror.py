@@ -12,10 +12,11 @@ OF_ALL = ("tests/bundles/test_round_trip.py", "tests/bundles/test_inference.py")
 def commands(path: str, root: Path) -> Iterator[list[str]]:
     """Arguments of pytest, one run after the other, for a file of ``common`` or of a bundle.
 
-    A module ``common/x/y.py`` is mirrored by ``test_y.py`` below ``tests/common``; where no file has that name, by all
-    of ``tests/common/x``. A bundle is mirrored by every test file named after its method, and by the method's part of
-    the numbers; what only inference reads by its part of the round trips, too. What all bundles share is mirrored by
-    the numbers and round trips of one bundle for volumes and one for pictures.
+    A module ``common/x/y.py`` is mirrored by ``test_y.py`` below ``tests/common``, unless that is of another ``y.py``;
+    where there is none, by all of ``tests/common/x``, or by ``tests/common/test_x*.py``. A bundle is mirrored by every
+    test file named after its method, and by the method's part of the numbers; what only inference reads by its part of
+    the round trips, too. What all bundles share is mirrored by the numbers and round trips of one bundle for volumes
+    and one for pictures.
     """
     parts = Path(path).parts
     tests = root / "tests"
@@ -36,6 +37,16 @@ def commands(path: str, root: Path) -> Iterator[list[str]]:
         for method in ("ssnet", "iere"):
             yield [*NUMBERS, *OF_ALL, "-k", method]
     else:
-        mirrors = sorted((tests / "common").rglob(f"test_{Path(path).stem.strip('_')}.py"))
-        folder = tests.joinpath(*parts[:-1])
-        yield [str(p.relative_to(root)) for p in mirrors or sorted(folder.glob("test_*.py"))]
+        yield [str(p.relative_to(root)) for p in of_module(Path(path), tests)]
+
+
+def of_module(path: Path, tests: Path) -> list[Path]:
+    """Test files of a module of ``common``: one of its name in its own folder, or in one that has no such module."""
+    name, own = f"test_{path.stem.strip('_')}.py", tests / path.parent
+    if (own / name).is_file():
+        return [own / name]
+    elsewhere = sorted((tests / "common").rglob(name))
+    elsewhere = [p for p in elsewhere if not (tests.parent / p.relative_to(tests).with_name(path.name)).is_file()]
+    if elsewhere or own.is_dir():
+        return elsewhere or sorted(own.glob("test_*.py"))
+    return sorted(own.parent.glob(f"test_{own.name}*.py"))
