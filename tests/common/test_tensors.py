@@ -192,3 +192,28 @@ def test_a_module_is_filled_whatever_counters_another_version_had():
     assert all((value == 3).all() for value in norm.state_dict().values())
     fill(norm, {name: value * 2 for name, value in state.items() if name != "num_batches_tracked"}, "x.pt")
     assert norm.weight.tolist() == [6, 6] and norm.num_batches_tracked == 3
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (
+            nn.Conv2d(1, 5, 3),
+            r"has 5 classes, num_classes is 2 \('weight' has shape \(5, 1, 3, 3\), expected \(2, 1, 3, 3\)",
+        ),
+        (nn.Conv2d(4, 2, 3), "takes 4 channels, in_channels is 1 "),
+        (
+            nn.Conv2d(4, 5, 3),
+            r"'weight' has shape \(5, 4, 3, 3\), the configured network needs \(2, 1, 3, 3\), and 1 more",
+        ),
+        (nn.Conv2d(1, 2, 5), r"'weight' has shape \(2, 1, 5, 5\), the configured network needs \(2, 1, 3, 3\)$"),
+        (nn.Conv3d(1, 2, 3), r"'weight' has shape \(2, 1, 3, 3, 3\), the configured network needs \(2, 1, 3, 3\)$"),
+    ],
+    ids=["classes", "channels", "both of one layer", "kernel", "dimensions"],
+)
+def test_other_shapes_are_told_as_classes_and_channels_where_that_is_all(made, message):
+    module = nn.Conv2d(1, 2, 3)
+    before = module.weight.clone()
+    with pytest.raises(InputError, match=message):
+        fill(module, made.state_dict(), "x.pt")
+    assert torch.equal(module.weight, before)

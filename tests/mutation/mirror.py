@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 NUMBERS = ("tests/bundles/test_numbers.py", "tests/bundles/test_numbers_cases.py")
+DEFAULTS = "tests/test_defaults.py"
 OF_ALL = ("tests/bundles/test_round_trip.py", "tests/bundles/test_inference.py")
 
 
@@ -16,7 +17,7 @@ def commands(path: str, root: Path) -> Iterator[list[str]]:
     where there is none, by all of ``tests/common/x``, or by ``tests/common/test_x*.py``. A bundle is mirrored by every
     test file named after its method, and by the method's part of the numbers; what only inference reads by its part of
     the round trips, too. What all bundles share is mirrored by the numbers and round trips of one bundle for volumes
-    and one for pictures.
+    and one for pictures. Defaults of Python code have a test of their own.
     """
     parts = Path(path).parts
     tests = root / "tests"
@@ -29,7 +30,7 @@ def commands(path: str, root: Path) -> Iterator[list[str]]:
                 yield [*OF_ALL, "-k", method]
             yield named
         else:
-            yield named
+            yield [*named, DEFAULTS]
             if parts[-1] == "options.py":
                 yield ["tests/common/options", "-k", method]
             yield [*NUMBERS, "-k", f"{method}"]
@@ -37,7 +38,7 @@ def commands(path: str, root: Path) -> Iterator[list[str]]:
         for method in ("ssnet", "iere"):
             yield [*NUMBERS, *OF_ALL, "-k", method]
     else:
-        yield [str(p.relative_to(root)) for p in of_module(Path(path), tests)]
+        yield [*(str(p.relative_to(root)) for p in of_module(Path(path), tests)), DEFAULTS]
 
 
 def of_module(path: Path, tests: Path) -> list[Path]:

@@ -213,6 +213,16 @@ def test_a_state_of_two_processes_goes_on_in_one(tmp_path, caplog):
     assert_same(run(tmp_path / "run", 8, resume=True), goes_on)  # anew, but not by chance
 
 
+def test_a_state_of_another_configuration_is_one_short_line(tmp_path):
+    run(tmp_path, 2)
+    state = torch.load(tmp_path / "resume.state", weights_only=True)
+    state["objective"]["n" * 300] = torch.zeros(1)
+    torch.save(state, tmp_path / "resume.state")
+    with pytest.raises(InputError) as caught:
+        run(tmp_path, 4, resume=True)
+    assert str(caught.value) == f"{tmp_path / 'resume.state'}: does not fit this configuration ({'n' * 200})"
+
+
 # ---- what is saved, and when
 
 
