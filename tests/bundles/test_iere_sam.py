@@ -56,6 +56,16 @@ def test_kept_embeddings_serve_autocast():
     assert label.shape == pseudo.shape and (label > 0).any()
 
 
+@pytest.mark.parametrize("amp", [False, True])
+def test_kept_embeddings_are_those_of_full_precision_whatever_the_run_computes_in(amp):
+    teacher, image = sam_of(finetune="none"), torch.rand(4, 1, 64, 64)
+    with torch.no_grad():
+        whole = teacher.refiner.embed(image)[0]
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=amp):
+        kept = teacher.embeddings(image, 0, range(4))
+    assert torch.equal(kept, whole.half().float())
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_crop_is_prompted_where_its_object_lies_in_the_slice(seed):
     teacher, image, truth = sam_of(finetune="none"), torch.rand(4, 1, 64, 64), shapes()

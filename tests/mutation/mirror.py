@@ -24,6 +24,7 @@ def commands(path: str, root: Path) -> Iterator[list[str]]:
     if parts[0] == "bundles":
         method = parts[1].removesuffix("_segmentation")
         named = sorted(str(p.relative_to(root)) for p in tests.rglob(f"test_*{method}*.py"))
+        named.sort(key=lambda name: Path(path).stem not in name)  # the likeliest first
         if path.endswith(".yaml"):
             yield [*NUMBERS, "-k", f"{method}"]
             if parts[-1] == "inference.yaml":

@@ -125,7 +125,7 @@ class SamTeacher(nn.Module):
             if self.cache.mode == "off":
                 return self.refiner.embed(image)[0]
             keys = [f"{image.shape[2:]} {self.keys[stream][i]}" for i in index]
-            with torch.autocast(image.device.type, enabled=False):  # on a CPU it cannot stack kept halves
+            with torch.autocast(image.device.type, enabled=False):  # kept, they serve every precision
                 return self.cache.get(keys, lambda wanted: self.refiner.embed(image[wanted])[0], image.device)
 
     def loss(self, image: Tensor, label: Tensor, index: Sequence[int]) -> Tensor:

@@ -127,6 +127,14 @@ def test_failing_transforms_tell_their_reason(write):
         CachedDataset([{"image": write("i", image())}], fail)
 
 
+def test_long_reasons_are_cut(write):
+    def fail(item):
+        raise ValueError(400 * "x")
+
+    with pytest.raises(InputError, match=rf"cannot be read \(ValueError: {188 * 'x'}\)"):
+        CachedDataset([{"image": write("i", image())}], fail)
+
+
 def test_shapes_that_differ_are_reported_with_both(write):
     item = {"image": write("i", image((6, 5, 4))), "label": write("l", label((6, 5, 3)))}
     with pytest.raises(InputError, match=r"l\.nii\.gz: label of shape \(6, 5, 3\) for an image of shape \(6, 5, 4\)"):

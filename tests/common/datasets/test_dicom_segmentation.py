@@ -188,6 +188,14 @@ def test_a_picture_without_position_gets_one_too(segmented, tmp_path):
     assert verified(path) == []
 
 
+def test_long_names_are_cut_to_what_dicom_holds(segmented, tmp_path):
+    write_series(tmp_path / "in", volume())
+    path, *_ = segmented(tmp_path / "in", (70 * "x", "atrium"))
+    written = pydicom.dcmread(path)
+    assert written.SegmentSequence[0].SegmentLabel == 64 * "x"
+    assert written.SeriesDescription == f"Segmentation: {50 * 'x'}"
+
+
 def test_only_dicom_gets_a_segmentation(segmented, tmp_path, caplog):
     nibabel.save(volume(), tmp_path / "file.nii.gz")
     assert not segmented(tmp_path / "file.nii.gz")[0].exists()

@@ -142,6 +142,13 @@ def test_what_monai_raises_names_the_entry(content, id, message):
     assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("length", "shown"), [(300, 300 * "x"), (301, 297 * "x" + "...")])
+def test_long_reasons_are_cut(length, shown):
+    with pytest.raises(InputError) as caught, explained():
+        resolved({"a": f"$exec(\"raise ValueError({length} * 'x')\")"}, "a")
+    assert str(caught.value) == f"--a: {shown}"
+
+
 def test_the_place_of_an_entry_is_named_where_it_is_known():
     with (
         pytest.raises(InputError, match="^mine.yaml: seed: ZeroDivisionError"),

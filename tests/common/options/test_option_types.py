@@ -1,6 +1,7 @@
 """Values as they come, from a command line, a YAML file or Python, and the one form they are used in."""
 
 import math
+import re
 from pathlib import Path as FilePath
 
 import numpy as np
@@ -188,3 +189,27 @@ def test_a_list_on_a_command_line_is_bounded():
 def test_of_alternative_types_that_of_the_value_is_found(value, kind):
     either = Either(Mapping(Option("a", Integer(), "")), Sequence(Integer()), Path())
     assert isinstance(inner(Optional(either), value), kind)
+
+
+@pytest.mark.parametrize(
+    ("type", "longest", "longer"),
+    [
+        (Number(), "0." + 38 * "0", "0." + 39 * "0"),
+        (Text(), 4096 * "x", 4097 * "x"),
+        (Path(), 16 * (255 * "x" + "/"), 16 * (255 * "x" + "/") + "x"),
+        (Path(), 127 * "ü" + "x", 128 * "ü"),
+        (Sequence(Integer(), empty=True), f"[{99_998 * ' '}]", f"[{99_999 * ' '}]"),
+        (Sequence(Sequence(Integer(), empty=True)), f"[{999 * '[],'}]", f"[{1000 * '[],'}]"),
+    ],
+    ids=["number", "text", "path", "name", "list", "brackets"],
+)
+def test_words_are_taken_up_to_a_length(type, longest, longer):
+    Option("name", type, "").parse(longest)
+    with pytest.raises(InputError):
+        Option("name", type, "").parse(longer)
+
+
+@pytest.mark.parametrize(("length", "shown"), [(80, 80 * "x"), (81, 77 * "x" + "...")])
+def test_a_long_value_is_cut_in_the_message(length, shown):
+    with pytest.raises(InputError, match=f"^--name {re.escape(shown)}: expected an integer$"):
+        Option("name", Integer(), "").parse(length * "x")

@@ -57,6 +57,7 @@ def test_what_is_free_may_change(changes):
         ({"train__dataloader__labeled_batch": 4}, "labeled_batch was 2 .* is 4 now"),
         ({"slices": True}, "slices was not set when this run was started and is True now"),
         ({"seed": True}, "seed was 1337"),
+        ({"sam__kind": "x" * 58}, "is 'x{58}' now"),
         ({"sam__kind": "x" * 200}, r"is 'x{56}\.\.\. now"),
     ],
 )
