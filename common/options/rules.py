@@ -39,6 +39,15 @@ def check_rules(values: Mapping[str, object], multiple: int = 1) -> None:
             _check_stride(name, values[name], patch)
 
 
+def mixed_halves(values: Mapping[str, object]) -> None:
+    """A rule of methods that mix the two halves of a batch; ``InputError`` for numbers that have none or do not fit."""
+    labeled, unlabeled = values.get("labeled_batch"), values.get("unlabeled_batch")
+    if isinstance(labeled, int) and labeled % 2:
+        raise InputError(f"--labeled_batch {labeled}: expected an even number; the halves of a batch are mixed")
+    if labeled and unlabeled and labeled != unlabeled:
+        raise InputError(f"--unlabeled_batch {unlabeled}: expected as many as labeled_batch, {labeled}, or 0")
+
+
 def fitted_strides(values: Mapping[str, object], base: Mapping[str, object]) -> dict[str, list[int]]:
     """Strides that nobody gave, cut to the patch where they exceed it: the defaults are those of a large one.
 

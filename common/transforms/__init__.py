@@ -3,7 +3,7 @@ from .batch import Batch, BatchTransform
 from .box_mask import RandomBoxMask, ScaledBoxMask
 from .components import KeepLargestComponentd, largest_component, largest_per_class
 from .contrast import RandomContrast
-from .copy_paste import CopyPaste, CutMix, paste
+from .copy_paste import CopyPaste, CutMix, paste, unlabeled_of_halves
 from .make import make_augment, make_sample
 from .mixup import MixUp
 from .noise import clamped_noise
@@ -41,6 +41,7 @@ __all__ = [
     "paste",
     "resize_image",
     "resize_nearest",
+    "unlabeled_of_halves",
     "warp_affine",
     "warp_boxes",
 ]

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..errors import InputError
+from .batch import Batch
 from .box_mask import RandomBoxMask
 
 
@@ -15,6 +17,21 @@ def paste(mask: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
     if inside.dim() == mask.dim() - 1:
         mask = mask.squeeze(1)
     return torch.where(mask, inside, outside)
+
+
+def unlabeled_of_halves(batch: Batch) -> int:
+    """Number of unlabeled samples of a batch whose halves are mixed with each other.
+
+    Raises:
+        InputError: unless the labeled samples are even in number, and the unlabeled ones as many or none.
+    """
+    labeled, unlabeled = batch.labeled, len(batch.image) - batch.labeled
+    if labeled % 2 or unlabeled not in (0, labeled):
+        raise InputError(
+            f"labeled_batch={labeled}, unlabeled_batch={unlabeled}: mixing halves needs an even number of labeled "
+            "images and as many unlabeled ones, or none"
+        )
+    return unlabeled
 
 
 class CopyPaste:

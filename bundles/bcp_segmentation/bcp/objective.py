@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from common.engines import Objective
-from common.errors import InputError, require_choice
+from common.errors import require_choice
 from common.losses import mixed_loss, region_dice
-from common.transforms import Batch, RandomBoxMask, largest_per_class, paste
+from common.transforms import Batch, RandomBoxMask, largest_per_class, paste, unlabeled_of_halves
 
 from .losses import region_dice_squared
 
@@ -94,12 +94,7 @@ class BCPObjective(Objective):
         return self
 
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        n, unlabeled = batch.labeled, len(batch.image) - batch.labeled
-        if n % 2 or unlabeled not in (0, n):
-            raise InputError(
-                f"labeled_batch={n}, unlabeled_batch={unlabeled}: mixing halves needs an even number of labeled "
-                "images and as many unlabeled ones, or none"
-            )
+        n, unlabeled = batch.labeled, unlabeled_of_halves(batch)
         label, start = batch.label.squeeze(1).long(), self.settings.pretrain_steps + 1
         if step == start:
             self.teacher.load_state_dict(self.network.state_dict())

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from common.errors import InputError
 from common.options.containers import Mapping, Optional
+from common.options.rules import mixed_halves
 from common.options.table import COUNT, DECAY
 from common.options.types import FAR, Boolean, Choice, Integer, Number, Option
 
@@ -62,14 +63,9 @@ OPTIONS = (
 )
 
 
-def even_batches(values: Values) -> None:
-    """Copy-paste mixes the two halves of a batch."""
-    labeled, unlabeled = values.get("labeled_batch"), values.get("unlabeled_batch")
-    if isinstance(labeled, int) and labeled % 2:
-        raise InputError(f"--labeled_batch {labeled}: expected an even number; the halves of a batch are mixed")
-    if labeled and unlabeled and labeled != unlabeled:
-        raise InputError(f"--unlabeled_batch {unlabeled}: expected as many as labeled_batch, {labeled}, or 0")
-    extents = values.get("patch_size")
+def several_voxels(values: Values) -> None:
+    """Batch norm needs more than one value of each channel, in pretraining too."""
+    labeled, extents = values.get("labeled_batch"), values.get("patch_size")
     if labeled == 2 and isinstance(extents, Sequence) and all(extent == PATCH_MULTIPLE for extent in extents):
         raise InputError(
             f"--labeled_batch 2: expected at least 4 with patch_size={list(extents)}; pretraining mixes two samples to "
@@ -77,4 +73,4 @@ def even_batches(values: Values) -> None:
         )
 
 
-RULES = (even_batches,)
+RULES = (mixed_halves, several_voxels)

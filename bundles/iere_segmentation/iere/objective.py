@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.engines import Objective
-from common.errors import InputError, require_choice
+from common.errors import require_choice
 from common.losses import jaccard_multiclass, mixed_loss
-from common.transforms import Batch, RandomBoxMask, largest_per_class, paste
+from common.transforms import Batch, RandomBoxMask, largest_per_class, paste, unlabeled_of_halves
 
 from .crop import RandomResizedCrop2D
 from .losses import InternalRegularizer, agreement, weight_norm
@@ -104,12 +104,7 @@ class IEREObjective(Objective):
             logging.getLogger(type(self).__name__).info("no SAM (sam.kind: none): the external regularizer is off")
 
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        n, unlabeled = batch.labeled, len(batch.image) - batch.labeled
-        if n % 2 or unlabeled not in (0, n):
-            raise InputError(
-                f"labeled_batch={n}, unlabeled_batch={unlabeled}: mixing halves needs an even number of labeled "
-                "images and as many unlabeled ones, or none"
-            )
+        n, unlabeled = batch.labeled, unlabeled_of_halves(batch)
         drawn = self.augment.draw(batch)
         view = self.augment.apply(batch, drawn)
         labels, start = view.label.squeeze(1).long(), self.settings.pretrain_steps + 1

@@ -6,6 +6,7 @@ from collections.abc import Mapping as Values
 
 from common.errors import InputError
 from common.options.containers import Mapping, Optional, Sequence
+from common.options.rules import mixed_halves
 from common.options.sam import ENCODERS, LAST_BLOCKS, RECOMPUTE, WEIGHTS
 from common.options.table import COUNT, DECAY, RANGE, SHARE, SIZE
 from common.options.types import FAR, Boolean, Choice, Integer, Number, Option, Path, Template, Text
@@ -228,17 +229,13 @@ OPTIONS = (
 )
 
 
-def even_batches(values: Values) -> None:
-    """Copy-paste mixes the two halves of a batch."""
-    labeled, unlabeled = values.get("labeled_batch"), values.get("unlabeled_batch")
+def even_pretraining(values: Values) -> None:
+    """Pretraining mixes the halves of its own batches; the network's levels split their channels by four."""
     batch = values.get("pretrain", {}).get("batch")
-    for name, count in (("labeled_batch", labeled), ("pretrain#batch", batch)):
-        if isinstance(count, int) and count % 2:
-            raise InputError(f"--{name} {count}: expected an even number; the halves of a batch are mixed")
-    if labeled and unlabeled and labeled != unlabeled:
-        raise InputError(f"--unlabeled_batch {unlabeled}: expected as many as labeled_batch, {labeled}, or 0")
+    if isinstance(batch, int) and batch % 2:
+        raise InputError(f"--pretrain#batch {batch}: expected an even number; the halves of a batch are mixed")
     if values.get("base_channels", 4) % 4:
         raise InputError(f"--base_channels {values['base_channels']}: expected a multiple of 4")
 
 
-RULES = (even_batches,)
+RULES = (mixed_halves, even_pretraining)
