@@ -102,9 +102,9 @@ def test_settings_come_back_from_their_file(bundle):
 
 def test_parts_are_given_out_only_if_they_are_parts_of_models():
     linear = {"_target_": "torch.nn.Linear", "in_features": 1, "out_features": 1}
-    own, named = {"_target_": "mine.Net"}, {"_target_": "theirs.Net"}
+    own, named = {"_target_": "tests.toys.LinearObjective"}, {"_target_": "theirs.Net"}
     components = {"a": linear, "b": own, "c": named, "d": {**linear, "in_features": {"_target_": "os.getpid"}}}
-    settings = Settings({}, components, {}, "settings.json", packages=["mine"], named=["theirs.Net"])
+    settings = Settings({}, components, {}, "settings.json", packages=["tests"], named=["theirs.Net"])
     assert [settings.parts(name) for name in "abc"] == [linear, own, named]
     with pytest.raises(InputError, match=r"^settings.json: 'os.getpid' is no part of this bundle or its libraries"):
         settings.parts("d")
