@@ -33,6 +33,9 @@ class Echo(nn.Module):
     def loss(self, image, label, index):
         return self.weight * image.mean()
 
+    def measure(self, views, logits, truth, label_of):
+        self.measured = views, logits, truth
+
     def labels(self, views, pseudo, logits):
         self.asked = views, pseudo, logits
         return pseudo, torch.ones(len(pseudo))
@@ -69,6 +72,8 @@ def test_external_regularizer_on_the_teachers_own_labels_is_the_copy_paste_loss(
     assert terms["sam_dice"] == 1 and terms["sam_used"] == 1
     views, pseudo, logits = sam.asked
     assert torch.equal(views.slices, batch.image[4:]) and views.index == (0, 1, 2, 3)
+    known, known_logits, truth = sam.measured
+    assert torch.equal(known.slices, batch.image[:4]) and known_logits.shape[0] == len(truth) == 4
     assert views.theta.shape == (4, 2, 3) and views.crops.shape == (4, 1, SIZE, SIZE)
     assert logits.shape == (4, classes, SIZE, SIZE) and pseudo.shape == (4, SIZE, SIZE)
     raw = logits.argmax(1)

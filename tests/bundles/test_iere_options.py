@@ -46,7 +46,7 @@ def test_boxes_may_be_those_of_logits_at_the_size_of_sams_input():
     torch.manual_seed(5)
     teacher = sam_of(view="crop", box_from="upsampled", cache="off")
     asked, prompts = [], teacher.refiner.prompts
-    teacher.refiner.prompts = lambda labels, frame: asked.append(prompts(labels, frame)) or asked[-1]
+    teacher.refiner.prompts = lambda *prompt, **options: asked.append(prompts(*prompt, **options)) or asked[-1]
     label, _ = teacher.labels(Views(image, image, IDENTITY, range(4)), pseudo, logits)
     large = F.interpolate(logits, size=(64, 64), mode="bilinear").argmax(1)
     boxes, valid = asked[0]

@@ -1,5 +1,6 @@
 """Small archives in the forms in which the data sets are distributed."""
 
+import locale
 from pathlib import Path
 
 import h5py
@@ -57,7 +58,9 @@ def write_series(
         for key, value in tags.items():
             part.SetMetaData(key, value)
         writer.SetFileName(str(folder / f"{k:06d}.dcm"))
-        writer.Execute(part)
+        spoken = locale.setlocale(locale.LC_ALL)
+        writer.Execute(part)  # which leaves the process in the locale C, and so Python reads text as ASCII
+        locale.setlocale(locale.LC_ALL, spoken)
     return folder
 
 
