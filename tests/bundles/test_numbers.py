@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from monai.bundle import ConfigParser
 
 from .built import Built
 from .conftest import BUNDLES
@@ -69,3 +70,12 @@ def test_inference_adds_nothing_that_was_not_asked_for(bundle):
     assert told == {**dict.fromkeys(("largest_component", "dicom_seg"), False), "uncertainty": None,
                     "class_names": None, "amp": "auto"}  # fmt: skip
     assert options.get("stride_factor", 1) == 1 and not options["displayable_configs"]["uncertainty_map"]
+
+
+@pytest.mark.parametrize("bundle", sorted(path.name for path in BUNDLES.iterdir() if (path / "configs").is_dir()))
+def test_the_layer_of_several_processes_insists_on_them(bundle, monkeypatch):
+    monkeypatch.delenv("RANK", raising=False)
+    text = (BUNDLES / bundle / "configs" / "multi_gpu_train.yaml").read_text(encoding="utf-8")
+    with pytest.raises(RuntimeError) as caught:
+        ConfigParser({"seed": 0, **yaml.safe_load(text)}).get_parsed_content("initialize")
+    assert "start it by torchrun" in str(caught.value.__cause__)

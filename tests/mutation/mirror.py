@@ -31,9 +31,9 @@ def commands(path: str, root: Path) -> Iterator[list[str]]:
                 yield [*OF_ALL, "-k", method]
             yield named
         else:
-            yield [*named, DEFAULTS]
             if parts[-1] == "options.py":
                 yield ["tests/common/options", "-k", method]
+            yield [*named, DEFAULTS]
             yield [*NUMBERS, "-k", f"{method}"]
     elif path.endswith(".yaml"):
         for method in ("ssnet", "iere"):

@@ -59,6 +59,17 @@ def test_volumes_of_integers_take_a_mapping(tmp_path):
     assert torch.equal(label, decode(str(tmp_path / "mask.nii.gz"), {0: 0, 200: 1, 500: 2, 600: 3}))
 
 
+def test_axes_beyond_the_third_must_be_empty(tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    stored = np.arange(24).reshape(2, 3, 4).astype(np.int16) % 4
+    for shape in ((2, 3, 4, 1), (2, 3, 4, 1, 1)):
+        nibabel.save(nibabel.Nifti1Image(stored.reshape(shape), np.eye(4)), tmp_path / "mask.nii.gz")
+        np.testing.assert_array_equal(decode(str(tmp_path / "mask.nii.gz"), "index")[0], stored)
+    nibabel.save(nibabel.Nifti1Image(stored.reshape(2, 3, 2, 2), np.eye(4)), tmp_path / "mask.nii.gz")
+    with pytest.raises(InputError, match=r"mask.nii.gz: a label of 4 axes \(2, 3, 2, 2\)"):
+        decode(str(tmp_path / "mask.nii.gz"), "index")
+
+
 @pytest.mark.parametrize(
     ("encoding", "pixel", "message"),
     [("binary", 7, "unknown mask values [7]"), ("mnms", [255, 255, 0], "unknown mask values [(255, 255, 0)]")],

@@ -161,6 +161,19 @@ def color(paths):
         grey.save_as(path)
 
 
+def thick(beside):
+    """Slices 10 mm apart, one of them so many mm beside the line of the others."""
+    return lambda data, k: setattr(data, "ImagePositionPatient", [0, beside * (k == 5), 10 * k])
+
+
+def test_thick_slices_may_lie_further_beside_their_line(volume, tmp_path):
+    write_series(tmp_path / "near", volume, thick(0.19))
+    assert read_series(tmp_path / "near").GetSpacing()[2] == pytest.approx(10)
+    write_series(tmp_path / "far", volume, thick(0.21))
+    with pytest.raises(InputError, match="IM0035 lies 0.21 mm beside the line of the other slices"):
+        read_series(tmp_path / "far")
+
+
 DAMAGE = {
     drop: "series: 2 slices missing, the first after IM0014",
     cut: "IM0014: pixel data are cut short, 40 bytes of 60",

@@ -256,12 +256,14 @@ def test_lists_of_one_domain_are_read_as_they_are(tmp_path):
     lists = {"labeled": ["p0_0"], "unlabeled": ["p2_0", "p3_0"], "validation": ["p1_0"]}
     (tmp_path / "splits.json").write_text(json.dumps(lists), encoding="utf-8")
     assert names(load_domains(tmp_path, "lists")) == {**lists, "test": []}
+    assert not any("patient" in case for cases in load_domains(tmp_path, "lists").values() for case in cases)
     assert load_domains(tmp_path, "lists", group="{patient}_*")["labeled"][0]["patient"] == "p0"
     with pytest.raises(InputError, match="layout='lists' splits by its own lists: set ratios to null"):
         load_domains(tmp_path, "lists", ratios=RATIOS)
 
 
-def test_a_studies_folder_counts_instead_of_every_layout(tmp_path):
+@pytest.mark.parametrize("group", [None, "{patient}_*"])
+def test_a_studies_folder_counts_instead_of_every_layout(group, tmp_path):
     touch(tmp_path, "a.png")
-    roles = load_domains("nowhere", "manifest", "A", labeled=3, ratios=RATIOS, studies=str(tmp_path))
+    roles = load_domains("nowhere", "manifest", "A", labeled=3, ratios=RATIOS, studies=str(tmp_path), group=group)
     assert [case["image"] for case in roles["unlabeled"]] == [str(tmp_path / "a.png")] and not roles["labeled"]

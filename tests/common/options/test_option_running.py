@@ -10,6 +10,7 @@ from monai.bundle import ConfigParser
 
 from common.errors import InputError
 from common.options import check_options, checked_request
+from common.options.components import check_devices
 from common.options.explain import explained, explanation
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -101,6 +102,16 @@ def test_components_that_are_switched_off_or_partial_are_left_alone():
         "d": {"_target_": "$@b", "x": 1},
         "device": {"_target_": "torch.device", "type": "cpu"},
     })  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "devices"), [("cuda:1", (2, False)), ("mps", (0, True)), ("mps:0", (0, True))])
+def test_devices_are_counted_by_their_kind(first, devices, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: devices[0])
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: devices[1])
+    check_devices({"device": first, "cache_device": "cpu"})
+    for device, count in (("cuda:2", devices[0] or "no"), ("mps:1", int(devices[1]) or "no")):
+        with pytest.raises(InputError, match=f"^--cache_device {device}: this machine has {count} {device[:-2]} dev"):
+            check_devices({"cache_device": device})
 
 
 # ---- what MONAI raises

@@ -77,6 +77,8 @@ SAM = Mapping(
         (SIDES, "16", [16, 16, 16]),
         (SIDES, 16, [16, 16, 16]),
         (Sequence(Number(), 2, order="<"), "[-150, 250]", [-150, 250]),
+        (Sequence(Number(), 2, order="<="), "[2, 2]", [2, 2]),
+        (Sequence(Number(), order="<="), [1, 2, 2, 3], [1, 2, 2, 3]),
         (Sequence(Text()), "[no, 1e1, 2024_01]", ["no", "1e1", "2024_01"]),
         (Sequence(Text(), empty=True), "[]", []),
         (SAM, "{kind: none, size: 64, groups: null}", {"kind": "none", "size": 64, "groups": None}),
@@ -145,6 +147,9 @@ def test_text_that_looks_like_a_value_is_text(type, text):
             for value in ("abc", "[16]", [16] * 4, "[16, [16], 8]", "[16, 16", None)
         ),
         (Sequence(Number(), 2, order="<"), [250, -150], "a list of 2 values, each a number, in increasing order"),
+        (Sequence(Number(), 2, order="<"), [2, 2], "a list of 2 values, each a number, in increasing order"),
+        (Sequence(Number(), 2, order="<="), [3, 2], "a list of 2 values, each a number, in increasing order"),
+        (Sequence(Number(), order="<"), [1, 3, 2], "a list of values, each a number, in increasing order"),
         (Sequence(Text()), [], "a list of values, each text"),
         (SAM, "{}", "a mapping with the keys kind, size, groups"),
         (SAM, "sam", "a mapping with the keys kind, size, groups"),

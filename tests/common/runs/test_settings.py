@@ -100,6 +100,18 @@ def test_settings_come_back_from_their_file(bundle):
     assert again["half"] == 3 and again.configuration["size"] == 6
 
 
+def test_parts_are_given_out_only_if_they_are_parts_of_models():
+    linear = {"_target_": "torch.nn.Linear", "in_features": 1, "out_features": 1}
+    own, named = {"_target_": "tests.toys.LinearObjective"}, {"_target_": "theirs.Net"}
+    components = {"a": linear, "b": own, "c": named, "d": {**linear, "in_features": {"_target_": "os.getpid"}}}
+    settings = Settings({}, components, {}, "settings.json", packages=["tests"], named=["theirs.Net"])
+    assert [settings.parts(name) for name in "abc"] == [linear, own, named]
+    with pytest.raises(InputError, match=r"^settings.json: 'os.getpid' is no part of this bundle or its libraries"):
+        settings.parts("d")
+    with pytest.raises(InputError, match="^settings.json: holds no e; the weights are of another bundle"):
+        settings.parts("e")
+
+
 def test_settings_changed_by_hand_are_refused(bundle):
     file = bundle / "settings.json"
     assumed(bundle, (), {"size": 6}).write(bundle)
