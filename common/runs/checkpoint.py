@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..files import atomic_path
 from ..tensors import read_file, save
 
-NAME = "resume.state"
+NAME = "resume.pt"
 PURPOSE = "it should hold the state of a run (resume)"
 _LOG = logging.getLogger("Resume")
 
@@ -30,10 +30,10 @@ def processes() -> int:
 
 
 class Generations:
-    """The last two states of a run: ``resume.state`` and ``resume.previous.state``.
+    """The last two states of a run: ``resume.pt`` and ``resume.previous.pt``.
 
     The first process writes what all share. Every other one writes what is its own, its place in the data and its
-    random generators, to ``resume.rank<n>.state``. Each file is an archive of ``torch.save`` with a checksum of every
+    random generators, to ``resume.rank<n>.pt``. Each file is an archive of ``torch.save`` with a checksum of every
     record, replaced atomically; the file before it becomes the previous one.
 
     Args:

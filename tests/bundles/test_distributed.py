@@ -28,7 +28,7 @@ def test_two_processes_train_and_write_once(name, phantoms_of, tmp_path):
     )  # fmt: skip
     assert result.returncode == 0, result.stderr[-3000:]
     assert torch.load(tmp_path / "model.pt", weights_only=True)
-    first, second = (torch.load(tmp_path / f, weights_only=True) for f in ("resume.state", "resume.rank1.state"))
+    first, second = (torch.load(tmp_path / f, weights_only=True) for f in ("resume.pt", "resume.rank1.pt"))
     assert (first["processes"], first["iteration"], second["iteration"]) == (2, 2, 2)
     assert "objective" in first and "objective" not in second  # what all share is saved once
     assert not torch.equal(first["own"]["loader"]["generator"], second["loader"]["generator"])

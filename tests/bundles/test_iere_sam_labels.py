@@ -38,7 +38,7 @@ def test_a_run_reports_both_labels_and_goes_on_when_resumed(phantoms_2d, run_tin
     }
     assert all(0 <= float(row[name]) <= 1 for row in first for name in ("teacher", "sam", "used", "better"))
     assert {row["slices"] for row in first if row["list"] == "labeled"} == {"2"}
-    state = torch.load(tmp_path / "resume.state", weights_only=True)["objective"]
+    state = torch.load(tmp_path / "resume.pt", weights_only=True)["objective"]
     assert (state["sam.trust.weight"] > 0).all()
     run_tiny("iere_segmentation", **options, iterations=4, resume=True, overwrite=False)
     assert rows(tmp_path)[: len(first)] == first and rows(tmp_path)[-1]["iteration"] == "4"

@@ -54,7 +54,7 @@ def test_it_trains_in_few_images_and_late_blocks(bundle, options, phantoms_2d, r
     rows = list(csv.DictReader((tmp_path / "history.csv").read_text(encoding="utf-8").splitlines()))
     name = "pseudo_sam" if bundle.startswith("synfoc") else "er"
     assert float(rows[-1][name]) > 0
-    state = torch.load(tmp_path / "resume.state", weights_only=True)
+    state = torch.load(tmp_path / "resume.pt", weights_only=True)
     learned = state["objective"]
     adapted = {key.split(".lora_a")[0] for key in learned if ".lora_a" in key and "teacher" not in key.split(".")[0]}
     assert len(adapted) == (1 if "sam#last_blocks" in options else 4)
@@ -62,7 +62,7 @@ def test_it_trains_in_few_images_and_late_blocks(bundle, options, phantoms_2d, r
     assert frozen and not [key for key in learned if any(key.endswith(f"sam.{name}") for name in frozen)]
     sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir() if path.is_file()}
     assert sizes["model.pt"] < size_of(torch.load(tmp_path / "model.pt", weights_only=True)) + 20_000
-    assert sizes["resume.state"] < size_of(state) + 80_000
+    assert sizes["resume.pt"] < size_of(state) + 80_000
 
 
 def size_of(content):

@@ -33,7 +33,7 @@ def test_two_processes_stop_together_and_resume_together_or_as_one(phantoms_3d, 
     process.send_signal(signal.SIGTERM)  # the launcher passes it on to both
     process.wait(timeout=240)
     assert process.returncode
-    states = [torch.load(folder / name, weights_only=True) for name in ("resume.state", "resume.rank1.state")]
+    states = [torch.load(folder / name, weights_only=True) for name in ("resume.pt", "resume.rank1.pt")]
     assert states[0]["iteration"] == states[1]["iteration"] >= 6
     assert not (folder / "model.pt").exists()
     subprocess.run(pair(phantoms_3d, folder, resume=True), check=True, **QUIET)
@@ -45,5 +45,5 @@ def test_two_processes_stop_together_and_resume_together_or_as_one(phantoms_3d, 
     said = subprocess.run(alone, env=ENVIRONMENT, cwd=QUIET["cwd"], capture_output=True, text=True, check=True)
     assert "a run of 2 processes goes on with 1: the order of the data" in said.stdout + said.stderr
     assert "starting from the beginning" not in said.stdout + said.stderr
-    assert torch.load(folder / "resume.state", weights_only=True)["processes"] == 1
+    assert torch.load(folder / "resume.pt", weights_only=True)["processes"] == 1
     assert len(rows(folder)) == 14

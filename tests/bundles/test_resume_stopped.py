@@ -37,9 +37,9 @@ def test_a_signal_keeps_the_state(phantoms_3d, tmp_path):
         said = process.communicate(timeout=240)[0]
         assert process.returncode == 128 + number, said
         assert "Traceback" not in said
-        state = torch.load(folder / "resume.state", weights_only=True)
+        state = torch.load(folder / "resume.pt", weights_only=True)
         stopped = f"{number.name}: stopped after iteration {state['iteration']}; resume: true continues from"
-        assert said.splitlines().count(f"{stopped} {folder / 'resume.state'}") == 1
+        assert said.splitlines().count(f"{stopped} {folder / 'resume.pt'}") == 1
         assert not (folder / "model.pt").exists()
         done = len(rows(folder))
     subprocess.run(command(NAME, phantoms_3d, folder, resume=True), check=True, **QUIET)
@@ -100,4 +100,4 @@ def test_a_case_that_changed_its_list_or_its_content_is_refused(phantoms_3d, run
     (moved / "splits.json").write_text(json.dumps({**splits, "validation": [*splits["validation"], case]}))
     line = refused(run_tiny, dataset_dir=str(moved), **{**options, "iterations": 4}, resume=True)
     assert f"case {case!r} was in the list labeled when this run was started and is in the list validation now" in line
-    assert {path.name for path in folder.iterdir()} == kept >= {"record.json", "model.pt", "resume.state"}
+    assert {path.name for path in folder.iterdir()} == kept >= {"record.json", "model.pt", "resume.pt"}

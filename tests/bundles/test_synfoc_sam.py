@@ -59,7 +59,7 @@ def test_weights_with_merged_lora_need_no_checkpoint(checkpoint, phantoms_2d, ru
     run_tiny("synfoc_segmentation", dataset_dir=str(phantoms_2d), **options)
     state = torch.load(tmp_path / "model.pt", weights_only=True)
     assert not any("lora" in name for name in state)
-    resumed = torch.load(tmp_path / "resume.state", weights_only=True)
+    resumed = torch.load(tmp_path / "resume.pt", weights_only=True)
     prefix = "students.sam."
     network = pair(checkpoint)["sam"]
     trained = {k[len(prefix) :]: v for k, v in resumed["objective"].items() if k.startswith(prefix)}
@@ -87,7 +87,7 @@ def test_the_teacher_is_deployed_where_it_sees_images(unlabeled_batch, saved, ph
     options = {"labeled": 2, "deploy": "unet", "deploy_teacher": True, "ema_decay": 0.5, "iterations": 2}
     options |= {"sam#kind": "none", "base_channels": 4, "unlabeled_batch": unlabeled_batch, "val_interval": 1}
     run_tiny("synfoc_segmentation", dataset_dir=str(phantoms_2d), **options)
-    state = torch.load(tmp_path / "resume.state", weights_only=True)["objective"]
+    state = torch.load(tmp_path / "resume.pt", weights_only=True)["objective"]
     for name, value in torch.load(tmp_path / "model.pt", weights_only=True).items():
         assert torch.equal(value, state[f"{saved}.unet.{name}"]), name
     first = "unet.conv_0.conv_0.conv.weight"

@@ -38,7 +38,7 @@ def test_an_exception_leaves_the_earlier_file_and_nothing_else(tmp_path, error):
 
 @pytest.mark.parametrize(
     ("name", "ending"),
-    [("model.pt", ".pt"), ("image.nii.gz", ".nii.gz"), ("resume.rank1.state", ".rank1.state"), ("plain", "")],
+    [("model.pt", ".pt"), ("image.nii.gz", ".nii.gz"), ("resume.rank1.pt", ".rank1.pt"), ("plain", "")],
 )
 def test_temporary_file_lies_beside_the_target_with_its_ending(tmp_path, name, ending):
     with atomic_path(tmp_path / name) as temporary:

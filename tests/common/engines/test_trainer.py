@@ -252,10 +252,10 @@ def test_a_term_that_is_not_finite_stops_training_and_leaves_no_file(tmp_path, f
 def test_a_failure_between_two_checks_does_not_reach_the_resume_file(tmp_path):
     objective = FailingObjective(7)
     optimizer = sgd(*objective.parameters())
-    resume = Resume(tmp_path / "resume.state", objective, [optimizer], [], nn.Identity())
+    resume = Resume(tmp_path / "resume.pt", objective, [optimizer], [], nn.Identity())
     with pytest.raises(FloatingPointError, match="iteration 7"):
         make(objective, optimizer, batches(5), epochs=3, handlers=[resume], check_every=100).run()
-    state = torch.load(tmp_path / "resume.state", weights_only=True)
+    state = torch.load(tmp_path / "resume.pt", weights_only=True)
     assert state["iteration"] == 5
     assert torch.isfinite(state["objective"]["w"])
 

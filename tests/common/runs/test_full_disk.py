@@ -29,7 +29,7 @@ def train(folder, kilobytes, epochs, resume=False):
     objective = Heavy(kilobytes)
     optimizer = torch.optim.SGD(objective.parameters(), 0.1)
     handlers = [
-        Resume(folder / "resume.state", objective, [optimizer], [], nn.Identity(), resume=resume),
+        Resume(folder / "resume.pt", objective, [optimizer], [], nn.Identity(), resume=resume),
         SaveModel(objective, folder / "model.pt"),
     ]
     SemiSupervisedTrainer("cpu", epochs, batches(1), objective, optimizer, train_handlers=handlers).run()
@@ -51,10 +51,10 @@ def test_a_full_disk_leaves_the_states_that_were_there(small_disk):
     with pytest.raises(OSError) as caught:
         train(small_disk, 400, epochs=5)  # two states fit, and not the third beside them
     assert one_line(caught.value) == (
-        f"{small_disk / 'resume.state'}: no space left on device; files that were there before are as they were"
+        f"{small_disk / 'resume.pt'}: no space left on device; files that were there before are as they were"
     )
-    assert sorted(path.name for path in small_disk.iterdir()) == ["resume.previous.state", "resume.state"]
-    states = [torch.load(small_disk / name, weights_only=True) for name in ("resume.previous.state", "resume.state")]
+    assert sorted(path.name for path in small_disk.iterdir()) == ["resume.previous.pt", "resume.pt"]
+    states = [torch.load(small_disk / name, weights_only=True) for name in ("resume.previous.pt", "resume.pt")]
     assert [state["iteration"] for state in states] == [1, 2]
 
 
@@ -73,13 +73,13 @@ train(Path(sys.argv[1]), 400, epochs=2, resume=True)
 def test_a_file_that_may_not_grow_is_one_line(tmp_path):
     train(tmp_path, 1, epochs=1)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    (tmp_path / "resume.state").unlink()
+    (tmp_path / "resume.pt").unlink()
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}", "OMP_NUM_THREADS": "1"}
     result = subprocess.run(
         [sys.executable, "-c", LIMITED, str(tmp_path)], env=environment, capture_output=True, text=True, check=False
     )
     errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    path = tmp_path / "resume.state"
+    path = tmp_path / "resume.pt"
     assert errors == [f"error: {path}: file too large; files that were there before are as they were"]
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"model.pt": before["model.pt"]}

@@ -18,7 +18,7 @@ def state(iteration, processes=1):
 
 @pytest.fixture
 def generations(tmp_path):
-    made = Generations(tmp_path / "resume.state")
+    made = Generations(tmp_path / "resume.pt")
     for iteration in (2, 4, 6):
         made.write(state(iteration))
     return made
@@ -29,7 +29,7 @@ def names(generations):
 
 
 def test_two_generations_are_kept(generations, tmp_path):
-    assert names(generations) == ["resume.previous.state", "resume.state"] == sorted(p.name for p in tmp_path.iterdir())
+    assert names(generations) == ["resume.previous.pt", "resume.pt"] == sorted(p.name for p in tmp_path.iterdir())
     assert [found["iteration"] for found in generations.sound()] == [6, 4]
     found, own = generations.read()
     assert found["iteration"] == 6 and own == {"iteration": 6, "rank": 0}
@@ -45,44 +45,42 @@ def damage(path, how):
 
 @pytest.mark.parametrize("how", ["empty", "cut early", "cut late", "flipped", "junk"])
 def test_a_damaged_newest_file_is_passed_over_with_a_line(generations, tmp_path, caplog, how):
-    damage(tmp_path / "resume.state", how)
+    damage(tmp_path / "resume.pt", how)
     found, own = generations.read()
     assert found["iteration"] == own["iteration"] == 4
     (line,) = caplog.messages
-    assert line.startswith(f"{tmp_path / 'resume.state'}: ") and line.endswith("; looking for the state before it")
+    assert line.startswith(f"{tmp_path / 'resume.pt'}: ") and line.endswith("; looking for the state before it")
     generations.drop_newer(4)
-    assert names(generations) == ["resume.previous.state"]
+    assert names(generations) == ["resume.previous.pt"]
     generations.write(state(8))  # lest the sound file make way for the damaged one
     assert [found["iteration"] for found in generations.sound()] == [8, 4]
 
 
 def test_a_kill_between_the_two_renames_leaves_the_previous_file(generations, tmp_path):
-    os.replace(tmp_path / "resume.state", tmp_path / "resume.previous.state")
+    os.replace(tmp_path / "resume.pt", tmp_path / "resume.previous.pt")
     assert generations.read()[0]["iteration"] == 6
 
 
 def test_without_a_sound_file_there_is_one_line(generations, tmp_path):
     for path in generations.found():
         path.write_bytes(b"")
-    with pytest.raises(
-        InputError, match=r"resume\.state: is empty .*; there is no sound state to resume from"
-    ) as caught:
+    with pytest.raises(InputError, match=r"resume\.pt: is empty .*; there is no sound state to resume from") as caught:
         generations.read()
     assert "\n" not in str(caught.value)
 
 
 def test_files_of_others_are_no_generations(generations, tmp_path):
-    for name in ("resume_old.pt", "resume.state.bak", "my.resume.state", "resume.rank1.state"):
+    for name in ("resume_old.pt", "resume.pt.bak", "my.resume.pt", "resume.rank1.pt"):
         (tmp_path / name).touch()
-    assert sorted(names(generations)) == ["resume.previous.state", "resume.rank1.state", "resume.state"]
+    assert sorted(names(generations)) == ["resume.previous.pt", "resume.pt", "resume.rank1.pt"]
     generations.remove()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["my.resume.state", "resume.state.bak", "resume_old.pt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["my.resume.pt", "resume.pt.bak", "resume_old.pt"]
 
 
 def test_a_state_of_an_older_version_is_named(tmp_path):
-    torch.save({"objective": [], "counters": {}}, tmp_path / "resume.state")
+    torch.save({"objective": [], "counters": {}}, tmp_path / "resume.pt")
     with pytest.raises(InputError, match="not the state of a run, or of an older version"):
-        Generations(tmp_path / "resume.state").read()
+        Generations(tmp_path / "resume.pt").read()
 
 
 @pytest.fixture
@@ -101,7 +99,7 @@ def write_pair(generations, as_process, iteration, ranks=(0, 1)):
 
 
 def test_every_process_has_its_own_part_of_the_same_iteration(tmp_path, as_process):
-    generations = Generations(tmp_path / "resume.state")
+    generations = Generations(tmp_path / "resume.pt")
     for iteration in (2, 4):
         write_pair(generations, as_process, iteration)
     write_pair(generations, as_process, 6, ranks=(0,))  # killed before the second process had saved
@@ -118,17 +116,17 @@ def test_every_process_has_its_own_part_of_the_same_iteration(tmp_path, as_proce
 
 
 def test_a_state_of_more_processes_has_no_parts_for_one(tmp_path, as_process):
-    generations = Generations(tmp_path / "resume.state")
+    generations = Generations(tmp_path / "resume.pt")
     write_pair(generations, as_process, 2)
     as_process(0, of=1)
     found, own = generations.read()
     assert found["iteration"] == 2 and own is None
     generations.drop_others()
-    assert names(generations) == ["resume.state"]
+    assert names(generations) == ["resume.pt"]
 
 
 def test_the_shared_state_counts_where_a_part_is_gone(tmp_path, as_process):
-    generations = Generations(tmp_path / "resume.state")
+    generations = Generations(tmp_path / "resume.pt")
     write_pair(generations, as_process, 2)
     write_pair(generations, as_process, 4)
     for path in generations.files(1):

@@ -58,7 +58,7 @@ def run(folder, iterations, resume=False, order=("schedule", "history", "resume"
     scheduler = schedule_of(options["kind"], optimizer, iterations)
     if resume:
         torch.manual_seed(999)
-    state = Resume(folder / "resume.state", objective, [optimizer], [scheduler], loader, resume=resume)
+    state = Resume(folder / "resume.pt", objective, [optimizer], [scheduler], loader, resume=resume)
     handlers = {
         "schedule": LrScheduleHandler(scheduler, print_lr=False, epoch_level=False),
         "resume": state,
@@ -125,8 +125,7 @@ def test_a_run_that_was_stopped_within_an_epoch_loses_nothing(tmp_path, stop_at,
         run(tmp_path / "parts", 9, length=3, kind="poly", stop_at=stop_at)
     assert stopped.value.code == 128 + 15
     assert capsys.readouterr().err == (
-        f"SIGTERM: stopped after iteration {stop_at}; "
-        f"resume: true continues from {tmp_path / 'parts' / 'resume.state'}\n"
+        f"SIGTERM: stopped after iteration {stop_at}; resume: true continues from {tmp_path / 'parts' / 'resume.pt'}\n"
     )
     parts = run(tmp_path / "parts", 9, resume=True, length=3, kind="poly")
     assert parts.trainer.state.iteration == 9 and len(parts.rates) == 9 - stop_at
@@ -138,9 +137,9 @@ def test_the_toy_run_is_random_enough_to_notice_a_difference(tmp_path):
     run(tmp_path / "a", 4)
     run(tmp_path / "b", 4)
     torch.manual_seed(1)
-    state = torch.load(tmp_path / "b" / "resume.state", weights_only=True)
+    state = torch.load(tmp_path / "b" / "resume.pt", weights_only=True)
     state["own"]["random"]["cpu"] = torch.get_rng_state()
-    torch.save(state, tmp_path / "b" / "resume.state")
+    torch.save(state, tmp_path / "b" / "resume.pt")
     a, b = (run(tmp_path / name, 6, resume=True) for name in "ab")
     assert not torch.equal(a.objective.network[0].weight, b.objective.network[0].weight)
 
@@ -157,12 +156,12 @@ def test_the_state_is_only_read_on_request_and_a_fresh_run_removes_it(tmp_path):
     fresh = run(tmp_path, 2)
     assert [row["iteration"] for row in rows(tmp_path)] == ["2"]
     assert fresh.trainer.state.iteration == 2
-    assert not (tmp_path / "resume.previous.state").exists()
+    assert not (tmp_path / "resume.previous.pt").exists()
 
 
 def test_a_missing_state_starts_from_the_beginning_with_a_warning(tmp_path, caplog):
     run(tmp_path, 2, resume=True)
-    assert "resume.state: no such file, starting from the beginning" in caplog.text
+    assert "resume.pt: no such file, starting from the beginning" in caplog.text
     assert [row["iteration"] for row in rows(tmp_path)] == ["2"]
 
 
@@ -204,23 +203,23 @@ def test_fewer_iterations_than_were_done_are_refused(tmp_path):
 
 def test_a_state_of_two_processes_goes_on_in_one(tmp_path, caplog):
     run(tmp_path / "run", 4)
-    state = torch.load(tmp_path / "run" / "resume.state", weights_only=True)
-    torch.save({**state, "processes": 2}, tmp_path / "run" / "resume.state")
+    state = torch.load(tmp_path / "run" / "resume.pt", weights_only=True)
+    torch.save({**state, "processes": 2}, tmp_path / "run" / "resume.pt")
     goes_on = run(tmp_path / "run", 8, resume=True)
     assert "a run of 2 processes goes on with 1" in caplog.text
     assert goes_on.trainer.state.iteration == 8 and len(goes_on.rates) == 4
-    torch.save({**state, "processes": 2}, tmp_path / "run" / "resume.state")
+    torch.save({**state, "processes": 2}, tmp_path / "run" / "resume.pt")
     assert_same(run(tmp_path / "run", 8, resume=True), goes_on)  # anew, but not by chance
 
 
 def test_a_state_of_another_configuration_is_one_short_line(tmp_path):
     run(tmp_path, 2)
-    state = torch.load(tmp_path / "resume.state", weights_only=True)
+    state = torch.load(tmp_path / "resume.pt", weights_only=True)
     state["objective"]["n" * 300] = torch.zeros(1)
-    torch.save(state, tmp_path / "resume.state")
+    torch.save(state, tmp_path / "resume.pt")
     with pytest.raises(InputError) as caught:
         run(tmp_path, 4, resume=True)
-    assert str(caught.value) == f"{tmp_path / 'resume.state'}: does not fit this configuration ({'n' * 200})"
+    assert str(caught.value) == f"{tmp_path / 'resume.pt'}: does not fit this configuration ({'n' * 200})"
 
 
 # ---- what is saved, and when

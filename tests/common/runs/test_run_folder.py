@@ -18,7 +18,7 @@ def closed(tmp_path):
 
 
 def save_state(folder, iteration=2, data=DATA):
-    Generations(folder / "resume.state").write(
+    Generations(folder / "resume.pt").write(
         {
             "iteration": iteration, "processes": 1, "objective": {}, "own": {"iteration": iteration},
             "settings": SETTINGS, "data": data,
@@ -115,7 +115,7 @@ def test_overwrite_replaces_an_earlier_run_once_training_starts(tmp_path):
     earlier_run(tmp_path, "history.csv", "model.pt", "record.json", "notes.txt")
     save_state(tmp_path)
     assert open_run(tmp_path, overwrite=True) == 0
-    assert left(tmp_path) == [".lock", "history.csv", "model.pt", "notes.txt", "record.json", "resume.state"]
+    assert left(tmp_path) == [".lock", "history.csv", "model.pt", "notes.txt", "record.json", "resume.pt"]
     begin_run(tmp_path, fresh=True)
     assert left(tmp_path) == [".lock", "notes.txt"]
 
@@ -147,14 +147,14 @@ def test_a_state_is_continued_and_the_record_of_its_end_taken_away(tmp_path):
     earlier_run(tmp_path, "history.csv", "model.pt", "record.json")
     assert open_run(tmp_path, resume=True, settings={**SETTINGS, "iterations": 12}) == 2
     begin_run(tmp_path, fresh=False)
-    assert left(tmp_path) == [".lock", "history.csv", "model.pt", "resume.state"]
+    assert left(tmp_path) == [".lock", "history.csv", "model.pt", "resume.pt"]
 
 
 def test_other_settings_are_refused_before_anything_is_touched(tmp_path):
     save_state(tmp_path)
     with pytest.raises(InputError, match="seed was 1 when this run was started and is 2 now"):
         open_run(tmp_path, resume=True, settings={**SETTINGS, "seed": 2})
-    assert left(tmp_path) == ["resume.state"]
+    assert left(tmp_path) == ["resume.pt"]
 
 
 @pytest.mark.parametrize(
@@ -180,17 +180,17 @@ def test_other_data_are_refused(tmp_path):
 def test_a_damaged_state_gives_way_to_the_one_before_and_none_is_one_line(tmp_path):
     save_state(tmp_path, 2)
     save_state(tmp_path, 4)
-    (tmp_path / "resume.state").write_bytes(b"")
+    (tmp_path / "resume.pt").write_bytes(b"")
     assert open_run(tmp_path, resume=True, settings=SETTINGS) == 2
-    (tmp_path / "resume.previous.state").write_bytes(b"PK\3\4")
-    with pytest.raises(InputError, match=r"resume\.state: is empty .*; there is no sound state to resume from"):
+    (tmp_path / "resume.previous.pt").write_bytes(b"PK\3\4")
+    with pytest.raises(InputError, match=r"resume\.pt: is empty .*; there is no sound state to resume from"):
         open_run(tmp_path, resume=True, settings=SETTINGS)
 
 
 def test_resume_without_a_state_starts_with_a_line(tmp_path, caplog):
     earlier_run(tmp_path, "history.csv")  # of a run that was killed before it had saved anything
     assert open_run(tmp_path, resume=True) == 0
-    assert "has no state (resume.state) to continue from; starting from the beginning" in caplog.text
+    assert "has no state (resume.pt) to continue from; starting from the beginning" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["model.pt", "record.json"])

@@ -16,7 +16,7 @@ def leave(folder, first, steps):
     optimizer.steps = steps
     optimizers = [torch.optim.SGD([weight], 1.0).state_dict(), optimizer.state_dict()]
     state = {"objective": {}, "processes": 1, "own": {}, "iteration": steps, "optimizers": optimizers}
-    save(state, folder / "resume.state")
+    save(state, folder / "resume.pt")
 
 
 @pytest.mark.parametrize(("steps", "expected"), [(5, 20), (9, 20), (10, 10), (16, 10)])
