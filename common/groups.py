@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from .errors import InputError
 
@@ -71,9 +71,11 @@ def grouping(template: str | None) -> Callable[[str], str]:
     return patient_of
 
 
-def patient_of(template: str | None) -> Callable[[str], str]:
-    """As ``grouping``, except that names which do not fit stand alone."""
+def patient_of(template: str | None, names: Collection[str] = ()) -> Callable[[str], str]:
+    """As ``grouping``, except that names which do not fit stand alone; one that fits none of ``names`` is refused."""
     group_of = grouping(template)
+    if names and not any(_fits(group_of, name) for name in names):
+        raise InputError(f"group {template!r}: fits no case, such as {next(iter(names))}; expected {EXPECTED}")
 
     def patient(name: str) -> str:
         try:
@@ -82,6 +84,13 @@ def patient_of(template: str | None) -> Callable[[str], str]:
             return name
 
     return patient
+
+
+def _fits(group_of: Callable[[str], str], name: str) -> bool:
+    try:
+        return bool(group_of(name))
+    except InputError:
+        return False
 
 
 def _sides(template: str) -> tuple[list[str], list[str]]:

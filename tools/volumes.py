@@ -18,6 +18,7 @@ from common.datasets.itk import file_reader
 from common.errors import InputError
 
 Box = list[tuple[int, int]]
+UNREADABLE = (RuntimeError, OSError, EOFError, ValueError, MemoryError, zlib.error, ImageFileError, HeaderDataError)
 
 
 def read(path: str | Path) -> sitk.Image:
@@ -34,7 +35,9 @@ def read(path: str | Path) -> sitk.Image:
             if stored.get_data_dtype().kind in "fiu":
                 return _decoded(path, stored)
         return file_reader(path).Execute()
-    except (RuntimeError, OSError, EOFError, zlib.error, ImageFileError, HeaderDataError) as error:
+    except InputError:
+        raise
+    except UNREADABLE as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         lost = isinstance(error, (OSError, EOFError, zlib.error)) and not isinstance(error, FileNotFoundError)
         advice = "; fetch or unpack it again" if lost else ""

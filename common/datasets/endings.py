@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Collection
 from pathlib import Path, PurePath
 
 VOLUMES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
@@ -31,6 +32,13 @@ def is_hidden(path: PurePath) -> bool:
 def image_files(folder: Path) -> list[Path]:
     """Files of a folder, not below it, with a known ending, sorted by name; hidden ones are left out."""
     return sorted(path for path in folder.iterdir() if ending_of(path) and not is_hidden(path) and path.is_file())
+
+
+def other_files(folder: Path, names: Collection[str]) -> list[Path]:
+    """What lies in a folder and is no folder, hidden or among ``image_files``, nor called like one of ``names``."""
+    known = {*image_files(folder)}
+    rest = [path for path in folder.iterdir() if path not in known and not path.is_dir() and not is_hidden(path)]
+    return sorted(path for path in rest if ending_of(path) or path.name.partition(".")[0] not in names)
 
 
 def spelled(name: str) -> str:

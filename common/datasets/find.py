@@ -9,10 +9,13 @@ from pathlib import Path
 
 from ..errors import InputError, require_folder
 from .case import Case
-from .endings import image_files, is_hidden
+from .dicom import is_dicom
+from .endings import ending_of, image_files, is_hidden, other_files, stem_of
 from .finder import Finder, label_folder
 from .lists import FILE, Lists, read_lists
 from .pairing import beside, images_in, masks_of
+
+LOST = "no file that can be read (a link to nothing?)"
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,14 @@ class Listing:
         cases: its cases; their role is ``train`` for those of any training list.
         broken: name and reason of what does not fit: a label without image, a listed case without files.
         lists: of ``splits.json``, if there is one.
+        ignored: files among the images and labels that are neither by their endings.
     """
 
     root: Path
     cases: list[Case]
     broken: dict[str, str] = field(default_factory=dict)
     lists: Lists | None = None
+    ignored: list[Path] = field(default_factory=list)
 
 
 def find_cases(folder: str | Path, images: str = "images", labels: str | None = None) -> Listing:
@@ -56,6 +61,7 @@ def find_cases(folder: str | Path, images: str = "images", labels: str | None = 
         return _listed(root, lists)
     found: dict[str, tuple[Path, tuple[Path, ...]]] = {}
     broken: dict[str, str] = {}
+    ignored: list[Path] = []
     for domain in _domains(root, images):
         prefix = f"{domain.name}/" if lists is not None and lists.by_domain else ""
         pairs, orphans = _pairs(domain, images, labels)
@@ -64,7 +70,11 @@ def find_cases(folder: str | Path, images: str = "images", labels: str | None = 
             raise InputError(f"{pairs[twice][0]}: {other} has the same name, and no {FILE} lists domains apart")
         found |= {prefix + name: files for name, files in pairs.items()}
         broken |= {prefix + name: reason for name, reason in orphans.items()}
-    return _assemble(root, found, broken, lists)
+        for folder in (domain / images, domain / labels if labels else label_folder(domain)):
+            others = other_files(folder, set(pairs)) if folder.is_dir() else []
+            broken |= {prefix + stem_of(path): f"{path}: {LOST}" for path in others if ending_of(path)}
+            ignored += [path for path in others if not ending_of(path) and not is_dicom(path)]
+    return replace(_assemble(root, found, broken, lists), ignored=ignored)
 
 
 def _domains(root: Path, images: str) -> list[Path]:

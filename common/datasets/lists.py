@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -20,6 +21,7 @@ ROLE_OF = {
     "validation": "validation",
     "test": "test",
 }
+KNOWN = {*ROLE_OF, "unlisted"}  # the last for files that stand in no list
 LONGEST_NAME = 240  # bytes of a file's name without its ending
 
 
@@ -78,6 +80,8 @@ def read_lists(path: Path, training: bool = True, of_files: bool = False) -> Lis
     if not isinstance(content, Mapping) or not any(key in content for key in wanted):
         more = "" if training else ", 'validation' or 'test'"
         raise InputError(f"{path}: expected a list 'labeled' or 'train'{more}")
+    for key in (key for key, value in content.items() if isinstance(value, list) and key not in KNOWN):
+        logging.getLogger(__name__).warning(f"{path}: the list '{key}' is none of {', '.join(ROLE_OF)}: not used")
     files = _files(content.get("files", {}), path)
     roles: dict[str, dict[str, list[str]]] = {}
     keys: dict[str, str] = {}

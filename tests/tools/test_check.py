@@ -1,10 +1,12 @@
 """Each kind of finding on a data set made to have it, and none on a clean one."""
 
 import json
+import os
 
 import nibabel
 import numpy as np
 import pytest
+from PIL import Image
 
 from common.data import Phantom, write_phantoms
 from common.datasets import find_cases
@@ -164,3 +166,45 @@ def test_signature_survives_flat_and_tiny_images():
     for values in (np.zeros((40, 40)), np.full((3, 5), 2.0), np.random.default_rng(0).random((1, 60))):
         mark = signature(values, (2, 2))
         assert np.isfinite(mark.structure).all()
+
+
+def test_headers_that_promise_too_much_and_voxels_of_other_kinds_are_findings(data, tmp_path):
+    images = data / "images"
+    huge = nibabel.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4))
+    huge.header.set_data_shape((30000, 30000, 30000))
+    for name, ending in (("phantom_000", ".nii.gz"), ("phantom_001", ".nii")):
+        (images / f"{name}.nii.gz").unlink()
+        path = images / f"{name}{ending}"
+        with nibabel.openers.ImageOpener(path, "wb") as file:
+            file.write(huge.header.binaryblock + bytes(4 + 128))
+    wave = np.random.default_rng(0).normal(size=(32, 28, 16)).astype(np.complex64)
+    nibabel.save(nibabel.Nifti1Image(wave, np.eye(4)), images / "phantom_002.nii.gz")
+    found, _ = run(data, tmp_path, fails=3)
+    assert {("phantom_000", "unreadable", "error"), ("phantom_001", "unreadable", "error")} <= found
+    assert ("phantom_002", "no numbers", "error") in found
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_pictures_of_several_channels_are_drawn(tmp_path, mode):
+    rng = np.random.default_rng(0)
+    (tmp_path / "data" / "images").mkdir(parents=True)
+    for number in range(2):
+        values = rng.integers(0, 255, (24, 20, len(mode)), np.uint8)
+        Image.fromarray(values, mode).save(tmp_path / "data" / "images" / f"p{number}.png")
+    run(tmp_path / "data", tmp_path)
+
+
+def test_what_lies_among_the_images_and_is_not_read_is_said(data, tmp_path, capsys):
+    images = data / "images"
+    (images / "scan.webp").write_bytes(b"RIFF")
+    (images / "gone.nii.gz").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(images / "pipe.png")
+    found, _ = run(data, tmp_path, fails=2)
+    assert found == {("gone", "incomplete", "error"), ("pipe", "incomplete", "error")}
+    assert "not read: 1 files, such as scan.webp" in capsys.readouterr().out
+
+
+def test_a_template_that_fits_no_case_is_refused(data, tmp_path):
+    with pytest.raises(InputError, match="fits no case, such as phantom_000"):
+        check(str(data), output=str(tmp_path / "report"), group="{patient}-slice*")
+    assert not (tmp_path / "report").exists()

@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from common.datasets import Listing, find_cases
+from common.datasets.endings import ENDINGS
 from common.datasets.likeness import Signature, grid_step
 from common.errors import InputError
 from common.files import atomic_path
@@ -59,8 +60,10 @@ def check(
     """
     started = time.perf_counter()
     listing = find_cases(folder, images, labels)
+    patient = patient_of(
+        group or (listing.lists.group if listing.lists else None), [case.name for case in listing.cases]
+    )
     facts, signatures = examine(listing, workers)
-    patient = patient_of(group or (listing.lists.group if listing.lists else None))
     check_coded(facts)
     check_labels(facts, classes)
     check_spacings(facts)
@@ -82,7 +85,7 @@ def check(
     content |= {"label_next": label_next, "group": suggested}
     with atomic_path(target / "check.json") as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    sys.stdout.write(overview(facts) + advice(label_next, suggested))
+    sys.stdout.write(overview(facts) + not_read(listing) + advice(label_next, suggested))
     sys.stdout.write(
         f"{time.perf_counter() - started:.0f} s; {target / 'check.json'}, {target / 'contact_sheet.png'}\n"
     )
@@ -102,6 +105,14 @@ def examine(listing: Listing, workers: int | None = None) -> tuple[list[Facts], 
             if mark is not None:
                 signatures[found.case] = mark
     return facts, signatures
+
+
+def not_read(listing: Listing) -> str:
+    """A line about files among the images and labels that are none by their endings."""
+    if not listing.ignored:
+        return ""
+    some = ", ".join(path.name for path in listing.ignored[:NAMED])
+    return f"not read: {len(listing.ignored)} files, such as {some} (read are {', '.join(ENDINGS)} and DICOM)\n"
 
 
 def advice(label_next: Sequence[str], suggested: str | None) -> str:

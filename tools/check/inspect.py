@@ -76,10 +76,10 @@ def header(path: Path) -> tuple[int, ...] | None:
         except InputError:
             return None
         return (*slices[0].size, len(slices)) if len(slices) > 1 else slices[0].size
-    reader = file_reader(path)
     try:
+        reader = file_reader(path)
         reader.ReadImageInformation()
-    except RuntimeError:
+    except (RuntimeError, InputError):
         return None
     return tuple(reader.GetSize()[:3])
 

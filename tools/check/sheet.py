@@ -48,6 +48,8 @@ def contact_sheet(items: Sequence[Case], path: Path, first: Sequence[str] = (), 
 def _draw(axis, item: Case) -> None:
     image = read(item.image)
     image = image[(..., 0)] if image.GetDimension() == 4 else image
+    if "complex" in image.GetPixelIDTypeAsString():
+        raise InputError(f"{item.image}: complex voxels")
     label = None
     with suppress(InputError):
         label = from_array(read_label(item.labels)[1]) if item.labels else None
@@ -61,8 +63,8 @@ def _draw(axis, item: Case) -> None:
     if image.GetDimension() >= 3:
         z = int(np.argmax((mask > 0).sum(axis=(0, 1)))) if mask is not None else values.shape[2] // 2
         values, mask = values[:, :, z], None if mask is None else mask[:, :, z]
-    if values.ndim == 3 and values.shape[-1] == 3:
-        values = values.mean(axis=-1)
+    if values.ndim == 3:  # channels; a fourth is opacity
+        values = values[..., :3].mean(axis=-1)
     values = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
     low, high = np.percentile(values, (1, 99))
     origin = "lower" if image.GetDimension() == 3 else "upper"  # the front is at the top

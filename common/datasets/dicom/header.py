@@ -91,6 +91,8 @@ class Header:
 
 def is_dicom(path: str | Path) -> bool:
     """Whether a file is DICOM by its content: ``DICM`` at byte 128, or an old file's bare elements of group 8."""
+    if not os.path.isfile(path):  # a pipe would be waited for
+        return False
     try:
         with open(path, "rb") as file:
             start = file.read(132)

@@ -6,6 +6,8 @@ import unicodedata
 import pytest
 
 from common.datasets import find_cases, find_images, load_datalist
+from common.datasets.itk import file_reader
+from common.datasets.lists import read_lists
 from common.errors import InputError
 
 
@@ -83,3 +85,41 @@ def test_a_list_of_test_cases_alone_is_enough_to_evaluate(tmp_path):
 def test_a_folder_without_lists_says_what_draws_them(tmp_path):
     with pytest.raises(InputError, match="splits.json: no such file; .*python -m tools plan .* draws them"):
         load_datalist(touch(tmp_path, "images/a.png"))
+
+
+@pytest.mark.parametrize("ending", [".mhd", ".mha", ".nhdr", ".nrrd"])
+@pytest.mark.parametrize("place", ["/etc/hostname", "../other.raw"])
+def test_headers_take_their_voxels_from_their_own_folder(tmp_path, ending, place):
+    path = tmp_path / f"case{ending}"
+    if ending.startswith(".m"):
+        start = "ObjectType = Image\nNDims = 2\nDimSize = 2 2\nElementType = MET_UCHAR\nElementDataFile = "
+        texts = [start + place + "\n", start + f"LIST\nown.raw\n{place}\n"]
+    else:
+        start = "NRRD0004\ntype: uchar\ndimension: 2\nsizes: 2 2\nencoding: raw\ndata file: "
+        texts = [start + place + "\n", start + f"LIST\nown.raw\n{place}\n"]
+    for text in texts:
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(InputError, match="outside its own folder"):
+            file_reader(path)
+
+
+def test_a_detached_header_reads_the_file_beside_it(tmp_path):
+    (tmp_path / "own.raw").write_bytes(bytes([1, 2, 3, 4]))
+    for name, text in (
+        (
+            "case.mhd",
+            "ObjectType = Image\nNDims = 2\nDimSize = 2 2\nElementType = MET_UCHAR\nElementDataFile = own.raw\n",
+        ),
+        ("case.nhdr", "NRRD0004\ntype: uchar\ndimension: 2\nsizes: 2 2\nencoding: raw\ndata file: own.raw\n"),
+    ):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        assert file_reader(tmp_path / name).Execute()[1, 1] == 4
+
+
+def test_a_list_by_a_name_that_nothing_reads_is_said(tmp_path, caplog):
+    path = tmp_path / "splits.json"
+    path.write_text('{"train": ["a"], "labelled": ["b"], "seed": 3, "unlisted": []}', encoding="utf-8")
+    read_lists(path)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path}: the list 'labelled' is none of labeled, unlabeled, train, training, val, validation, test: not used"
+    ]
