@@ -153,12 +153,12 @@ def config_file(root: Path, layer: str) -> Path:
 
 
 def layer_names(root: Path) -> list[str]:
-    """Names of all layers that suit a bundle."""
-    return sorted({path.stem for folder in (root / "configs", SHARED) for path in folder.glob("*.yaml")})
+    """Names of all layers that suit a bundle: its own, and those about trained weights, which all bundles share."""
+    return sorted({*ON_INFERENCE, *(path.stem for path in (root / "configs").glob("*.yaml"))})
 
 
 def layer_files(root: Path, layer: str) -> list[str]:
-    """Files of a layer of the bundle in ``root``: one of its own, a shared one, or a file anywhere.
+    """Files of a layer of the bundle in ``root``: a shared one, its own on top of that, or a file anywhere.
 
     A file that is empty is left out: MONAI takes none.
 
@@ -167,7 +167,8 @@ def layer_files(root: Path, layer: str) -> list[str]:
     """
     known = layer_names(root)
     if layer in known:
-        return [str(config_file(root, layer))]
+        places = (SHARED / f"{layer}.yaml", root / "configs" / f"{layer}.yaml")
+        return [str(file) for file in places if file.is_file()]
     if not str(layer).endswith(ENDINGS):
         raise InputError(f"{layer}: no such configuration of {root.name}; there are {known}{hint(layer, known)}")
     return [str(layer)] if read_layer(layer).content else []

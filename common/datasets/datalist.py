@@ -21,7 +21,7 @@ def load_datalist(
     labeled: int | None = None,
     validation: int | None = None,
     group: str | None = None,
-    splits: str = FILE,
+    splits: str | None = None,
     studies: str = "",
     training: bool = True,
 ) -> dict[str, list[Entry]]:
@@ -41,7 +41,7 @@ def load_datalist(
             neither labeled nor unlabeled. ``None`` takes the list ``validation`` or ``val``.
         group: template of names such as ``{patient}_*``, see ``common.groups``; counts are then counts of patients,
             and a patient on both sides of a split is an error.
-        splits: name of the lists' file inside ``dataset_dir``.
+        splits: name of the lists' file inside ``dataset_dir``; ``splits.json`` by default.
         studies: the folder MONAI Label serves, which then counts instead of ``dataset_dir``: its images are the list
             ``unlabeled`` and the server brings the others. A DICOMweb address has no images that can be listed.
         training: a labeled list is needed; without, lists of nothing but ``test`` or ``validation`` cases will do.
@@ -59,7 +59,7 @@ def load_datalist(
     root = Path(dataset_dir)
     if not root.is_dir():
         raise InputError(f"{root}: no such data folder (dataset_dir)")
-    lists = read_lists(root / splits, training).require_one_domain()
+    lists = read_lists(root / (splits or FILE), training).require_one_domain()
     group_of = grouping(group)
     roles = _assign(lists, labeled, validation, group_of, training)
     check_disjoint(roles, group_of, lists.path)

@@ -6,6 +6,7 @@ from .mixed import mixed_loss
 from .prototypes import weighted_prototype_distance
 from .ramps import Ramp, gaussian_rampup
 from .reductions import masked_mean
+from .supervised import make_supervised
 from .vat import VirtualAdversarialLoss
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "jaccard_binary",
     "jaccard_multiclass",
     "kl_divergence",
+    "make_supervised",
     "masked_mean",
     "mixed_loss",
     "one_hot",

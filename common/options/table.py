@@ -72,7 +72,7 @@ SHARED = (
     Option(
         "splits",
         Optional(Text()),
-        "file of lists in the folder, such as tools draw writes; null: those of the layout",
+        "file of lists in the folder, such as tools draw writes; null: splits.json or the layout's own",
     ),
     Option(
         "label_grid",
@@ -124,6 +124,11 @@ SHARED = (
     Option("labeled_batch", Integer(1, 4096), "labeled samples per step"),
     Option("unlabeled_batch", Integer(0, 4096), "unlabeled samples per step"),
     # methods
+    Option(
+        "supervised_loss",
+        Choice("own", "dice_ce"),
+        "of labeled patches: the method's own; or dice_ce, half Dice (squares), half cross-entropy",
+    ),
     Option("ramp_up", COUNT, "iterations until then"),
     Option("ramp_quantum", Integer(1, FAR), "hold that weight for so many iterations (150 in the published code)"),
     Option("ema_decay", DECAY, "of the teacher"),

@@ -47,7 +47,7 @@ def test_a_configuration_resolves_to_the_published_numbers(method, layers):
 def test_every_layer_has_its_numbers(bundle):
     layers = {path.stem for path in (BUNDLES / bundle / "configs").glob("*.yaml")}
     known = {name for group in TABLES[bundle.removesuffix("_segmentation")]["layers"] for name in group.split()}
-    assert layers - OF_THE_MACHINE == known
+    assert layers - OF_THE_MACHINE - {"fair"} == known  # test_fair looks at that one
 
 
 def test_every_number_has_a_source():
