@@ -121,6 +121,11 @@ SHARED = (
         DECAY,
         "random gain of each patch, up to 1 + and - this, and offset, half of it; for z-scored volumes",
     ),
+    Option(
+        "recipe",
+        Choice("none", "geometry", "appearance", "strong"),
+        "more of it: geometry (rotation, scale, bending), appearance (gamma, bias, blur, noise), strong: both; none",
+    ),
     Option("labeled_batch", Integer(1, 4096), "labeled samples per step"),
     Option("unlabeled_batch", Integer(0, 4096), "unlabeled samples per step"),
     # methods

@@ -1,9 +1,11 @@
 from .affine import warp_affine, warp_boxes
+from .appearance import RandomAppearance
 from .batch import Batch, BatchTransform
 from .box_mask import RandomBoxMask, ScaledBoxMask
 from .components import KeepLargestComponentd, largest_component, largest_per_class
 from .contrast import RandomContrast
 from .copy_paste import CopyPaste, CutMix, paste, unlabeled_of_halves
+from .geometry import RandomGeometry
 from .make import make_augment, make_sample
 from .mixup import MixUp
 from .noise import clamped_noise
@@ -24,8 +26,10 @@ __all__ = [
     "KeepLargestComponentd",
     "MixUp",
     "OneOf",
+    "RandomAppearance",
     "RandomBoxMask",
     "RandomContrast",
+    "RandomGeometry",
     "RandomPatch",
     "RandomRotFlip",
     "RandomRotate2D",

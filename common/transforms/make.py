@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import require_choice
+from .appearance import RandomAppearance
 from .batch import BatchTransform
 from .contrast import RandomContrast
+from .geometry import RandomGeometry
 from .one_of import OneOf
 from .patch import RandomPatch, ResizedSlice
 from .rotate import RandomRotate2D
 from .rotflip import RandomRotFlip
 
 SYMMETRIES = ("full", "reflections", "none")
+RECIPES = ("none", "geometry", "appearance", "strong")
 
 
 def make_sample(patch_size: Sequence[int], official: bool = False) -> RandomPatch | ResizedSlice:
@@ -20,8 +23,10 @@ def make_sample(patch_size: Sequence[int], official: bool = False) -> RandomPatc
     return RandomPatch(patch_size, official=official) if len(patch_size) == 3 else ResizedSlice(patch_size)
 
 
-def make_augment(patch_size: Sequence[int], symmetries: str = "full", contrast: float = 0.0) -> list[BatchTransform]:
-    """Symmetries, then random contrast, of a batch.
+def make_augment(
+    patch_size: Sequence[int], symmetries: str = "full", contrast: float = 0.0, recipe: str = "none"
+) -> list[BatchTransform]:
+    """Symmetries, changes of shape and look, then random contrast, of a batch.
 
     Args:
         patch_size: of three extents, or two for slices.
@@ -29,9 +34,12 @@ def make_augment(patch_size: Sequence[int], symmetries: str = "full", contrast: 
             With either, slices follow the ACDC protocol of SSL4MIS: half of them get a symmetry, a quarter a rotation
             of up to 20 degrees.
         contrast: strength of ``RandomContrast``; 0: none.
+        recipe: ``geometry``: ``RandomGeometry``; ``appearance``: ``RandomAppearance``; ``strong``: both; ``none``.
     """
-    require_choice(symmetries=(symmetries, SYMMETRIES))
-    chain: list[BatchTransform] = [RandomContrast(contrast)] if contrast else []
+    require_choice(symmetries=(symmetries, SYMMETRIES), recipe=(recipe, RECIPES))
+    chain: list[BatchTransform] = [RandomGeometry()] if recipe in ("geometry", "strong") else []
+    chain += [RandomAppearance()] if recipe in ("appearance", "strong") else []
+    chain += [RandomContrast(contrast)] if contrast else []
     if symmetries == "none":
         return chain
     turns = RandomRotFlip("full_d4" if symmetries == "full" else "official")
