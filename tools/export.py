@@ -27,7 +27,8 @@ def export(bundle: str, output: str | None = None) -> str:
     with TemporaryDirectory() as temporary_folder, ExitStack() as stack:
         if read_run(bundle) is not None:
             name = Path(bundle).resolve().name
-            bundle, output = package(bundle, output=temporary_folder, dirty=True), output or f"{name}.onnx"
+            output = output or f"{name}.onnx"
+            bundle = package(bundle, output=temporary_folder, dirty=True, license="not released")
         folder = stack.enter_context(unpacked(Path(bundle)))
         if (folder / SUMS).is_file() and (changed := changed_files(folder)):
             raise InputError(f"{bundle}: changed since packaging: {', '.join(changed[:3])}; nothing of it is run")

@@ -104,6 +104,27 @@ def dynamic(bundle: Bundle) -> Iterator[Line]:
             yield f"override: {name}", "not run", "needs a CUDA device and torch_tensorrt"
 
 
+def tried(archive: Path, image: str | None = None) -> str:
+    """Segment one image with a released archive, as its user would; ``InputError`` with the reason if it fails.
+
+    Args:
+        archive: checked and unpacked first.
+        image: file to segment, in windows that do not overlap; a phantom by default.
+    """
+    with unpacked(archive) as folder, TemporaryDirectory() as data:
+        bundle = Bundle(folder)
+        patch = bundle.config("inference")["patch_size"]
+        options = tiny(bundle, "inference") | {
+            "inputs": [image or str(phantoms(bundle, Path(data))[1])],
+            "stride": patch,
+        }
+        request = {"suffix": "json", "layers": {}, "infer": options, "steps": ["inference"]}
+        verdict, remark = run_isolated("probe", folder, **request)["inference"]
+    if verdict != "ok":
+        raise InputError(f"{archive.name}: cannot segment {image or 'a phantom'}: {remark}")
+    return remark
+
+
 def phantoms(bundle: Bundle, folder: Path) -> tuple[Path, Path]:
     """A phantom data set of the kind that the bundle's loader reads, and one image of it."""
     config = bundle.config("train")

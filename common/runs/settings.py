@@ -70,6 +70,17 @@ class Settings(Mapping):
     def __len__(self) -> int:
         return len(self.options)
 
+    def changed(self, options: Mapping[str, object]) -> Settings:
+        """These settings with other values of some options, ``sam#kind`` for nested ones, and the same components."""
+        values = json.loads(json.dumps(self.options))
+        for name, value in options.items():
+            *parents, last = name.split("#")
+            node = values
+            for parent in parents:
+                node = node[parent]
+            node[last] = value
+        return Settings(values, self.components, self.configuration, self.source, self.packages, self.named)
+
     def literal(self, name: str, **changes: object) -> dict:
         """Configuration of a component, with some of its arguments changed."""
         if name not in self.components:

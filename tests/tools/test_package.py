@@ -10,14 +10,17 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
 import tools.package
 from common.data import Phantom, write_phantoms
 from common.errors import InputError
+from common.networks import VNet
+from common.runs import assumed
 from tools.package import package, typed
 from tools.release.isolated import START
 from tools.release.render import render
-from tools.run import bundle_folder
+from tools.run import BUNDLES, bundle_folder
 
 from .conftest import SMALL, SUMMARY
 
@@ -54,7 +57,8 @@ def test_what_a_release_holds(tiny_release):
         objective = read("ssnet/objective.py")
     assert {"LICENSE", "models/model.pt", "models/model.ts", "ssnet/common/networks/vnet.py"} <= set(names)
     assert not [name for name in names if name.startswith("common/") or "__pycache__" in name or name.endswith(".yaml")]
-    assert train["labeled"] == 8 and train["validation"] == 0  # of la.yaml
+    assert train["labeled"] is train["validation"] is None  # la.yaml counts cases of one data set
+    assert train["largest_component"] is True
     assert inference["stride"] == train["test_stride"] == [18, 18, 4]
     assert inference["network_def"]["_target_"] == "ssnet.common.networks.make_network"
     assert inference["network_def"]["_requires_"] == "@add_path"
@@ -183,7 +187,7 @@ MISTAKES = [
     (None, {"weights": "nowhere.pt"}, "nowhere.pt: no such file; train first, or give --weights"),
     (None, {"dataset": "moon"}, "moon: no data set that datasets.yaml describes"),
     (None, {"dataset": "la_moon"}, "la_moon: no such configuration of meanteacher_segmentation"),
-    (None, {"num_classes": 5}, "num_classes=5 but datasets.yaml names 2: background, left_atrium"),
+    (None, {"num_classes": 5}, "num_classes=5 but the data set has 2: background, left_atrium"),
     (None, {"iteratons": 5}, "--iteratons: no such option in the configuration; did you mean 'iterations'?"),
     (None, {"iterations": "many"}, "--iterations many: expected an integer of at least 1"),
     (None, {"largest_component": "perhaps"}, "--largest_component perhaps: expected true or false"),
@@ -233,3 +237,69 @@ def test_figures_may_come_from_a_record(tmp_path):
     assert read_summary(record, "la")["mean"] == SUMMARY["mean"]
     with pytest.raises(InputError, match="0 entries of la_quick; give the summary.json of these weights"):
         read_summary(record, "la_quick")
+
+
+@pytest.fixture(scope="module")
+def own_run(tmp_path_factory):
+    """The folder of a run on own data, whose images still lie there."""
+    folder = tmp_path_factory.mktemp("mine")
+    data = write_phantoms(folder / "Lung 3", Phantom((24, 24, 16)), labeled=2, unlabeled=2, validation=0, test=0)
+    sizes = {"patch_size": [16] * 3, "stride": [16] * 3, "test_stride": [8] * 3, "labeled": 2, "validation": 0}
+    given = {"dataset_dir": str(data), "num_classes": 2, **SMALL, **sizes}
+    settings = assumed(BUNDLES / "meanteacher_segmentation", (), given)
+    settings.write(folder)
+    torch.save(VNet(**SMALL).state_dict(), folder / "model.pt")
+    return folder
+
+
+def test_a_run_on_own_data_becomes_a_release(own_run, tmp_path, monkeypatch):
+    tried = []
+    monkeypatch.setattr(tools.package, "tried", lambda path, image: tried.append((path.name, image)))
+    (own_run / "Lung 3" / "dataset.json").write_text(
+        '{"labels": {"background": 0, "left lung": 1}, "channel_names": {"0": "CT"}}', encoding="utf-8"
+    )
+    path = Path(package(str(own_run), output=str(tmp_path), license="CC BY 4.0", dirty=True, test_stride=[16] * 3))
+    assert path.name == "lung_3_meanteacher_segmentation_v0.1.0.zip"
+    assert tried == [(path.name, str(own_run / "Lung 3" / "images" / "phantom_000.nii.gz"))]
+    with zipfile.ZipFile(path) as archive:
+        read = lambda name: archive.read(f"lung_3_meanteacher_segmentation/{name}").decode()  # noqa: E731
+        train, inference, meta = (json.loads(read(f"configs/{n}.json")) for n in ("train", "inference", "metadata"))
+        terms, card, record = (
+            read("docs/data_license.txt"),
+            read("docs/README.md"),
+            json.loads(read("docs/results.json")),
+        )
+    assert inference["stride"] == train["test_stride"] == [16] * 3
+    assert train["labeled"] is train["validation"] is None and train["base_channels"] == 4
+    assert meta["network_data_format"]["outputs"]["pred"]["channel_def"]["1"] == "left lung"
+    assert (meta["modality"], meta["organ"], meta["changelog"]) == ("CT", "left lung", {"0.1.0": "first version"})
+    assert terms == "CC BY 4.0\n" and record == [] and "2018 Atrial" not in card
+    assert "- `base_channels`: 4\n" in card and "own data (Lung 3)" in card
+
+
+def test_the_version_of_own_data_is_raised_with_its_weights(own_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(tools.package, "tried", lambda *_: None)
+    terms = {"license": "CC BY 4.0", "dirty": True, "classes": "lung", "output": str(tmp_path)}
+    first = package(str(own_run), **terms)
+    assert package(str(own_run), **terms) == first  # the same weights
+    other = Path(shutil.copytree(own_run, tmp_path / "other"))
+    state = {name: value * 2 for name, value in VNet(**SMALL).state_dict().items()}
+    torch.save(state, other / "model.pt")
+    assert package(str(other), **terms, changes="more labels").endswith("_v0.1.1.zip")
+    with pytest.raises(InputError, match=r"version=0.1.0: .*_v0.1.1.zip is newer already"):
+        package(str(other), **terms, version="0.1.0")
+    with pytest.raises(InputError, match=r"license: say on what terms"):
+        package(str(own_run), **{**terms, "license": None})
+    with pytest.raises(InputError, match=r"classes: names 2 foreground classes, the network has 1"):
+        package(str(own_run), **{**terms, "classes": "a,b"})
+
+
+def test_an_archive_that_cannot_segment_is_no_release(own_run, tmp_path):
+    broken = Path(shutil.copytree(own_run, tmp_path / "broken"))
+    image = broken / "Lung 3" / "images" / "phantom_000.nii.gz"
+    settings = broken / "settings.json"
+    settings.write_text(settings.read_text(encoding="utf-8").replace(str(own_run), str(broken)), encoding="utf-8")
+    image.write_bytes(image.read_bytes()[:200])
+    with pytest.raises(InputError, match=r"cannot segment .*phantom_000.nii.gz"):
+        package(str(broken), license="CC0", dirty=True, output=str(tmp_path / "dist"))
+    assert not (tmp_path / "dist").exists()

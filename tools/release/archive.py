@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -66,6 +67,16 @@ def write_archive(folder: Path, path: Path) -> str:
                 with archive.open(member, "w") as target:
                     target.writelines(_blocks(file))
         digest = sha256(temporary)
+        with atomic_path(sum_file(path)) as text:
+            text.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
+    return digest
+
+
+def move_archive(source: Path, path: Path) -> str:
+    """Put a finished archive, with the sum beside it, into its place; returns the sum."""
+    digest = sha256(source)
+    with atomic_path(path) as temporary:
+        shutil.copyfile(source, temporary)
         with atomic_path(sum_file(path)) as text:
             text.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
     return digest

@@ -5,15 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import packages_distributions
-from pathlib import Path
-
-import yaml
 
 from common.errors import InputError
 
-DATASETS = Path(__file__).with_name("datasets.yaml")
 VERSION = re.compile(r"\d\.\d\.\d")
-NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
 PINNED = re.compile(r"\d+(\.\d+)*")
 FIXED = {"torch": "pytorch_version", "monai": "monai_version", "numpy": "numpy_version"}
 DISTRIBUTIONS = {
@@ -69,22 +64,12 @@ def pins(metadata: Mapping, required: set[str], source: str) -> dict[str, str]:
     return {name: declared[name] for name in declared if name in required}
 
 
-def dataset_of(layers: Sequence[str]) -> tuple[str, dict]:
-    """Name and description of the data set that the last describing layer belongs to."""
-    known = yaml.safe_load(DATASETS.read_text(encoding="utf-8"))
-    for layer in reversed(layers):
-        for name, description in known.items():
-            if layer == name or layer.startswith(f"{name}_"):
-                return name, description
-    raise InputError(f"{', '.join(layers)}: no data set that {DATASETS.name} describes; it has {', '.join(known)}")
-
-
 def released(metadata: Mapping, description: Mapping, config: Mapping, extra: Mapping) -> dict:
     """Metadata of the bundle under what is true of the data set and of this release (``extra``)."""
     names, channels = description["classes"], description.get("channels", ["image"])
     for key, listed in (("num_classes", names), ("in_channels", channels)):
         if config.get(key, len(listed)) != len(listed):
-            raise InputError(f"{key}={config[key]} but {DATASETS.name} names {len(listed)}: {', '.join(listed)}")
+            raise InputError(f"{key}={config[key]} but the data set has {len(listed)}: {', '.join(listed)}")
     form = metadata["network_data_format"]
     image, pred = dict(form["inputs"]["image"]), dict(form["outputs"]["pred"])
     shape = _extents(image["spatial_shape"], config.get("patch_size"))

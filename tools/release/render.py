@@ -28,6 +28,7 @@ LAYERS = {
     "multi_gpu_train": "train",
 }  # override files of a release, and what they go on top of
 WHERE = ("bundle_root", "dataset_dir", "output_dir", "ckpt_dir", "cache_device", "resume", "overwrite", "progress")
+WHICH = ("labeled", "validation", "group", "splits")  # of the cases of one data set: no matter of the next one
 SETTINGS = ("trained", "layers")  # entries of an inference file that a release does without
 ADD_PATH = "$sys.path.insert(0, os.path.abspath(@bundle_root))"
 SHARED = re.compile(r"(?<![\w.@#:'\"])common(?=\.\w)")
@@ -63,11 +64,15 @@ def render(
     table = table_of(bundle)
     options = {name: canonical(name, value, table) for name, value in options.items()}
     of_train = {name: value for name, value in options.items() if _root(name) in train}
+    base = ConfigParser.load_config_file(files["train"])
     if trained is None:
         trained = assumed(bundle, [files[name] for name in layers], of_train)
     else:
         require_own_code(trained, [*bundle.glob("configs/*.yaml"), *SHARED_LAYERS.glob("*.yaml"), *files.values()])
         train = _without_places(trained.configuration, train)
+        trained = trained.changed(of_train)
+    train |= {name: base[name] for name in WHICH if name in base}
+    trained = trained.changed({name: base[name] for name in WHICH if name in base})
     rendered = {"train": train, "inference": literal(inference, trained)}
     for name, value in options.items():
         for config in (config for config in rendered.values() if _root(name) in config):

@@ -3,7 +3,8 @@
 import pytest
 
 from common.errors import InputError
-from tools.release.metadata import check_version, dataset_of, pins, released, required_packages
+from tools.release.description import published
+from tools.release.metadata import check_version, pins, released, required_packages
 
 
 def test_the_version_is_the_newest_of_the_changelog():
@@ -49,14 +50,6 @@ def test_pins_are_exactly_the_required_ones():
         pins(metadata, {"fire"}, "m")
 
 
-def test_layers_belong_to_the_data_set_they_start_with():
-    assert dataset_of(["la_quick"])[0] == "la"
-    assert dataset_of(["acdc", "acdc_quick"])[0] == dataset_of(["acdc", "supervised"])[0] == "acdc"
-    for layers in (["lab"], ["supervised"]):
-        with pytest.raises(InputError, match="no data set that datasets.yaml describes"):
-            dataset_of(layers)
-
-
 FORM = {"spatial_shape": ["16*n"] * 3, "num_channels": 1}
 METADATA = {"task": "t", "network_data_format": {"inputs": {"image": FORM}, "outputs": {"pred": FORM}}}
 
@@ -65,7 +58,7 @@ METADATA = {"task": "t", "network_data_format": {"inputs": {"image": FORM}, "out
     ("patch", "shape"), [([112, 112, 80], ["16*n"] * 3), ([256, 256], ["16*n"] * 2), ([100, 64], [100, 64])]
 )
 def test_the_format_follows_patch_and_classes(patch, shape):
-    result = released(METADATA, dataset_of(["acdc"])[1], {"num_classes": 4, "patch_size": patch}, {"extra": 1})
+    result = released(METADATA, published(["acdc"]), {"num_classes": 4, "patch_size": patch}, {"extra": 1})
     image, pred = (result["network_data_format"][k][v] for k, v in (("inputs", "image"), ("outputs", "pred")))
     assert image["spatial_shape"] == pred["spatial_shape"] == shape
     assert pred["num_channels"] == 4 and pred["channel_def"]["3"] == "left_ventricle" and image["num_channels"] == 1
@@ -73,7 +66,7 @@ def test_the_format_follows_patch_and_classes(patch, shape):
 
 
 def test_classes_and_channels_must_be_those_of_the_data_set():
-    with pytest.raises(InputError, match="num_classes=2 but datasets.yaml names 4: background, right_ventricle"):
-        released(METADATA, dataset_of(["acdc"])[1], {"num_classes": 2}, {})
-    with pytest.raises(InputError, match="in_channels=1 but datasets.yaml names 3: red, green, blue"):
-        released(METADATA, dataset_of(["fundus"])[1], {"num_classes": 3, "in_channels": 1}, {})
+    with pytest.raises(InputError, match="num_classes=2 but the data set has 4: background, right_ventricle"):
+        released(METADATA, published(["acdc"]), {"num_classes": 2}, {})
+    with pytest.raises(InputError, match="in_channels=1 but the data set has 3: red, green, blue"):
+        released(METADATA, published(["fundus"]), {"num_classes": 3, "in_channels": 1}, {})

@@ -1,0 +1,79 @@
+"""The model card of weights that were trained on own data, written from their configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from common.runs import Settings, assumed
+from common.runs.contract import FREE
+from common.tensors import read_tensors
+
+ALWAYS = ("patch_size", "spacing", "window", "normalize", "iterations", "labeled_batch", "unlabeled_batch", "seed")
+ELSEWHERE = (
+    "dataset_dir",
+    "epoch_length",
+    "progress",
+    "num_classes",
+    "in_channels",
+    "splits",
+    "labeled",
+    "validation",
+    "group",
+)
+PLACES = FREE["where"] + FREE["how it is started"] + FREE["where it started from, which its state replaces"]
+
+
+def card(
+    bundle: Path, origin: Mapping, description: Mapping, settings: Settings, record: Mapping, weights: Path
+) -> str:
+    """Text of ``docs/README.md`` before figures and commands are put in.
+
+    Args:
+        bundle: folder of the method's bundle.
+        origin: metadata of that bundle.
+        description: of the data, see ``tools.release.description``.
+        settings: of the training.
+        record: of the run, for the number of cases; may be empty.
+        weights: file of the weights.
+    """
+    cases = record.get("data") or {}
+    tensors = read_tensors(weights, "it should hold trained weights")
+    values: dict[str, object] = {
+        "description": description,
+        "method": str(origin["name"]).removesuffix(" semi-supervised segmentation"),
+        "about": origin["description"],
+        "patch": _said(settings.get("patch_size")),
+        "numbered": ", ".join(f"{number} {name}" for number, name in enumerate(description["classes"])),
+        "images": len(cases),
+        "labeled": sum("label" in case for case in cases.values()),
+        "settings": told(bundle, settings),
+        "parameters": sum(tensor.numel() for tensor in tensors.values()),
+        "megabytes": max(1, round(weights.stat().st_size / 1e6)),
+        "references": origin.get("references", []),
+    }
+    templates = Environment(
+        loader=PackageLoader("tools"), undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True
+    )
+    return templates.get_template("card.md").render(**values)
+
+
+def told(bundle: Path, settings: Settings) -> dict[str, str]:
+    """Options worth telling: those that differ from the method's defaults, and a few that always matter."""
+    defaults = assumed(bundle, ())
+    names = [
+        name
+        for name, value in settings.items()
+        if name not in (*PLACES, *ELSEWHERE) and (name in ALWAYS or value != defaults.get(name))
+    ]
+    return {name: _said(settings[name]) for name in names}
+
+
+def _said(value: object) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return " x ".join(map(_said, value))
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else str(value)

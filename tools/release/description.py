@@ -1,0 +1,142 @@
+"""What a release says of the data that its weights were trained on: a published data set, or a user's own."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+from monai.utils import ensure_tuple
+
+from common.errors import InputError
+
+DATASETS = Path(__file__).with_name("datasets.yaml")
+OWN = "dataset.json"  # of nnU-Net and of the Medical Segmentation Decathlon, in the folder of the data
+CLASS_NAME = re.compile(r"\w[\w .()/+-]{0,59}")
+NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
+BACKGROUND = "background"
+LICENSES = ("data_license.txt", "LICENSE", "LICENSE.txt")  # in the folder of the data
+
+
+def published(layers: Sequence[str]) -> dict | None:
+    """Description of the data set that the last describing layer belongs to, if one does."""
+    known = yaml.safe_load(DATASETS.read_text(encoding="utf-8"))
+    for layer in reversed(layers):
+        for name, description in known.items():
+            if layer == name or layer.startswith(f"{name}_"):
+                return description
+    return None
+
+
+def own(
+    settings: Mapping[str, object], classes: str | Sequence[str] | None = None, **stated: str | None
+) -> dict[str, object]:
+    """Description of a user's own data set, in the form of ``datasets.yaml``.
+
+    Args:
+        settings: of the training.
+        classes: names of the foreground classes in the order of their numbers; by default those that a
+            ``dataset.json`` in the folder of the data gives, else ``class_1`` and so on.
+        stated: ``modality`` and ``organ``; by default what is known of them.
+
+    Raises:
+        InputError: for names that are no names, or not as many as the network has classes.
+    """
+    folder = Path(str(settings["dataset_dir"]))
+    names = class_names(settings, classes)
+    channels = _channels(folder, int(str(settings.get("in_channels", 1))))
+    modality = stated.get("modality") or _modality(settings, channels)
+    said = ", ".join(name.replace("_", " ") for name in names[1:])
+    return {
+        "task": f"Semi-supervised segmentation of {said}",
+        "modality": modality,
+        "organ": stated.get("organ") or said,
+        "data_source": f"own data ({folder.name})",
+        "image": "image",
+        "channels": channels,
+        "classes": names,
+    }
+
+
+def class_names(settings: Mapping[str, object], given: str | Sequence[str] | None = None) -> list[str]:
+    """Names of all classes of a training, background first; see ``own``."""
+    count = int(str(settings["num_classes"]))
+    source = Path(str(settings["dataset_dir"])) / OWN
+    if given:
+        words = given.split(",") if isinstance(given, str) else ensure_tuple(given)
+        names, what = [str(word).strip() for word in words], "classes"
+    elif found := _listed(source):
+        names, what = found, str(source)
+    else:
+        return [BACKGROUND, *(f"class_{number}" for number in range(1, count))]
+    names = names if names[0].lower() == BACKGROUND else [BACKGROUND, *names]
+    if len(names) != count:
+        raise InputError(
+            f"{what}: names {len(names) - 1} foreground classes, the network has {count - 1}; give classes"
+        )
+    if wrong := [name for name in names if not CLASS_NAME.fullmatch(name)]:
+        raise InputError(f"{what}: {wrong[0]!r} is no name of a class: expected up to 60 letters, digits and spaces")
+    if len({name.lower() for name in names}) < count:
+        raise InputError(f"{what}: two classes have one name: {', '.join(names)}")
+    return names
+
+
+def _listed(file: Path) -> list[str]:
+    """Names that a ``dataset.json`` gives to label values, in the order of the values; empty where it gives none."""
+    labels = _read(file).get("labels")
+    if not isinstance(labels, Mapping):
+        return []
+    pairs = [(value, key) if str(value).isdecimal() else (key, value) for key, value in labels.items()]
+    return [str(name) for value, name in sorted((int(v), n) for v, n in pairs if str(v).isdecimal())]
+
+
+def _channels(folder: Path, count: int) -> list[str]:
+    content = _read(folder / OWN)
+    listed = content.get("channel_names") or content.get("modality")
+    if isinstance(listed, Mapping) and len(listed) == count:
+        return [str(listed[key]) for key in sorted(listed, key=str)]
+    return ["image"] if count == 1 else [f"image_{number}" for number in range(count)]
+
+
+def _modality(settings: Mapping[str, object], channels: Sequence[str]) -> str:
+    known = [name for name in ("CT", "MR", "US", "PET") if any(name in channel.upper() for channel in channels)]
+    return known[0] if known else "CT" if settings.get("window") else "unknown"
+
+
+def _read(file: Path) -> dict:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def own_name(settings: Mapping[str, object], method: str) -> str:
+    """Name of a release of own data: the data's folder and the method's bundle."""
+    words = re.sub(r"[^a-z0-9]+", "_", Path(str(settings["dataset_dir"])).name.lower()).strip("_")
+    return f"{words}_{method}" if words else method
+
+
+def license_text(given: str | None, settings: Mapping[str, object]) -> str:
+    """Terms of own data and of the weights: a file, a line of text, or a file that lies with the data.
+
+    Raises:
+        InputError: when there are none.
+    """
+    places = [Path(given)] if given else [Path(str(settings["dataset_dir"])) / name for name in LICENSES]
+    for place in places:
+        if len(str(place)) < 1000 and place.is_file():
+            text = place.read_text(encoding="utf-8", errors="replace").strip()
+            if not text:
+                raise InputError(f"{place}: empty; expected the terms of the data and the weights")
+            return text + "\n"
+    if given and (Path(given).suffix in (".txt", ".md") or "/" in given):
+        raise InputError(f"{given}: no such file (license)")
+    if not given:
+        raise InputError(
+            "license: say on what terms others may use these weights and what is known of the data's own: a line "
+            "(--license 'CC BY 4.0; data: ...'), a file, or data_license.txt in the folder of the data"
+        )
+    return given.strip() + "\n"
