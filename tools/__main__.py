@@ -19,6 +19,7 @@ VERBS = {  # where each is; the module is imported when its verb is asked for
     "check": "check.command",
     "demo": "demo",
     "draw": "draw",
+    "experiment": "experiment.command",
     "export": "export",
     "label_check": "label.check",
     "new_method": "new_method",

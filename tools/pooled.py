@@ -69,7 +69,7 @@ def intervals(
     names = [name for name, _ in cases]
     scores = _scores(runs, names) - (_scores(others, names) if others else 0)
     domain = np.array([domain for _, domain in cases])
-    units = [_patient(name) for name in names]
+    units = [patient_of(name) for name in names]
     groups = {"all": np.ones(len(cases), bool)}
     if domain[0]:
         groups |= {name: domain == name for name in dict.fromkeys(domain.tolist())}
@@ -93,7 +93,7 @@ def _scores(runs: Sequence[Sequence[Mapping]], names: Sequence[str]) -> np.ndarr
     return np.array([[_mean(found[name]) for name in names] for found in by_case])
 
 
-def _patient(case: str) -> str:
+def patient_of(case: str) -> str:
     """What is independent: frames of one patient are named after it."""
     return case.split("_frame")[0]
 

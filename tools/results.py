@@ -30,6 +30,14 @@ cases alone for one draw, which says nothing of others), and a difference is pai
 difference without an interval is no claim, and settings of some rows were chosen on the cases they are measured on (the
 pages of the bundles say which).
 """
+EXPERIMENTS = Path("docs") / "experiments"
+EXPERIMENTS_INTRODUCTION = """# Experiments
+
+Made by `python -m tools experiment docs/experiments/<name>.yaml`, which also says what each row is. Means over draws of
+the labels and cases, with 95 % intervals over both; differences are paired, draw by draw and case by case, their
+probabilities corrected for the number of rows (Holm). Last checkpoints. Distances leave empty predictions out, which
+"empty" counts, classes of all cases of a run. Three draws say little about others.
+"""
 FACTS = {
     "data": "dataset", "list": "split", "cases": "cases", "checkpoint": "checkpoint", "seed": "seed",
     "distances in": "unit", "empty masks": "empty_policy", "hardware": "hardware",
@@ -128,7 +136,8 @@ def tables(check: bool = False) -> list[str]:
     """
     root = BUNDLES.parent
     own = {bundle: read_record(bundle / RECORD) for bundle in sorted(BUNDLES.iterdir()) if bundle.is_dir()}
-    pages = {root / RESULTS: results_page([entry for entries in own.values() for entry in entries])}
+    measured = results_page([entry for entries in own.values() for entry in entries])
+    pages = {root / RESULTS: measured + experiments_page(root / EXPERIMENTS)}
     for bundle, entries in own.items():
         page = bundle / "docs" / "README.md"
         text = page.read_text(encoding="utf-8") if page.is_file() else ""
@@ -156,6 +165,17 @@ def results_page(entries: Sequence[Mapping]) -> str:
         facts = "; ".join(f"{title} {_all(chosen, key)}" for title, key in FACTS.items() if _all(chosen, key))
         parts.append(f"## {configuration}\n\n{facts}.\n\n{table(entries, configuration)}")
     return "\n".join(parts)
+
+
+def experiments_page(folder: Path) -> str:
+    """The tables of all experiments whose figures lie in a folder."""
+    files = [path for path in sorted(folder.glob("*.json")) if path.with_suffix(".yaml").is_file()]
+    if not files:
+        return ""
+    from .experiment.collect import as_markdown
+
+    parts = [as_markdown(json.loads(path.read_text(encoding="utf-8"))) for path in files]
+    return "\n" + "\n".join([EXPERIMENTS_INTRODUCTION, *parts])
 
 
 def _all(entries: Sequence[Mapping], key: str) -> str:

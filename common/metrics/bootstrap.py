@@ -43,11 +43,45 @@ def bootstrap_mean(
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993; draws and cases as crossed factors.
     """
     scores = np.atleast_2d(np.asarray(scores, float))
+    means, mean = _resampled(scores, strata, units, resamples, seed)
+    if not 0 < level < 1:
+        raise ValueError(f"level {level}: expected a share between 0 and 1")
+    ends = np.nanquantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(mean, float(ends[0]), float(ends[1]))
+
+
+def probability_of_no_gain(
+    differences: np.ndarray,
+    strata: Sequence[Hashable] | None = None,
+    units: Sequence[Hashable] | None = None,
+    resamples: int = 4000,
+    seed: int = 0,
+) -> float:
+    """Two-sided probability of a mean difference as far from 0, by the same resampling as ``bootstrap_mean``.
+
+    Twice the smaller share of the resampled means on either side of 0, at least one resample.
+
+    Args:
+        differences: ``draws, cases``, paired; other arguments as in ``bootstrap_mean``.
+    """
+    means, _ = _resampled(np.atleast_2d(np.asarray(differences, float)), strata, units, resamples, seed)
+    least = min((means <= 0).sum(), (means >= 0).sum())
+    return min(2 * (int(least) + 1) / (resamples + 1), 1.0)
+
+
+def _resampled(
+    scores: np.ndarray,
+    strata: Sequence[Hashable] | None,
+    units: Sequence[Hashable] | None,
+    resamples: int,
+    seed: int,
+) -> tuple[np.ndarray, float]:
+    """The means of all resamples, and that of the scores."""
     draws, cases = scores.shape
     strata = np.zeros(cases, int) if strata is None else np.unique(np.asarray(strata), return_inverse=True)[1]
     units = np.arange(cases) if units is None else np.unique(np.asarray(units), return_inverse=True)[1]
-    if not (len(strata) == len(units) == cases and cases) or not 0 < level < 1:
-        raise ValueError(f"scores of {cases} cases, {len(strata)} strata, {len(units)} units, level {level}")
+    if not (len(strata) == len(units) == cases and cases):
+        raise ValueError(f"scores of {cases} cases, {len(strata)} strata, {len(units)} units")
     generator = np.random.default_rng(seed)
     of_draws = generator.multinomial(draws, np.full(draws, 1 / draws), resamples).astype(float)
     of_cases = np.zeros((resamples, cases))
@@ -57,9 +91,7 @@ def bootstrap_mean(
         place = np.searchsorted(members, units[strata == stratum])
         of_cases[:, strata == stratum] = taken[:, place]
     means = _stratified(scores, strata, of_draws, of_cases)
-    ends = np.nanquantile(means, [(1 - level) / 2, (1 + level) / 2])
-    mean = _stratified(scores, strata, np.ones((1, draws)), np.ones((1, cases)))[0]
-    return Interval(float(mean), float(ends[0]), float(ends[1]))
+    return means, float(_stratified(scores, strata, np.ones((1, draws)), np.ones((1, cases)))[0])
 
 
 def _stratified(scores: np.ndarray, strata: np.ndarray, of_draws: np.ndarray, of_cases: np.ndarray) -> np.ndarray:

@@ -1,0 +1,89 @@
+"""Figures of a table against those made by hand."""
+
+import csv
+import json
+
+import pytest
+
+from common.errors import InputError
+from tools.experiment.collect import as_markdown, collect
+from tools.experiment.file import read_experiment
+from tools.results import experiments_page
+
+TEXT = """
+title: A table
+splits: draw_{draw}.json
+labeled: 2
+draws: [1, 2]
+baseline: base
+rows:
+  base: {title: supervised, bundle: meanteacher_segmentation, layers: [supervised]}
+  better: {title: better, bundle: meanteacher_segmentation}
+  worse: {title: made elsewhere, predictions: "PLACE/{run}"}
+"""
+DICE = {
+    "base": [[0.5, 0.6, 0.7], [0.5, 0.4, 0.3]],
+    "better": [[0.6, 0.7, 0.8], [0.6, 0.5, 0.4]],
+    "worse": [[0.5, 0.1, 0.7], [0.0, 0.1, 0.1]],
+}
+
+
+@pytest.fixture
+def made(tmp_path):
+    for draw in (1, 2):
+        (tmp_path / f"draw_{draw}.json").write_text('{"train": ["a"]}', encoding="utf-8")
+    path = tmp_path / "table.yaml"
+    path.write_text(TEXT.replace("PLACE", str(tmp_path / "elsewhere")), encoding="utf-8")
+    for row, draws in DICE.items():
+        place = tmp_path / ("elsewhere" if row == "worse" else "runs")
+        for number, scores in enumerate(draws, 1):
+            write(place / f"{row}-2-draw{number}-seed1337" / "test", scores)
+    return path
+
+
+def write(folder, scores):
+    folder.mkdir(parents=True)
+    with (folder / "metrics.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["case", "class", "dice", "jaccard", "hd95", "asd", "empty"])
+        for name, dice in zip("xyz", scores):
+            writer.writerow([name, 1, dice, dice / 2, 0 if dice == 0 else 10 * dice, 1.0, float(dice == 0)])
+    (folder / "summary.json").write_text("{}", encoding="utf-8")
+
+
+def collected(path):
+    experiment = read_experiment(path)
+    return collect(experiment, experiment.jobs(), path.parent / "runs")
+
+
+def test_means_differences_and_ranks(made):
+    (table,) = collected(made)["tables"]
+    base, better, worse = table["rows"]
+    assert base["dice"] == pytest.approx(0.5) and better["dice"] == pytest.approx(0.6)
+    assert better["difference"] == pytest.approx(0.1)
+    assert better["difference interval"] == pytest.approx([0.1, 0.1])
+    assert worse["difference"] == pytest.approx((0 - 0.5 + 0 - 0.5 - 0.3 - 0.2) / 6, abs=1e-5)
+    assert worse["difference interval"][0] < worse["difference"] < worse["difference interval"][1]
+    assert better["no gain"] == pytest.approx(2 / 4001)
+    assert better["no gain, corrected"] == pytest.approx(4 / 4001, abs=1e-5)
+    assert better["rank"] == 1 and base["rank"] == pytest.approx((2.5 + 2 + 2.5 + 2 + 2 + 2) / 6, abs=1e-3)
+    assert worse["empty"] == 0.5
+    assert worse["hd95"] == pytest.approx((5 + 1 + 7 + 1 + 1) / 5)  # the empty one has no distance
+    assert base["cases"] == ["x", "y", "z"] and base["dice of cases"] == DICE["base"]
+
+
+def test_the_table_is_sorted_and_stands_on_the_page(made):
+    content = collected(made)
+    text = as_markdown({**content, "conditions": "on a laptop"})
+    assert "on a laptop" in text and "2 labeled, list test, 3 cases" in text
+    assert text.index("better") < text.index("made elsewhere")
+    assert "| better | 2 | 60.00 (" in text and "+10.00 (10.0 to 10.0)" in text
+    (made.parent / "table.json").write_text(json.dumps(content), encoding="utf-8")
+    assert "## A table" in experiments_page(made.parent)
+
+
+def test_rows_measured_on_other_cases_are_refused(made):
+    path = made.parent / "runs" / "better-2-draw2-seed1337" / "test" / "metrics.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace("\nz,", "\nq,"), encoding="utf-8")
+    with pytest.raises(InputError, match="better-2-draw2-seed1337.*other cases"):
+        collected(made)

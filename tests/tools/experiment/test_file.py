@@ -1,0 +1,75 @@
+"""What an experiment file becomes, and what is wrong with one."""
+
+import pytest
+
+from common.errors import InputError
+from tools.experiment.file import check_jobs, read_experiment
+from tools.run import REPOSITORY
+
+GOOD = """
+layers: [demo]
+options: {iterations: 4, epoch_length: 2}
+splits: draw_{draw}.json
+labeled: [2]
+draws: [1, 2]
+seeds: [5]
+baseline: supervised
+rows:
+  supervised: {bundle: meanteacher_segmentation, layers: [supervised]}
+  teacher: {title: Mean Teacher, bundle: meanteacher_segmentation, options: {ema_decay: 0.9}}
+  all: {bundle: meanteacher_segmentation, layers: [supervised], labeled: [4]}
+"""
+
+
+def write(folder, text=GOOD):
+    for draw in (1, 2):
+        (folder / f"draw_{draw}.json").write_text('{"train": ["a", "b", "c", "d"]}', encoding="utf-8")
+    path = folder / "some.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_runs_follow_draw_by_draw_with_their_layers_and_options(tmp_path):
+    jobs = read_experiment(write(tmp_path)).jobs({"dataset_dir": str(tmp_path)})
+    assert [job.name for job in jobs] == [
+        "supervised-2-draw1-seed5", "teacher-2-draw1-seed5", "all-4-draw1-seed5",
+        "supervised-2-draw2-seed5", "teacher-2-draw2-seed5", "all-4-draw2-seed5",
+    ]  # fmt: skip
+    assert jobs[0].layers == ("demo", "supervised") and jobs[4].layers == ("demo",)
+    assert jobs[4].options == {
+        "iterations": 4, "epoch_length": 2, "labeled": 2, "seed": 5, "ema_decay": 0.9, "dataset_dir": str(tmp_path),
+        "splits": str(tmp_path / "draw_2.json"),
+    }  # fmt: skip
+    check_jobs(jobs)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("rows:", "row:", "unknown key 'row'; there are .*did you mean 'rows'"),
+        ("labeled: [2]", "labeled: [0]", "key 'labeled' must be a list of whole numbers from 1"),
+        ("draws: [1, 2]", "draws: [1, true]", "key 'draws'"),
+        ("draws: [1, 2]", "draws: [1, 3]", "draw_3.json: no such file of lists"),
+        ("draw_{draw}", "draw_1", "key 'splits' must hold {draw}"),
+        ("baseline: supervised", "baseline: supervise", "supervise is none of the rows"),
+        ("bundle: meanteacher_segmentation, options", "bundle: meanteacher, options", "meanteacher: no such bundle"),
+        ("title: Mean Teacher, bundle: meanteacher_segmentation, ", "", "row 'teacher': expected a bundle, or pred"),
+        ("  teacher:", "  Teacher 1:", "row 'Teacher 1': its name must be of small letters"),
+        ("seeds: [5]", "evaluate: [training]", "key 'evaluate': training is none of test, validation"),
+    ],
+)
+def test_mistakes_name_file_and_key(tmp_path, old, new, words):
+    with pytest.raises(InputError, match=words):
+        read_experiment(write(tmp_path, GOOD.replace(old, new)))
+
+
+def test_wrong_options_are_known_before_anything_runs(tmp_path):
+    path = write(tmp_path, GOOD.replace("ema_decay: 0.9", "ema_decay: 9"))
+    with pytest.raises(InputError, match="ema_decay"):
+        check_jobs(read_experiment(path).jobs({"dataset_dir": str(tmp_path)}))
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "docs" / "experiments").glob("*.yaml")), ids=lambda p: p.stem)
+def test_the_experiments_that_are_shown_can_be_run(path, tmp_path):
+    experiment = read_experiment(path)
+    check_jobs(experiment.jobs({"dataset_dir": str(tmp_path)}))

@@ -1,0 +1,193 @@
+"""From run folders to one table: paired differences, intervals, ranks."""
+
+from __future__ import annotations
+
+import csv
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from common.errors import InputError
+from common.metrics import METRICS, bootstrap_mean
+from common.metrics.bootstrap import probability_of_no_gain
+
+from ..pooled import patient_of, read_rows
+from .file import Experiment, Job
+
+
+def collect(experiment: Experiment, jobs: Sequence[Job], root: Path) -> dict[str, object]:
+    """What the evaluated runs say, as plain values: ``{"experiment", "tables": [...]}``.
+
+    There is a table for each label count and evaluated list. A row holds the mean over draws (and seeds) and cases of
+    each metric, Dice with its 95 % interval over draws and cases, the paired difference to the baseline, its interval
+    and its probability of being no gain, corrected for the number of comparisons (Holm), the mean rank among the rows,
+    and the Dice of each case in each run, so that later rows can be paired with it.
+    """
+    tables = []
+    for labeled in dict.fromkeys(job.labeled for job in jobs):
+        for split in experiment.evaluate:
+            rows = _rows(experiment, [job for job in jobs if job.labeled == labeled], root, split)
+            if rows:
+                tables.append({"labeled": labeled, "list": split, "rows": _compared(rows, experiment.baseline)})
+    return {"experiment": experiment.name, "title": experiment.title, "baseline": experiment.baseline,
+            "tables": tables}  # fmt: skip
+
+
+def _rows(experiment: Experiment, jobs: Sequence[Job], root: Path, split: str) -> list[dict]:
+    made = []
+    for row in experiment.rows:
+        found = []
+        for job in (job for job in jobs if job.row is row):
+            folder = Path(row.predictions.format(run=job.name)) if row.predictions else root / job.name
+            if (folder / split / "metrics.csv").is_file():
+                found.append((job, folder, read_rows(folder / split)))
+        if found:
+            made.append(_row(row.name, row.title, found, split))
+    return made
+
+
+def _row(name: str, title: str, found: Sequence[tuple[Job, Path, list[dict]]], split: str) -> dict:
+    per_run = [_by_case(rows) for _, _, rows in found]
+    cases = sorted(per_run[0])
+    for (_, folder, _), other in zip(found, per_run):
+        if sorted(other) != cases:
+            raise InputError(f"{folder / split}: measured on other cases than {found[0][1] / split}")
+    means = {m: _mean([rows[case][m] for rows in per_run for case in cases]) for m in METRICS}
+    return {
+        "name": name,
+        "title": title,
+        "runs": [[job.draw, job.seed] for job, _, _ in found],
+        **{metric: round(means[metric], 5) for metric in METRICS},
+        "empty": sum(row["empty"] for _, _, rows in found for row in rows) / len(found),
+        "seconds per step": _clock([folder for _, folder, _ in found]),
+        "cases": cases,
+        "dice of cases": [[round(rows[case]["dice"], 5) for case in cases] for rows in per_run],
+    }
+
+
+def _compared(rows: Sequence[dict], baseline: str) -> list[dict]:
+    """Rows with intervals, with differences to the baseline over the runs that both have, and ranks."""
+    base = next((row for row in rows if row["name"] == baseline), None)
+    for row in rows:
+        scores = np.array(row["dice of cases"])
+        row["dice interval"] = _ends(scores, row["cases"])
+        shared = [run for run in row["runs"] if base is not None and run in base["runs"]]
+        if base is None or row is base or not shared or row["cases"] != base["cases"]:
+            continue
+        differences = scores[[row["runs"].index(run) for run in shared]]
+        differences = differences - np.array(base["dice of cases"])[[base["runs"].index(run) for run in shared]]
+        units = [patient_of(case) for case in row["cases"]]
+        row["difference"] = round(float(differences.mean()), 5)
+        row["difference interval"] = _ends(differences, row["cases"])
+        row["no gain"] = probability_of_no_gain(differences, units=units)
+    _correct([row for row in rows if "no gain" in row])
+    _rank(rows)
+    return list(rows)
+
+
+def _ends(scores: np.ndarray, cases: Sequence[str]) -> list[float]:
+    found = bootstrap_mean(scores, units=[patient_of(case) for case in cases])
+    return [round(found.low, 5), round(found.high, 5)]
+
+
+def _correct(rows: Sequence[dict]) -> None:
+    """Holm's correction: the smallest of n probabilities times n, the next times n - 1, never falling."""
+    worst = 0.0
+    for place, row in enumerate(sorted(rows, key=lambda row: row["no gain"])):
+        worst = max(worst, min((len(rows) - place) * row["no gain"], 1.0))
+        row["no gain, corrected"] = round(worst, 5)
+
+
+def _rank(rows: Sequence[dict]) -> None:
+    """Mean rank of each row over runs and cases, 1 the best, among rows of the same runs and cases."""
+    complete = [row for row in rows if (row["runs"], row["cases"]) == (rows[0]["runs"], rows[0]["cases"])]
+    if len(complete) < 2:
+        return
+    scores = np.array([row["dice of cases"] for row in complete])
+    above = (scores[None] > scores[:, None]).sum(axis=1)
+    equal = (scores[None] == scores[:, None]).sum(axis=1)
+    ranks = above + (equal + 1) / 2
+    for row, own in zip(complete, ranks):
+        row["rank"], row["rank interval"] = round(float(own.mean()), 3), _ends(own, row["cases"])
+
+
+def _by_case(rows: Sequence[Mapping]) -> dict[str, dict[str, float]]:
+    """Metrics of each case, the mean over its classes; an empty prediction has no distances, whatever the policy."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        for metric in METRICS:
+            lost = row["empty"] and metric in ("hd95", "asd")
+            found.setdefault(row["case"], {}).setdefault(metric, []).append(float("nan") if lost else row[metric])
+    return {case: {metric: _mean(values) for metric, values in of.items()} for case, of in found.items()}
+
+
+def _clock(folders: Sequence[Path]) -> float | None:
+    steps = []
+    for path in (folder / "history.csv" for folder in folders):
+        if path.is_file():
+            with path.open(encoding="utf-8", newline="") as file:
+                steps += [float(row["seconds_per_step"]) for row in csv.DictReader(file)]
+    return round(statistics.median(steps), 4) if steps else None
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if value == value]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def as_markdown(content: Mapping) -> str:
+    """The tables of an experiment as text."""
+    parts = [f"## {content['title']}\n"]
+    if note := content.get("conditions"):
+        parts.append(f"{note}\n")
+    for table in content["tables"]:
+        rows = sorted(table["rows"], key=lambda row: -row["dice"])
+        columns = ["row", "runs", "Dice %", f"difference to {content['baseline']}", "p, corrected", "95HD", "ASD",
+                   "empty", "mean rank", "s / step"]  # fmt: skip
+        lines = [columns, ["---"] * len(columns), *(_cells(row) for row in rows)]
+        parts.append(f"**{table['labeled']} labeled, list {table['list']}, {len(rows[0]['cases'])} cases**\n")
+        parts.append("".join("| " + " | ".join(line) + " |\n" for line in lines))
+        if widths := [np.ptp(row["difference interval"]) for row in rows if "difference" in row]:
+            parts.append(f"A difference below about {50 * float(np.median(widths)):.1f} points cannot be told here.\n")
+    return "\n".join(parts)
+
+
+def _cells(row: Mapping) -> list[str]:
+    ends = "({:.1f} to {:.1f})".format
+    dice = f"{100 * row['dice']:.2f} {ends(*(100 * end for end in row['dice interval']))}"
+    gain = rank = corrected = ""
+    if "difference" in row:
+        gain = f"{100 * row['difference']:+.2f} {ends(*(100 * end for end in row['difference interval']))}"
+        corrected = f"{row['no gain, corrected']:.3f}"
+    if "rank" in row:
+        rank = f"{row['rank']:.2f} {ends(*row['rank interval'])}"
+    clock = "" if row["seconds per step"] is None else f"{row['seconds per step']:.2f}"
+    return [row["title"], str(len(row["runs"])), dice, gain, corrected, f"{row['hd95']:.2f}", f"{row['asd']:.2f}",
+            f"{row['empty']:.1f}", rank, clock]  # fmt: skip
+
+
+def rank_plot(content: Mapping, path: Path) -> None:
+    """Mean ranks with their intervals, one panel for each table."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    ranked = [table for table in content["tables"] if any("rank" in row for row in table["rows"])]
+    if not ranked:
+        return
+    figure, axes = plt.subplots(1, len(ranked), figsize=(4.5 * len(ranked), 3.2), squeeze=False)
+    for axis, table in zip(axes.flat, ranked):
+        rows = sorted((row for row in table["rows"] if "rank" in row), key=lambda row: -row["rank"])
+        for height, row in enumerate(rows):
+            low, high = row["rank interval"]
+            axis.plot([low, high], [height, height], color="0.6")
+            axis.plot(row["rank"], height, "o", color="C0")
+        axis.set_yticks(range(len(rows)), [row["title"] for row in rows])
+        axis.set_xlabel("mean rank of Dice (1 is best)")
+        axis.set_title(f"{table['labeled']} labeled, list {table['list']}", fontsize=10)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120, format="png")
+    plt.close(figure)

@@ -1,0 +1,223 @@
+"""An experiment file: what is run, and the run folders that follow from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+
+from common.errors import InputError
+from common.options.layers import read_layer
+from common.options.names import hint
+
+from ..run import bundle_folder, configuration
+
+NAME = re.compile(r"[a-z0-9_]+")
+KEYS = (
+    "title",
+    "layers",
+    "options",
+    "splits",
+    "labeled",
+    "draws",
+    "seeds",
+    "evaluate",
+    "rows",
+    "baseline",
+)
+ROW_KEYS = ("title", "bundle", "layers", "options", "labeled", "evaluate", "predictions")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a row of the table is: a bundle with layers and options on top of those of all rows.
+
+    Attributes:
+        name: of its run folders.
+        title: in the table.
+        bundle: name of the bundle; empty for predictions that were made elsewhere.
+        layers: on top of the experiment's.
+        options: likewise.
+        labeled: label counts; those of the experiment where it is empty.
+        evaluate: options of the evaluation, such as ``statistics``.
+        predictions: folder with ``metrics.csv`` for each run instead of a bundle; ``{run}`` is the run's name.
+    """
+
+    name: str
+    title: str
+    bundle: str = ""
+    layers: tuple[str, ...] = ()
+    options: Mapping[str, object] = field(default_factory=dict)
+    labeled: tuple[int, ...] = ()
+    evaluate: Mapping[str, object] = field(default_factory=dict)
+    predictions: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training and its evaluations.
+
+    Attributes:
+        name: of its folder, ``<row>-<labeled>-draw<draw>-seed<seed>``.
+        row: of the table.
+        labeled: number of labeled cases, or patients where the data set groups them.
+        draw: number of the draw of labels.
+        seed: of the training.
+        layers: of the training in order.
+        options: of the training but its output folder.
+    """
+
+    name: str
+    row: Row
+    labeled: int
+    draw: int
+    seed: int
+    layers: tuple[str, ...]
+    options: Mapping[str, object]
+
+    def as_plain(self) -> dict[str, object]:
+        """What decides its result, as JSON keeps it."""
+        return {"bundle": self.row.bundle, "layers": list(self.layers), "options": dict(self.options)}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a file says; see ``read_experiment``."""
+
+    path: Path
+    title: str
+    rows: tuple[Row, ...]
+    labeled: tuple[int, ...]
+    draws: tuple[int, ...]
+    seeds: tuple[int, ...]
+    evaluate: tuple[str, ...]
+    layers: tuple[str, ...] = ()
+    options: Mapping[str, object] = field(default_factory=dict)
+    splits: str = ""
+    baseline: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    def jobs(self, options: Mapping[str, object] | None = None) -> list[Job]:
+        """All runs, draw by draw, so that whole blocks of the table are there early.
+
+        Args:
+            options: of the training, on top of the file's, such as ``dataset_dir``.
+        """
+        found = []
+        for draw, seed, labeled in product(self.draws, self.seeds, self._counts()):
+            for row in self.rows:
+                if labeled in (row.labeled or self.labeled):
+                    merged = {**self.options, "labeled": labeled, "seed": seed, **row.options, **(options or {})}
+                    if self.splits:
+                        merged["splits"] = str((self.path.parent / self.splits.format(draw=draw)).resolve())
+                    name = f"{row.name}-{labeled}-draw{draw}-seed{seed}"
+                    found.append(Job(name, row, labeled, draw, seed, (*self.layers, *row.layers), merged))
+        return found
+
+    def _counts(self) -> list[int]:
+        return list(dict.fromkeys([*self.labeled, *(count for row in self.rows for count in row.labeled)]))
+
+
+def read_experiment(path: str | Path) -> Experiment:
+    """Read and check an experiment file.
+
+    It names ``rows`` (each a ``bundle``, ``layers`` and ``options`` of its own), the ``layers`` and ``options`` that
+    all rows share, ``labeled`` counts, ``draws`` of the labels with the pattern of their lists (``splits``, with
+    ``{draw}``, beside the file), ``seeds``, the lists to ``evaluate``, and the row that differences are taken to
+    (``baseline``).
+
+    Raises:
+        InputError: naming file and key, for anything unknown, missing or of another kind.
+    """
+    path = Path(path)
+    content = read_layer(path).content
+    _known(content, KEYS, str(path))
+    rows = content.get("rows")
+    if not isinstance(rows, Mapping) or not rows:
+        raise InputError(f"{path}: key 'rows' must map names to a bundle, its layers and options")
+    made = tuple(_row(path, str(name), row) for name, row in rows.items())
+    baseline = str(content.get("baseline", made[0].name))
+    if baseline not in {row.name for row in made}:
+        raise InputError(f"{path}: key 'baseline': {baseline} is none of the rows{hint(baseline, list(rows))}")
+    splits = str(content.get("splits", ""))
+    draws = _counts(path, "draws", content.get("draws", [1]))
+    if len(draws) > 1 and "{draw}" not in splits:
+        raise InputError(f"{path}: key 'splits' must hold {{draw}}, the number of a draw, for several draws")
+    for draw in draws if splits else ():
+        if not (lists := path.parent / splits.format(draw=draw)).is_file():
+            raise InputError(f"{lists}: no such file of lists (splits of {path.name})")
+    return Experiment(
+        path=path,
+        title=str(content.get("title", path.stem)),
+        rows=made,
+        labeled=_counts(path, "labeled", content.get("labeled")),
+        draws=draws,
+        seeds=_counts(path, "seeds", content.get("seeds", [1337])),
+        evaluate=tuple(_words(path, "evaluate", content.get("evaluate", ["test"]), ("test", "validation"))),
+        layers=tuple(_words(path, "layers", content.get("layers", []))),
+        options=_mapping(path, "options", content.get("options", {})),
+        splits=splits,
+        baseline=baseline,
+    )
+
+
+def check_jobs(jobs: Sequence[Job]) -> None:
+    """Judge the options of all runs before the first one starts; each as its bundle would."""
+    for job in jobs:
+        if job.row.bundle:
+            configuration(job.row.bundle, job.layers, {**job.options, "output_dir": "runs/experiment"})
+
+
+def _row(path: Path, name: str, row: object) -> Row:
+    where = f"{path}: row '{name}'"
+    if not NAME.fullmatch(name):
+        raise InputError(f"{where}: its name must be of small letters, digits and _")
+    row = _mapping(path, f"rows#{name}", row)
+    _known(row, ROW_KEYS, where)
+    if bool(row.get("bundle")) == bool(row.get("predictions")):
+        raise InputError(f"{where}: expected a bundle, or predictions that were made elsewhere")
+    if row.get("bundle"):
+        bundle_folder(str(row["bundle"]))
+    return Row(
+        name,
+        str(row.get("title", name)),
+        str(row.get("bundle", "")),
+        tuple(_words(path, f"rows#{name}#layers", row.get("layers", []))),
+        _mapping(path, f"rows#{name}#options", row.get("options", {})),
+        _counts(path, f"rows#{name}#labeled", row["labeled"]) if "labeled" in row else (),
+        _mapping(path, f"rows#{name}#evaluate", row.get("evaluate", {})),
+        str(row.get("predictions", "")),
+    )
+
+
+def _known(content: Mapping, keys: Sequence[str], where: str) -> None:
+    if unknown := next((key for key in content if key not in keys), None):
+        raise InputError(f"{where}: unknown key '{unknown}'; there are {', '.join(keys)}{hint(unknown, keys)}")
+
+
+def _mapping(path: Path, key: str, value: object) -> Mapping[str, object]:
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise InputError(f"{path}: key '{key}' must map names to values")
+    return value
+
+
+def _words(path: Path, key: str, value: object, known: Sequence[str] = ()) -> list[str]:
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
+        raise InputError(f"{path}: key '{key}' must be a list of names")
+    if wrong := next((word for word in words if known and word not in known), None):
+        raise InputError(f"{path}: key '{key}': {wrong} is none of {', '.join(known)}")
+    return words
+
+
+def _counts(path: Path, key: str, value: object) -> tuple[int, ...]:
+    counts = [value] if isinstance(value, int) else value
+    fine = isinstance(counts, list) and counts
+    if not fine or not all(isinstance(count, int) and not isinstance(count, bool) and count > 0 for count in counts):
+        raise InputError(f"{path}: key '{key}' must be a list of whole numbers from 1")
+    return tuple(counts)
