@@ -23,6 +23,7 @@ VERBS = {  # where each is; the module is imported when its verb is asked for
     "export": "export",
     "label_check": "label.check",
     "new_method": "new_method",
+    "nnunet": "nnunet",
     "package": "package",
     "parity": "parity.command",
     "phantom": "phantom",
