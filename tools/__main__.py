@@ -99,5 +99,10 @@ def _do(arguments: Sequence[str]) -> None:
         import_module("fire").Fire(function, command=list(arguments[1:]), name=f"python -m tools {arguments[0]}")
 
 
-if __name__ == "__main__":
+def entry() -> None:
+    """The console command ``few-label``: what ``python -m tools`` is, from any folder."""
     main(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    entry()

@@ -19,6 +19,7 @@ from .run import BUNDLES
 RECORD = Path("docs") / "results.json"
 KEY = ("method", "configuration", "dataset", "labeled", "iterations", "seed")
 TABLE = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
+EXPERIMENT = re.compile(r"(<!-- experiment: (\S+) -->\n).*?(<!-- end of experiment -->)", re.DOTALL)
 PARITY = re.compile(r"(<!-- parity -->\n).*?(<!-- end of parity -->)", re.DOTALL)
 RESULTS = Path("docs") / "results.md"
 INTRODUCTION = """# Results
@@ -124,9 +125,10 @@ def _pooled(folders: Sequence[Path], others: Sequence[Path]) -> dict:
 
 
 def tables(check: bool = False) -> list[str]:
-    """Write ``docs/results.md``, and what stands between marks in the bundles' READMEs.
+    """Write ``docs/results.md``, and what stands between marks in the READMEs of the repository and of its bundles.
 
-    ``<!-- results: ... -->`` holds measured results, ``<!-- parity -->`` the certificate of ``docs/parity.json``.
+    ``<!-- results: ... -->`` holds measured results, ``<!-- experiment: ... -->`` the first table of an experiment,
+    ``<!-- parity -->`` the certificate of ``docs/parity.json``.
 
     Args:
         check: only list the files that differ from their records.
@@ -138,6 +140,11 @@ def tables(check: bool = False) -> list[str]:
     own = {bundle: read_record(bundle / RECORD) for bundle in sorted(BUNDLES.iterdir()) if bundle.is_dir()}
     measured = results_page([entry for entries in own.values() for entry in entries])
     pages = {root / RESULTS: measured + experiments_page(root / EXPERIMENTS)}
+    front = root / "README.md"
+    pages[front] = EXPERIMENT.sub(
+        lambda mark: mark[1] + experiment_rows(root / EXPERIMENTS / f"{mark[2]}.json") + mark[3],
+        front.read_text(encoding="utf-8"),
+    )
     for bundle, entries in own.items():
         page = bundle / "docs" / "README.md"
         text = page.read_text(encoding="utf-8") if page.is_file() else ""
@@ -165,6 +172,13 @@ def results_page(entries: Sequence[Mapping]) -> str:
         facts = "; ".join(f"{title} {_all(chosen, key)}" for title, key in FACTS.items() if _all(chosen, key))
         parts.append(f"## {configuration}\n\n{facts}.\n\n{table(entries, configuration)}")
     return "\n".join(parts)
+
+
+def experiment_rows(path: Path) -> str:
+    """The first table of an experiment in three columns."""
+    from .experiment.collect import as_rows
+
+    return as_rows(json.loads(path.read_text(encoding="utf-8")))
 
 
 def experiments_page(folder: Path) -> str:

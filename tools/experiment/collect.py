@@ -154,6 +154,14 @@ def as_markdown(content: Mapping) -> str:
     return "\n".join(parts)
 
 
+def as_rows(content: Mapping) -> str:
+    """The first table in three columns, for a page that links to all of it."""
+    rows = sorted(content["tables"][0]["rows"], key=lambda row: -row["dice"])
+    lines = [["", "Dice %", f"difference to {content['baseline']}"], ["---"] * 3]
+    lines += [[cells[0], *cells[2:4]] for cells in map(_cells, rows)]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
 def _cells(row: Mapping) -> list[str]:
     ends = "({:.1f} to {:.1f})".format
     dice = f"{100 * row['dice']:.2f} {ends(*(100 * end for end in row['dice interval']))}"
