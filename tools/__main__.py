@@ -35,6 +35,7 @@ VERBS = {  # where each is; the module is imported when its verb is asked for
     "report": "report",
     "run": "run",
     "sam_boxes": "sam_boxes",
+    "score": "score",
     "tables": "results",
     "verify": "verify",
 }

@@ -1,7 +1,7 @@
 from .bootstrap import Interval, bootstrap_mean
 from .overlap import dice, jaccard
 from .segmentation import METRICS, case_metrics, summarise, summarise_domains
-from .surface import surface_distances
+from .surface import surface_dice, surface_distances
 
 __all__ = [
     "METRICS",
@@ -12,5 +12,6 @@ __all__ = [
     "jaccard",
     "summarise",
     "summarise_domains",
+    "surface_dice",
     "surface_distances",
 ]

@@ -5,7 +5,7 @@ from medpy.metric import binary
 from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
 from scipy import ndimage
 
-from common.metrics import surface_distances
+from common.metrics import surface_dice, surface_distances
 from tools.benchmark.references import all_pairs_surface_distances
 
 
@@ -97,3 +97,15 @@ def test_empty_masks_are_refused(empty):
 def test_masks_of_different_shapes_are_refused():
     with pytest.raises(ValueError, match="different shapes"):
         surface_distances(np.ones((3, 3), bool), np.ones((1, 3), bool))
+
+
+def test_surface_dice_counts_what_is_within_the_tolerance():
+    a, b = np.zeros((2, 12, 10, 8), bool)
+    a[2:6, 2:6, 2:6] = b[3:7, 2:6, 2:6] = True
+    assert surface_dice(a, a, 0) == 1
+    surfaces = 4**3 - 2**3
+    shared = surfaces - (16 + 4)  # all of a's surface but its first face, and what lies inside of b
+    assert surface_dice(a, b, 0.5) == pytest.approx(shared / surfaces)
+    assert surface_dice(a, b, 1) == 1 and surface_dice(a, b, 0.9, (1.5, 1, 1)) == pytest.approx(shared / surfaces)
+    with pytest.raises(ValueError, match="non-empty"):
+        surface_dice(a, np.zeros_like(a), 1)

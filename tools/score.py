@@ -1,0 +1,211 @@
+"""``python -m tools score``: segmentations against labels, from two folders."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from common.datasets.endings import image_files
+from common.datasets.pairing import named
+from common.errors import InputError, require_folder
+from common.files import atomic_path
+from common.groups import patient_of
+from common.metrics import bootstrap_mean, dice, jaccard, surface_dice, surface_distances
+
+from .check.inspect import read_label
+from .report import draw_outlines
+from .volumes import array, read, same_grid
+
+COLUMNS = ("case", "class", "dice", "jaccard", "hd95", "asd", "surface_dice", "ml", "label_ml", "failure")
+MEASURES = ("dice", "jaccard", "hd95", "asd", "surface_dice")
+SUFFIXES = ("", "_seg", "_pred", "_segmentation", "_prediction")
+FAILURES = ("empty", "absent")  # nothing found of a class that is there; something of one that is not
+
+
+def score(
+    predictions: str,
+    labels: str,
+    classes: Sequence[int] | None = None,
+    tolerance: float = 2.0,
+    group: str | None = None,
+    images: str | None = None,
+    output: str | None = None,
+    worst: int = 8,
+) -> dict:
+    """Measure segmentations against labels of the same names: ``score predictions my_data/labels``.
+
+    Dice, Jaccard, 95 % Hausdorff and average surface distance and normalized surface Dice of every class of every
+    case, on the grid of the files, in mm by each label's own header (in pixels for pictures). A class that is there and
+    not found scores Dice 0 and no distance, and counts as a failure; a class that is neither there nor found is left
+    out. Writes ``scores.csv``, ``scores.json`` and, with images, ``worst.png`` beside the predictions.
+
+    Args:
+        predictions: folder of segmentations, as inference writes them.
+        labels: folder of labels in any format that training reads.
+        classes: values to measure; by default those of any label but 0.
+        tolerance: of surface Dice, in mm (pixels).
+        group: template of names, such as '{patient}_*': intervals take patients, not cases, for independent.
+        images: folder of images, to draw the worst cases.
+        output: folder for the results; by default that of the predictions.
+        worst: how many cases to draw.
+    """
+    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or tolerance < 0:
+        raise InputError(f"--tolerance {tolerance}: expected a distance in mm from 0")
+    pairs = _pairs(Path(require_folder(predictions, "it must hold the segmentations")),
+                   Path(require_folder(labels, "it must hold the labels")))  # fmt: skip
+    patient = patient_of(group, list(pairs))
+    maps = {name: _maps(*files) for name, files in pairs.items()}
+    known = sorted({int(v) for _, label, _ in maps.values() for v in np.unique(label)} - {0})
+    chosen = [classes] if isinstance(classes, int) else list(classes or known)
+    if not chosen:
+        raise InputError(f"{labels}: no label has a foreground, so there is nothing to measure")
+    rows = [row for name, parts in maps.items() for row in _measured(name, *parts, chosen, tolerance)]
+    content = {"predictions": predictions, "labels": labels, "tolerance": tolerance, "cases": len(pairs),
+               **_summary(rows, chosen, patient)}  # fmt: skip
+    folder = Path(output or predictions)
+    _write(folder, rows, content)
+    if images is not None:
+        own = named(image_files(Path(require_folder(images, "it must hold the images"))))
+        _draw(folder / "worst.png", _worst(rows, worst), own, maps)
+    sys.stdout.write(as_text(content) + f"{folder / 'scores.csv'}, {folder / 'scores.json'}\n")
+    return content
+
+
+def _pairs(predictions: Path, labels: Path) -> dict[str, tuple[Path, Path]]:
+    """Segmentation and label of every case; every label must have a segmentation."""
+    found, wanted = named(image_files(predictions)), named(image_files(labels))
+    if not wanted:
+        raise InputError(f"{labels}: no labels that can be read")
+    pairs = {}
+    for name, label in wanted.items():
+        made = next((found[name + suffix] for suffix in SUFFIXES if name + suffix in found), None)
+        if made is None:
+            raise InputError(f"{predictions}: no segmentation of {label.name}; every label is measured, failures too")
+        pairs[name] = made, label
+    return pairs
+
+
+def _maps(prediction: Path, label: Path) -> tuple[np.ndarray, np.ndarray, tuple[float, ...] | None]:
+    """Both label maps, and the label's spacing in mm; ``None`` for a picture, which has none.
+
+    Raises:
+        InputError: for files on different grids.
+    """
+    truth, stored = read_label([label])
+    made, values = read_label([prediction])
+    if values.shape != stored.shape:
+        raise InputError(f"{prediction}: {_times(values.shape)} voxels, and its label has {_times(stored.shape)}")
+    if truth.GetDimension() == 3 and not same_grid(truth, made, tolerance=0.05):
+        raise InputError(f"{prediction}: spacing, origin or direction are not those of {label}")
+    return values, stored, truth.GetSpacing() if truth.GetDimension() == 3 else None
+
+
+def _measured(name: str, made: np.ndarray, label: np.ndarray, spacing, classes: Sequence[int], tolerance: float):
+    voxel = float(np.prod(spacing)) / 1000 if spacing else float("nan")
+    for value in classes:
+        a, b = made == value, label == value
+        if not a.any() and not b.any():
+            continue
+        row = {"case": name, "class": value, "dice": dice(a, b), "jaccard": jaccard(a, b), "hd95": np.nan,
+               "asd": np.nan, "surface_dice": 0.0, "ml": a.sum() * voxel, "label_ml": b.sum() * voxel,
+               "failure": ""}  # fmt: skip
+        if a.any() and b.any():
+            row["hd95"], row["asd"] = surface_distances(a, b, spacing)
+            row["surface_dice"] = surface_dice(a, b, tolerance, spacing)
+        else:
+            row["failure"] = FAILURES[0] if b.any() else FAILURES[1]
+        yield row
+
+
+def _summary(rows: Sequence[Mapping], classes: Sequence[int], patient) -> dict[str, object]:
+    """Means by class, Dice with its 95 % interval over cases or patients, and the failures by name."""
+    found: dict[str, object] = {}
+    for value in classes:
+        own = [row for row in rows if row["class"] == value]
+        if own:
+            scores = np.array([[row["dice"] for row in own]])
+            interval = bootstrap_mean(scores, units=[patient(row["case"]) for row in own])
+            means = {m: _mean([row[m] for row in own]) for m in MEASURES}
+            found[str(value)] = {**means, "dice interval": [interval.low, interval.high], "cases": len(own)}
+    failures = {kind: [f"{r['case']} (class {r['class']})" for r in rows if r["failure"] == kind] for kind in FAILURES}
+    per_case: dict[str, list[float]] = {}
+    for row in rows:
+        per_case.setdefault(row["case"], []).append(row["dice"])
+    means = np.array([[float(np.mean(values)) for values in per_case.values()]])
+    units = [patient(name) for name in per_case]
+    overall = bootstrap_mean(means, units=units)
+    return {"dice": overall.mean, "dice interval": [overall.low, overall.high], "independent": len(set(units)),
+            "classes": found, "failures": failures}  # fmt: skip
+
+
+def as_text(content: Mapping) -> str:
+    """The summary in lines."""
+    low, high = content["dice interval"]
+    lines = [f"{content['cases']} cases, {content['independent']} of them independent: Dice "
+             f"{100 * content['dice']:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})"]  # fmt: skip
+    if content["independent"] < 3:
+        lines.append("an interval over one or two patients says nothing of others")
+    for value, row in content["classes"].items():
+        low, high = row["dice interval"]
+        lines.append(
+            f"class {value}: Dice {100 * row['dice']:.2f} % ({100 * low:.1f} to {100 * high:.1f}), 95HD "
+            f"{row['hd95']:.2f}, ASD {row['asd']:.2f}, surface Dice {100 * row['surface_dice']:.2f} %"
+        )
+    words = {"empty": "found nothing of", "absent": "found what the label has not"}
+    lines += [f"FAILURE {words[kind]}: {', '.join(names)}" for kind, names in content["failures"].items() if names]
+    return "\n".join(lines) + "\n"
+
+
+def _write(folder: Path, rows: Sequence[Mapping], content: Mapping) -> None:
+    with atomic_path(folder / "scores.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows({**row, "case": row["case"]} for row in rows)
+    with atomic_path(folder / "scores.json") as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _worst(rows: Sequence[Mapping], count: int) -> list[str]:
+    """Cases by their mean Dice, the lowest first."""
+    scores: dict[str, list[float]] = {}
+    for row in rows:
+        scores.setdefault(row["case"], []).append(row["dice"])
+    return sorted(scores, key=lambda name: float(np.mean(scores[name])))[:count]
+
+
+def _draw(path: Path, names: Sequence[str], images: Mapping[str, Path], maps: Mapping) -> None:
+    """A row of each case: the label and the segmentation on the slice with the most of the label."""
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(len(names), 2, figsize=(6, 3 * len(names)), squeeze=False)
+    for line, name in zip(axes, names):
+        if name not in images:
+            raise InputError(f"{path.parent}: no image of {name} (images)")
+        image = array(read(images[name])).astype(np.float32)
+        made, label, _ = maps[name]
+        image = image[..., :3].mean(axis=-1) if image.ndim > label.ndim else image
+        if label.ndim == 3:
+            area = ((label > 0) | (made > 0)).sum(axis=(0, 1))
+            image, label, made = (part[:, :, int(area.argmax())] for part in (image, label, made))
+        for axis, part, title in zip(line, (label, made), ("label", "segmentation")):
+            axis.axis("off")
+            draw_outlines(axis, image, part.astype(int))
+            axis.set_title(f"{name[-24:]}: {title}", fontsize=8)
+    figure.tight_layout()
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=90, format="png")
+    plt.close(figure)
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if value == value]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _times(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
