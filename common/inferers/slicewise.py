@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import require_choice
+from ..networks.prepare import prepare_for_inference
 from ..precision import AUTO, CHOICES, choose_precision
 from ..transforms.patch import ResizedSlice
 from ..transforms.resize import NEAREST, RESAMPLES, resize_image, resize_nearest
@@ -64,6 +65,7 @@ class SliceWiseInferer(Inferer):
         at = size if self.resample == "antialias" else self.size
         maps = []
         precision = choose_precision(self.amp, inputs.device)
+        network = prepare_for_inference(network, slices, channels_last=False)
         for part in slices.split(self.batch_size):
             with precision.autocast(part.device.type):
                 output = network(part, *args, **kwargs).float()

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
 from monai.inferers import Inferer, sliding_window_inference
 from torch import Tensor, nn
 
 from ..errors import require_choice
 from ..networks.modes import keep_default_layout, to_channels_last
+from ..networks.prepare import prepare_for_inference
 from ..precision import AUTO, CHOICES, choose_precision
 
 
 class SlidingWindowInferer(Inferer):
     """Average softmax maps over windows at an exact integer stride; ``B, C, spatial...`` to ``B, K, spatial...``.
+
+    A network in evaluation mode is prepared for inference first (``prepare_for_inference``), and windows in which every
+    voxel has one and the same value, as outside the body, are computed once for each value.
 
     Windows start at ``min(i * stride, extent - roi)``; a volume smaller than the window is padded symmetrically with
     zeros; every window counts alike. MONAI's own inferer takes an overlap and truncates the stride it implies (an
@@ -55,12 +60,28 @@ class SlidingWindowInferer(Inferer):
         if self.channels_last and isinstance(network, nn.Module):
             keep_default_layout(network)
 
-        def probabilities(windows: Tensor) -> Tensor:
+        def computed(windows: Tensor) -> Tensor:
             if self.channels_last:
                 windows = to_channels_last(windows)
+            fast = prepare_for_inference(network, windows, self.channels_last)
             with precision.autocast(windows.device.type):
-                output = network(windows, *args, **kwargs)
+                output = fast(windows, *args, **kwargs)
             return output.float().softmax(dim=1) if self.softmax else output.float()
+
+        still = isinstance(network, nn.Module) and not any(module.training for module in network.modules())
+        known: dict[tuple[float, ...], Tensor] = {}
+
+        def probabilities(windows: Tensor) -> Tensor:
+            least, most = windows.flatten(2).aminmax(dim=2)
+            empty = (least == most).all(dim=1).tolist()
+            if not still or not any(empty):
+                return computed(windows)
+            keys = [tuple(row) for row in least.tolist()]
+            for place in (n for n, one in enumerate(empty) if one and keys[n] not in known):
+                known[keys[place]] = computed(windows[place : place + 1])[0]
+            full = [n for n, one in enumerate(empty) if not one]
+            rest = iter(computed(windows[full])) if full else iter(())
+            return torch.stack([known[keys[n]] if empty[n] else next(rest) for n in range(len(empty))])
 
         return sliding_window_inference(
             inputs, self.roi_size, self.sw_batch_size, probabilities, self.overlap, mode="constant"

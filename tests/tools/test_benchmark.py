@@ -17,6 +17,7 @@ TINY = {
     "embeddings": {"images": 2, "size": 64, "arch": "tiny"},
     "patches": {"shape": (9, 7, 6), "size": (4, 4, 3), "batch": 12},
     "windows": {"shape": (32, 20, 16), "window": (16, 16, 16), "channels": 2},
+    "precision": {"shape": (32, 20, 16), "window": (16, 16, 16), "channels": 2},
     "layout": {"size": (16, 16, 16), "channels": 2},
     "surfaces": {"shape": (9, 8, 7)},
 }

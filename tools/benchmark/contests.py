@@ -132,20 +132,27 @@ def patches(
 
 def windows(
     device: str,
-    shape: Sequence[int] = (96, 96, 64),
-    window: Sequence[int] = (64, 64, 48),
-    channels: int = 8,
-    together: int = 4,
+    shape: Sequence[int] = (144, 144, 96),
+    window: Sequence[int] = (112, 112, 80),
+    channels: int = 16,
+    amp: bool | str = False,
+    tolerance: float = 1e-5,
 ) -> Contest:
-    """Sliding window: one at a time, averaged on the host -> several at a time, averaged on the device"""
+    """Sliding window in float32: one at a time, averaged on the host -> prepared network, averaged on the device"""
     network, image = VNet(base_channels=channels).eval().to(device), torch.randn(1, 1, *shape, device=device)
     stride = [extent // 2 for extent in window]
-    inferer = SlidingWindowInferer(window, stride, together, amp=False, channels_last=False)
+    inferer = SlidingWindowInferer(window, stride, amp=amp)
     return Contest(
-        f"V-Net of {channels} channels, {_times(shape)}, window {_times(window)}, {together} at a time",
+        f"V-Net of {channels} channels, {_times(shape)}, window {_times(window)}",
         _no_grad(lambda: references.sliding_window(image, network, window, stride)[:1]),
         _no_grad(lambda: [inferer(image, network)]),
+        tolerance,
     )
+
+
+def precision(device: str, **sizes: object) -> Contest:
+    """The same with the number type that this machine chooses: float32 loop -> prepared network"""
+    return windows(device, **sizes, amp="auto", tolerance=0.05)
 
 
 def layout(device: str, size: Sequence[int] = (64, 64, 48), batch: int = 2, channels: int = 16) -> Contest:
@@ -180,7 +187,7 @@ def surfaces(device: str, shape: Sequence[int] = (48, 44, 40), spacing: Sequence
 
 CONTESTS = {
     function.__name__: function
-    for function in (separation, attention, boxes, embeddings, patches, windows, layout, surfaces)
+    for function in (separation, attention, boxes, embeddings, patches, windows, precision, layout, surfaces)
 }
 
 

@@ -25,8 +25,13 @@ def cases():
 def means_seen(statistics, unlabeled=()):
     """Running mean with which each of three cases is segmented."""
     model, seen = network(), []
-    inferer = SliceWiseInferer((8, 8), amp=False)
-    model.register_forward_hook(lambda *_: None if model[0].training else seen.append(float(model[0].running_mean)))
+
+    class Watched(SliceWiseInferer):
+        def __call__(self, inputs, network):
+            seen.append(float(model[0].running_mean))
+            return super().__call__(inputs, network)
+
+    inferer = Watched((8, 8), amp=False)
     handler = AdaptStatistics(model, statistics, inferer, unlabeled)
     evaluator = SupervisedEvaluator(
         "cpu", DataLoader(cases(), batch_size=1), model, inferer=inferer, val_handlers=[handler]
