@@ -66,8 +66,20 @@ def test_a_run_starts_afresh_in_a_free_folder_and_shows_what_it_does(bundle):
 @pytest.mark.parametrize("bundle", sorted(path.name for path in BUNDLES.iterdir() if (path / "configs").is_dir()))
 def test_inference_adds_nothing_that_was_not_asked_for(bundle):
     options = yaml.safe_load((BUNDLES / bundle / "configs" / "inference.yaml").read_text(encoding="utf-8"))
-    told = {name: options[name] for name in ("largest_component", "uncertainty", "dicom_seg", "class_names", "amp")}
-    assert told == {**dict.fromkeys(("largest_component", "dicom_seg"), False), "uncertainty": None,
+    told = {
+        name: options[name]
+        for name in (
+            "largest_component",
+            "uncertainty",
+            "dicom_seg",
+            "class_names",
+            "amp",
+            "overwrite",
+            "probabilities",
+        )
+    }
+    off = ("largest_component", "dicom_seg", "overwrite", "probabilities")
+    assert told == {**dict.fromkeys(off, False), "uncertainty": None,
                     "class_names": None, "amp": "auto"}  # fmt: skip
     assert options.get("stride_factor", 1) == 1 and not options["displayable_configs"]["uncertainty_map"]
 

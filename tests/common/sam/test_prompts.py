@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from common.sam import Group, adjust_boxes, boxes_from_masks, class_groups, compose, group_masks
-from common.sam.prompts import require_empty_policy, split_components
+from common.sam.prompts import move_boxes, require_empty_policy, split_components
 
 
 def test_boxes_are_tight_and_inclusive():
@@ -77,3 +77,13 @@ def test_groups_of_unknown_classes_are_errors(groups):
 def test_unknown_policies_are_errors():
     with pytest.raises(ValueError, match="empty must be one of"):
         require_empty_policy("zero")
+
+
+def test_boxes_move_in_and_outward_by_a_share_of_their_own_extent():
+    boxes = torch.tensor([[10.0, 20.0, 29.0, 59.0]]).repeat(500, 1)
+    shift = move_boxes(boxes, 0.15, torch.Generator().manual_seed(0)) - boxes
+    for side, extent in enumerate((20, 40, 20, 40)):
+        moved = shift[:, side]
+        assert -0.15 * extent <= moved.min() < -0.13 * extent and 0.13 * extent < moved.max() <= 0.15 * extent
+        assert abs(float(moved.mean())) < 0.02 * extent
+    assert torch.equal(move_boxes(boxes, 0.0), boxes)

@@ -3,7 +3,7 @@ import torch
 
 from common.errors import InputError
 from common.sam import BoxRefiner
-from common.sam.tuning import box_loss, choose_trained, keep_frozen_out_of_state, late_blocks
+from common.sam.tuning import box_loss, choose_trained, keep_frozen_out_of_state, late_blocks, let_encoder_learn
 
 
 @pytest.mark.parametrize("tuned", ["none", "decoder", "lora_decoder", "full"])
@@ -66,3 +66,12 @@ def test_the_last_blocks_are_at_least_one_and_at_most_all(sam):
     for wrong in (0, depth + 1, 0.5):
         with pytest.raises(InputError, match=f"expected 1 to {depth}"):
             late_blocks(sam, wrong)
+
+
+def test_the_encoder_learns_wholly_or_in_its_last_blocks_and_its_neck(sam):
+    encoder = sam.image_encoder
+    let_encoder_learn(sam)
+    assert all(parameter.requires_grad for parameter in encoder.parameters())
+    let_encoder_learn(sam, 1)
+    late = {id(p) for part in (encoder.neck, encoder.blocks[-1]) for p in part.parameters()}
+    assert late and all(parameter.requires_grad == (id(parameter) in late) for parameter in encoder.parameters())

@@ -1,0 +1,37 @@
+"""Sums of what a run was trained on."""
+
+import hashlib
+
+import nibabel
+import numpy as np
+
+from common.runs.record import case_name, fingerprint
+from tests.series import write_series
+
+
+def sum_of(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_a_case_has_the_sums_of_its_files(tmp_path):
+    for name, data in (("a.nii", b"one"), ("a_label.nii", b"two"), ("m1.png", b"three"), ("m2.png", b"four")):
+        (tmp_path / name).write_bytes(data)
+    cases = [
+        {"case": "a", "image": str(tmp_path / "a.nii"), "label": str(tmp_path / "a_label.nii")},
+        {"image": str(tmp_path / "m1.png"), "label": [str(tmp_path / "m1.png"), str(tmp_path / "m2.png")]},
+    ]
+    assert fingerprint(cases) == {
+        "a": {"image": sum_of(b"one"), "label": sum_of(b"two")},
+        "m1.png": {"image": sum_of(b"three"), "label": sum_of((sum_of(b"three") + sum_of(b"four")).encode())},
+    }
+    assert case_name(cases[0]) == "a" and case_name(cases[1]) == "m1.png"
+
+
+def test_a_series_has_the_sum_of_all_its_files(tmp_path):
+    folder = tmp_path / "series"
+    write_series(folder, nibabel.Nifti1Image(np.arange(120, dtype=np.int16).reshape(5, 6, 4), np.eye(4)))
+    whole = fingerprint([{"case": "s", "image": str(folder)}])["s"]["image"]
+    file = sorted(path for path in folder.iterdir() if path.is_file())[-1]
+    assert fingerprint([{"case": "s", "image": str(file)}])["s"]["image"] == whole
+    file.unlink()
+    assert fingerprint([{"case": "s", "image": str(folder)}])["s"]["image"] != whole
