@@ -79,7 +79,7 @@ def test_frames_of_a_patient_stand_in_one_group_with_advice(tmp_path, capsys):
     check(str(tmp_path / "data"), output=str(tmp_path / "report"))
     text = capsys.readouterr().out
     assert "p0_0, p0_1: group 1 of 2 images alike" in text and f"-> {REMEDIES['alike']}" in text
-    assert "--group '{patient}_*' keeps a patient's together" in text
+    assert "--group '{patient}_*' keeps a patient's images together" in text
     report = json.loads((tmp_path / "report" / "check.json").read_text(encoding="utf-8"))
     assert report["group"] == "{patient}_*" and all(f["remedy"] for c in report["cases"] for f in c["findings"])
 

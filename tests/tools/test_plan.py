@@ -187,10 +187,50 @@ def test_a_cpu_takes_coarser_voxels_so_that_a_patch_shows_a_third():
 def test_ct_keeps_thick_slices_and_gets_a_window():
     ct = found(
         modality="CT", sizes=((512.0, 512.0, 60.0),) * 3, spacings=((0.8, 0.8, 2.0),) * 3,
-        intensities=(-1024.0, -100.0, 460.0),
+        intensities=(-1024.0, -100.0, 460.0), foreground=(-20.0, 180.0),
     )  # fmt: skip
     values = choose(ct, pick_dims(ct)[0], Machine("cuda", 80 * GIB), CHEAP).values
-    assert values["window"] == [-1000, 460] and values["spacing"][2] == 2.0 and values["spacing"][0] > 0.8
+    assert values["window"] == [-40, 200] and values["spacing"][2] == 2.0 and values["spacing"][0] > 0.8
+    assert "contrast" not in values and choose(found(), 3, Machine("cpu", 8 * GIB), CHEAP).values["contrast"] == 0.6
+
+
+def test_the_window_of_ct_holds_every_labeled_class(tmp_path):
+    """Air and table decide the percentiles of the images, a small bright class those of the labels."""
+    rng = np.random.default_rng(0)
+    for n in range(3):
+        image = np.full((56, 50, 30), -1000, np.int16)
+        label = np.zeros(image.shape, np.uint8)
+        image[8:48, 8:42, 4:26] = rng.normal(40, 10, (40, 34, 22))
+        label[12:24, 12:24, 8:16], label[30:33, 30:33, 8:11] = 1, 2
+        image[label == 2] = 700 + 10 * n
+        image[0, 0, 0] = 3000
+        archives.write(image, tmp_path / "images" / f"case{n}.nii.gz")
+        if n < 2:
+            archives.write(label, tmp_path / "labels" / f"case{n}.nii.gz")
+    low, high = planned(tmp_path)["window"]
+    assert -100 < low < 15 and 780 <= high <= 785
+
+
+def test_names_of_frames_keep_patients_together_and_lists_are_drawn_anew(tmp_path):
+    for patient in range(12):
+        for frame in (1, 2):
+            image, label = Phantom((48, 48, 32)).sample(patient)
+            archives.write(image, tmp_path / "images" / f"p{patient:02d}_frame{frame:02d}.nii.gz")
+            if patient < 10:
+                archives.write(label, tmp_path / "labels" / f"p{patient:02d}_frame{frame:02d}.nii.gz")
+    values = planned(tmp_path, overwrite=False)
+    lists = json.loads((tmp_path / "splits.json").read_text(encoding="utf-8"))
+    owners = {role: {name[:3] for name in lists[role]} for role in ("labeled", "unlabeled", "validation")}
+    assert values["group"] == "{patient}_frame{number}" and len(owners["validation"]) == 2
+    assert not owners["validation"] & (owners["labeled"] | owners["unlabeled"])
+    (tmp_path / "plan.yaml").unlink()
+    assert planned(tmp_path, overwrite=False, group="none")["group"] is None
+    anew = json.loads((tmp_path / "splits.json").read_text(encoding="utf-8"))
+    assert anew["labeled"] != lists["labeled"]
+    anew["labeled"], anew["unlabeled"] = anew["labeled"][:-1], [*anew["unlabeled"], anew["labeled"][-1]]
+    (tmp_path / "splits.json").write_text(json.dumps(anew), encoding="utf-8")
+    with pytest.raises(InputError, match=r"splits\.json: was changed since a plan drew it"):
+        planned(tmp_path, overwrite=False, group="{patient}_*")
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,8 @@ def check(
     label_next = check_unlike(facts)
     pairs = check_copies(facts, signatures, patient)
     alike = [(pair["first"], pair["second"]) for pair in pairs if not pair["identical"]]
-    suggested = None if group else suggest_group([f.case for f in facts], alike)
+    known = group or (listing.lists.group if listing.lists else None)
+    suggested = None if known else suggest_group([f.case for f in facts], alike)
     for name, reason in listing.broken.items():
         facts.append(
             Facts(name, "listed", "", findings=[Finding("error", "incomplete", reason, REMEDIES["incomplete"])])
@@ -119,7 +120,7 @@ def advice(label_next: Sequence[str], suggested: str | None) -> str:
     """Lines about the whole data set: what to label next, and a template of names that tells patients apart."""
     lines = [f"label next: {', '.join(label_next)}, the farthest from what is labeled\n"] if label_next else []
     if suggested:
-        lines.append(f"images alike share parts of their names: --group '{suggested}' keeps a patient's together\n")
+        lines.append(f"names share parts: --group '{suggested}' keeps a patient's images together\n")
     return "".join(lines)
 
 

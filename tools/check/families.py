@@ -9,6 +9,7 @@ from common.errors import InputError
 from common.groups import grouping
 
 TEMPLATES = ("{patient}/*", "{patient}_*", "{patient}-*", "{patient}_{number}", "{patient}-{number}")
+FRAMES = ("frame", "slice", "time", "phase", "t", "z")  # words before the number of an image of a patient
 ENOUGH = 0.8  # of the pairs of images alike that a template must keep together
 FEWEST = 3  # pairs that say anything
 CHANCE = 0.2  # of any two images to be of one patient: above, the names tell no patients
@@ -28,15 +29,32 @@ def families(pairs: Iterable[tuple[str, str]]) -> list[list[str]]:
     return sorted(unique.values(), key=lambda group: (-len(group), group))
 
 
-def suggest_group(names: Sequence[str], pairs: Sequence[tuple[str, str]]) -> str | None:
-    """A template of names under which pairs of images alike are of one patient; ``None`` where no template does that.
+def group_by_names(names: Sequence[str]) -> str | None:
+    """A template that all names fit, in which a word for frames or slices stands before a number; or ``None``."""
+    for word in FRAMES:
+        for template in (f"{{patient}}{sign}{spelled}{{number}}" for sign in "_-" for spelled in (word, word.title())):
+            patient = grouping(template)
+            try:
+                owners = {patient(name) for name in names}
+            except InputError:
+                continue
+            if 1 < len(owners) < len(names):
+                return template
+    return None
 
-    Of those that keep as many together, the one with the most patients.
+
+def suggest_group(names: Sequence[str], pairs: Sequence[tuple[str, str]]) -> str | None:
+    """A template of names that keeps a patient's images together; ``None`` where there is none.
+
+    The names may say so themselves; else it is one under which pairs of images alike are of one patient, of those that
+    keep as many together the one with the most patients.
 
     Args:
         names: of all images.
         pairs: of images alike.
     """
+    if named := group_by_names(names):
+        return named
     if len(pairs) < FEWEST:
         return None
     best: tuple[float, int, str] | None = None

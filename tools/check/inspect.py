@@ -38,7 +38,8 @@ class Finding:
 class Facts:
     """What is known of a case; figures are missing where it cannot be read.
 
-    Extents and spacing of volumes are those of training: to the right, to the front, to the head.
+    Extents and spacing of volumes are those of training: to the right, to the front, to the head. ``foreground`` holds
+    the percentiles 0.5 and 99.5 of the image where the label has a class.
     """
 
     case: str
@@ -56,6 +57,7 @@ class Facts:
     label: str | None = None
     label_voxels: str | None = None
     volumes: dict[int, float] = field(default_factory=dict)
+    foreground: dict[int, list[float]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
     def note(self, level: str, kind: str, text: str) -> None:
@@ -99,7 +101,7 @@ def inspect(item: Case, step: tuple[int, ...]) -> tuple[Facts, Signature | None]
         return facts, None
     _describe(facts, first, values)
     if item.labels:
-        _describe_label(facts, first, item.labels)
+        _describe_label(facts, first, item.labels, values)
     channel = values[..., 0] if values.ndim > first.GetDimension() else values
     usable = values.dtype.kind != "c" and np.isfinite(values).all()
     return facts, signature(channel, step) if usable else None
@@ -125,7 +127,7 @@ def _describe(facts: Facts, image: sitk.Image, values: np.ndarray) -> None:
         facts.note("error", "constant", f"every voxel is {facts.minimum:g}")
 
 
-def _describe_label(facts: Facts, image: sitk.Image, paths: Sequence[Path]) -> None:
+def _describe_label(facts: Facts, image: sitk.Image, paths: Sequence[Path], voxels: np.ndarray) -> None:
     try:
         label, stored = read_label(paths)
     except InputError as error:
@@ -143,6 +145,9 @@ def _describe_label(facts: Facts, image: sitk.Image, paths: Sequence[Path]) -> N
         return
     voxel = float(np.prod(label.GetSpacing())) / (1000 if label.GetDimension() == 3 else 1)
     facts.volumes = {int(value): round(int(count) * voxel, 4) for value, count in zip(values, counts)}
+    if stored.shape == voxels.shape and voxels.dtype.kind in "iuf":
+        inside = {int(value): voxels[stored == value] for value in values if value}
+        facts.foreground = {value: np.percentile(part, PERCENTILES[::2]).tolist() for value, part in inside.items()}
     facts.label_voxels = signature(stored, (1,) * stored.ndim).voxels
     if set(facts.volumes) == {0}:
         facts.note("warning", "empty label", "no foreground")

@@ -21,7 +21,7 @@ from ..check import check_labels, check_spacings, examine
 from . import sources
 from .choices import Plan, choose, pick_dims, width_of
 from .fingerprint import Fingerprint, fingerprint
-from .lists import Roles, Wishes, assign, file_table, found_by_name
+from .lists import Roles, Wishes, assign, drawn_anew, file_table, found_by_name
 from .machine import cost_of, this_machine
 from .method import method_of
 
@@ -56,7 +56,8 @@ def plan(
         labels: name of the folder of labels.
         labeled: how many patients are labeled; by default all that are, or a tenth of a benchmark's list.
         validation: how many labeled patients are held out; by default a fifth of ten or more.
-        group: template of images' names such as '{patient}_*', in quotes, to label and hold out by patient.
+        group: template of images' names such as '{patient}_*', in quotes, to label and hold out by patient; by default
+            what names with a word for frames or slices say; none takes every image for a patient.
         domain: whose images are labeled, where ``splits.json`` lists several; the first by default.
         sam: for methods that take one, the checkpoint of a SAM or MedSAM (ViT-B); litemedsam, the weights of a package;
             none; or auto, LiteMedSAM where it is installed, else none.
@@ -71,7 +72,9 @@ def plan(
     if output and (Path(output).is_file() or Path(output).suffix in (".yaml", ".yml", ".json")):
         raise InputError(f"{output}: output is the folder that plan.yaml is written to")
     listing = find_cases(folder, images, labels)
-    roles = assign(listing, Wishes(labeled, validation, group, seed, domain), bundle.domain_option is not None)
+    wishes = Wishes(labeled, validation, group, seed, domain)
+    kept, listing = listing, drawn_anew(listing, wishes, overwrite)
+    roles = assign(listing, wishes, bundle.domain_option is not None)
     patient = grouping(roles.values["group"])
     for item in listing.cases:
         patient(item.name)  # which raises for a name that does not fit, before anything is written
@@ -83,7 +86,7 @@ def plan(
     sources.set_sources(chosen, found, roles)
     sources.set_sam(chosen, sam, machine.device)
     target = Path(output) if output else listing.root
-    home = write_lists(listing, roles, target, overwrite)
+    home = write_lists(listing, roles, target, overwrite or listing is not kept)
     cases = sources.load(home, roles, bundle.others)
     counts = ", ".join(f"{len(cases[role])} {role}" for role in cases)
     text = render(chosen, roles, home, f"{found.modality}, {why}; {counts}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -10,6 +11,8 @@ import numpy as np
 from common.errors import InputError
 
 from ..check.inspect import Facts
+
+MARGIN = 0.1  # of the range of what is labeled, on either side
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Fingerprint:
         sizes: least, median and most extents.
         spacings: least, median and most spacing in mm.
         intensities: percentiles 0.5, 50 and 99.5 of the images, the median over images.
+        foreground: where the percentiles 0.5 to 99.5 of all classes lie, in all labeled images.
         classes: number of classes, background included.
         volumes: median volume in ml (2D: mm2) of each class.
         images: number of images.
@@ -41,6 +45,7 @@ class Fingerprint:
     images: int
     labeled: int
     encoding: str | Mapping[int, int] = "index"
+    foreground: tuple[float, float] | None = None
 
     @property
     def thin_axis(self) -> int:
@@ -54,12 +59,16 @@ class Fingerprint:
 
     @property
     def window(self) -> list[int] | None:
-        """For CT, the range in HU from percentile 0.5 to 99.5 of the images, at most -1000 to 1000; else ``None``."""
-        if self.modality != "CT":
+        """For CT, the range in HU of what is labeled; else ``None``.
+
+        From the least to the greatest percentile 0.5 or 99.5 of any class in any labeled image, so that a small bright
+        class is not clipped, and a tenth more on either side, as few labeled patients do not show every organ.
+        """
+        if self.modality != "CT" or self.foreground is None:
             return None
-        low, high = (round(self.intensities[k]) for k in (0, 2))
-        low = max(low, -1000)
-        return [low, min(high, 1000) if high > low else low + 1]
+        low, high = self.foreground
+        margin = max(MARGIN * (high - low), 1.0)
+        return [math.floor(low - margin), math.ceil(high + margin)]
 
     def as_json(self) -> dict:
         """Plain values."""
@@ -96,7 +105,13 @@ def fingerprint(facts: Sequence[Facts], encoding: str | Mapping[int, int] = "ind
         images=len(facts),
         labeled=len(labeled),
         encoding=encoding,
+        foreground=_foreground(labeled),
     )
+
+
+def _foreground(labeled: Sequence[Facts]) -> tuple[float, float] | None:
+    ends = [end for f in labeled for value, pair in f.foreground.items() if value for end in pair]
+    return (min(ends), max(ends)) if ends else None
 
 
 def _spread(values: np.ndarray) -> tuple[tuple[float, ...], ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from common.datasets import Case, Listing
@@ -15,9 +16,13 @@ from common.datasets.finder import Finder
 from common.errors import InputError
 from common.groups import patient_of
 
+from ..check.families import group_by_names
+
 SHARE_LABELED = 0.1  # of the training patients of a benchmark, where nothing is said
 SHARE_VALIDATION = 0.2  # of the labeled patients
 ENOUGH = 10  # labeled patients from which on some are held out
+ORIGIN = "drawn by patient by the plan"
+NO_GROUP = "none"
 
 
 @dataclass(frozen=True)
@@ -60,12 +65,16 @@ def assign(listing: Listing, wishes: Wishes, domains: bool = False) -> Roles:
         InputError: where all cases are labeled, there are fewer labels than asked for, or ``splits.json`` has lists of
             several domains and the method takes one (``domains``).
     """
-    group = wishes.group or (listing.lists.group if listing.lists else None)
+    named, stated = listing.lists.group if listing.lists else None, wishes.group
+    found = None if stated or named else group_by_names([case.name for case in listing.cases])
+    group = None if stated == NO_GROUP else stated or named or found
     values = {"labeled": wishes.labeled, "validation": wishes.validation, "group": group}
     reasons = {
         "labeled": "as given" if wishes.labeled else "the list 'labeled' of splits.json",
         "validation": "the list of splits.json" if wishes.validation is None else "the last so many, as given",
-        "group": "names the patient in a case's name" if group else "every image is a patient of its own",
+        "group": ("found in the names" if group == found else "names the patient in a case's name")
+        if group
+        else "every image is a patient of its own",
     }
     if listing.lists is None:
         drawn = _draw(listing, wishes, patient_of(group))
@@ -130,7 +139,26 @@ def _draw(listing: Listing, wishes: Wishes, patient: Callable[[str], str]) -> di
         raise InputError(
             f"{listing.root}: every image has a label; labeled=N labels so many and takes the others as unlabeled"
         )
-    return {**lists, "seed": wishes.seed, "origin": "drawn by patient by the plan"}
+    return {**lists, "seed": wishes.seed, "origin": ORIGIN, "wishes": asdict(wishes)}
+
+
+def drawn_anew(listing: Listing, wishes: Wishes, overwrite: bool = False) -> Listing:
+    """The listing without lists that an earlier plan drew, where other ones are asked for now.
+
+    Raises:
+        InputError: where somebody has changed these lists since, unless they may be overwritten.
+    """
+    lists = listing.lists
+    if lists is None or lists.origin != ORIGIN or wishes == Wishes():
+        return listing
+    bare = replace(listing, lists=None, cases=[replace(case, role="unlisted") for case in listing.cases])
+    if overwrite:
+        return bare
+    content = json.loads(lists.path.read_text(encoding="utf-8"))
+    before = Wishes(**content.get("wishes", {}))
+    if assign(bare, before).lists != {key: value for key, value in content.items() if key != "files"}:
+        raise InputError(f"{lists.path}: was changed since a plan drew it; overwrite draws it anew, or edit it further")
+    return bare
 
 
 def found_by_name(cases: Sequence[Case], folder: Path) -> bool:
