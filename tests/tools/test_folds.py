@@ -1,0 +1,78 @@
+"""A planned training measured on its own labeled patients."""
+
+import json
+
+import pytest
+
+from common.data import Phantom
+from common.errors import InputError
+from common.groups import grouping
+from tests.tools import archives
+from tools.folds import deal, folds, out_of_fold
+from tools.plan import plan
+
+SHORT = {"iterations": 2, "epoch_length": 2, "base_channels": 4, "amp": False, "device": "cpu", "val_interval": 100}
+
+
+@pytest.fixture
+def planned(tmp_path):
+    for patient in range(4):
+        for frame in (1, 2):
+            image, label = Phantom((32, 32, 16)).sample(patient)
+            name = f"p{patient}_frame{frame:02d}.nii.gz"
+            archives.write(image, tmp_path / "data" / "images" / name)
+            if patient < 3:
+                archives.write(label, tmp_path / "data" / "labels" / name)
+    plan(str(tmp_path / "data"), device="cpu", memory=16.0)
+    return tmp_path / "data" / "plan.yaml"
+
+
+def test_every_labeled_case_is_measured_by_a_network_that_did_not_see_it(planned, tmp_path, capsys):
+    found = folds(str(planned), str(tmp_path / "out"), folds=3, jobs=2, **SHORT)
+    assert found["patients"] == 3 and len(found["cases"]) == 6
+    assert found["interval"][0] <= found["dice"] <= found["interval"][1]
+    lists = [json.loads((tmp_path / "out" / f"fold_{n}.json").read_text(encoding="utf-8")) for n in (1, 2, 3)]
+    for content in lists:
+        owners = [{name[:2] for name in content[role]} for role in ("labeled", "validation", "unlabeled")]
+        assert len(owners[0]) == 2 and len(owners[1]) == 1 and owners[2] == {"p3"} and not owners[0] & owners[1]
+    assert sorted(name for content in lists for name in content["validation"]) == sorted(found["cases"])
+    text = capsys.readouterr().out
+    assert "over 3 patients; with so few" in text and "lowest: " in text
+    model = tmp_path / "out" / "fold-1-draw1-seed1337" / "model.pt"
+    before = model.stat().st_mtime_ns
+    again = folds(str(planned), str(tmp_path / "out"), folds=3, **SHORT)
+    assert again["cases"] == found["cases"] and model.stat().st_mtime_ns == before
+
+
+def test_patients_are_dealt_in_turn(tmp_path):
+    names = ["a_1", "a_2", "b_1", "c_1", "d_1", "e_1"]
+    assert deal(names, grouping("{patient}_*"), 2, tmp_path) == [["a_1", "a_2", "c_1", "e_1"], ["b_1", "d_1"]]
+    assert len(deal(names, grouping("{patient}_*"), 9, tmp_path)) == 5
+    with pytest.raises(InputError, match="2 labeled patients: how well .* cannot be measured; label 1 more"):
+        deal(["a_1", "b_1", "b_2"], grouping("{patient}_*"), 5, tmp_path)
+
+
+def test_figures_are_means_over_cases_with_an_interval_over_patients(tmp_path):
+    for fold, rows in (("one", ["a_1,1,0.8", "a_1,2,0.6", "a_2,1,0.9"]), ("two", ["b_1,1,0.5"])):
+        (tmp_path / fold).mkdir()
+        lines = ["case,class,dice,jaccard,hd95,asd,empty", *(f"{row},0,0,0,0" for row in rows)]
+        (tmp_path / fold / "metrics.csv").write_text("\n".join(lines), encoding="utf-8")
+    found = out_of_fold([tmp_path / "one", tmp_path / "two"], grouping("{patient}_*"))
+    assert found["dice"] == pytest.approx((0.7 + 0.9 + 0.5) / 3) and found["patients"] == 2
+    assert found["classes"] == {"1": pytest.approx((0.8 + 0.9 + 0.5) / 3), "2": 0.6}
+    assert list(found["cases"]) == ["b_1", "a_1", "a_2"] and found["interval"] == pytest.approx([0.5, 0.8])
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "words"),
+    [
+        ("dataset_dir: data\n", {}, "does not say for which method"),
+        ("layout: lists\n", {"method": "synfoc_segmentation"}, "plans of several domains have no folds"),
+        ("dataset_dir: data\n", {"method": "meanteacher_segmentation", "folds": 1}, "--folds 1"),
+    ],
+)
+def test_wrong_use_is_one_line(tmp_path, text, options, words):
+    (tmp_path / "plan.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=words):
+        folds(str(tmp_path / "plan.yaml"), str(tmp_path / "out"), **options)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,167 @@
+"""``python -m tools folds``: what a planned training is worth, measured on the labeled patients themselves."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from common.datasets import load_datalist
+from common.errors import InputError, require_file
+from common.files import atomic_path
+from common.groups import grouping
+from common.metrics import bootstrap_mean
+from common.options.layers import read_layer
+
+from .experiment.file import Experiment, Row, check_jobs
+from .experiment.queue import work_off
+from .pooled import read_rows
+
+FEWEST = 3  # labeled patients from which on anything can be measured
+PLANNED = re.compile(r"# Planned for (\S+) on ")
+
+
+def folds(
+    plan: str,
+    output_dir: str,
+    folds: int = 5,
+    method: str | None = None,
+    jobs: int = 1,
+    hours: float | None = None,
+    **options: object,
+) -> dict:
+    """Cross-validate a plan over its labeled patients: ``folds my_data/plan.yaml runs/folds``.
+
+    The labeled patients are dealt into folds; each fold is held out once, while the others are labeled and all
+    unlabeled images are there every time. ``folds.json`` holds the Dice of every labeled case by a network that did not
+    see it, the mean and its 95 % interval over patients. Runs that are done are skipped, stopped ones go on. The
+    networks of the folds are in ``fold-...``; the one to deploy is best trained on all labels.
+
+    Args:
+        plan: file that ``plan`` wrote, of a method that takes one domain.
+        output_dir: of the runs.
+        folds: number of folds; as many as patients where there are fewer.
+        method: the bundle; by default the one that the plan is for.
+        jobs: runs at once.
+        hours: stop in time; the runs keep their state.
+        options: of the trainings, on top of the plan's, such as ``iterations``.
+    """
+    path = Path(require_file(plan, "python -m tools plan writes it"))
+    content = dict(read_layer(path).content)
+    if "layout" in content:
+        raise InputError(f"{path}: plans of several domains have no folds yet; give a plan of another method")
+    bundle = method or _method_of(path)
+    if isinstance(folds, bool) or not isinstance(folds, int) or folds < 2:
+        raise InputError(f"--folds {folds}: expected a whole number from 2")
+    keys = ("labeled", "validation", "group")
+    cases = load_datalist(content["dataset_dir"], **{key: content.get(key) for key in keys})
+    patient = grouping(content.get("group"))
+    known = [*cases["labeled"], *cases["validation"]]
+    dealt = deal([str(case["case"]) for case in known], patient, folds, path)
+    root = Path(output_dir)
+    _write_lists(root, known, cases["unlabeled"], dealt)
+    experiment = Experiment(
+        path=root / "fold.yaml",
+        title=f"folds of {path.name}",
+        rows=(Row("fold", "fold", bundle, (str(path.resolve()),)),),
+        labeled=(1,),
+        draws=tuple(range(1, len(dealt) + 1)),
+        seeds=(int(options.pop("seed", content.get("seed", 1337))),),
+        evaluate=("validation",),
+        splits="fold_{draw}.json",
+        baseline="fold",
+    )
+    trainings = experiment.jobs({**options, "labeled": None, "validation": None})
+    check_jobs(trainings)
+    problems = work_off(experiment, trainings, root, jobs, None if hours is None else 3600 * hours)
+    if problems:
+        raise InputError(f"{root}: {len(problems)} of {len(dealt)} folds are not done: {problems[0]}")
+    found = out_of_fold([root / job.name / "validation" for job in trainings], patient)
+    with atomic_path(root / "folds.json") as temporary:
+        temporary.write_text(json.dumps({"plan": str(path), "method": bundle, **found}, indent=1) + "\n", "utf-8")
+    sys.stdout.write(as_text(found))
+    return found
+
+
+def deal(names: Sequence[str], patient, folds: int, path: Path) -> list[list[str]]:
+    """Names of each fold: patients in the order of the list, dealt one after the other.
+
+    Raises:
+        InputError: for fewer than three patients, of which nothing can be known.
+    """
+    owners = list(dict.fromkeys(patient(name) for name in names))
+    if len(owners) < FEWEST:
+        raise InputError(
+            f"{path}: {len(owners)} labeled patients: how well a network does on others cannot be measured; label "
+            f"{FEWEST - len(owners)} more, or look at predictions by eye"
+        )
+    place = {owner: number % min(folds, len(owners)) for number, owner in enumerate(owners)}
+    return [[name for name in names if place[patient(name)] == n] for n in range(min(folds, len(owners)))]
+
+
+def out_of_fold(evaluated: Sequence[Path], patient) -> dict[str, object]:
+    """Dice of every case by the network that did not see it; the mean and its interval over patients."""
+    scores: dict[str, dict[str, float]] = {}
+    for folder in evaluated:
+        for row in read_rows(folder):
+            scores.setdefault(row["case"], {})[str(row["class"])] = row["dice"]
+    means = {case: float(np.mean(list(by_class.values()))) for case, by_class in scores.items()}
+    owners = [patient(case) for case in means]
+    interval = bootstrap_mean(np.array([list(means.values())]), units=owners)
+    classes = sorted({value for by_class in scores.values() for value in by_class})
+    return {
+        "dice": interval.mean,
+        "interval": [interval.low, interval.high],
+        "patients": len(set(owners)),
+        "classes": {value: float(np.mean([s[value] for s in scores.values() if value in s])) for value in classes},
+        "cases": {case: round(value, 5) for case, value in sorted(means.items(), key=lambda pair: pair[1])},
+    }
+
+
+def as_text(found: Mapping) -> str:
+    """The measure in lines, the worst cases first."""
+    low, high = (100 * end for end in found["interval"])
+    worst = ", ".join(f"{case} {100 * value:.1f}" for case, value in list(found["cases"].items())[:3])
+    wide = "; with so few patients the interval is too narrow rather than too wide" if found["patients"] < 10 else ""
+    return (
+        f"out of fold: Dice {100 * found['dice']:.2f} % (95 % interval {low:.1f} to {high:.1f} over "
+        f"{found['patients']} patients{wide})\nby class: "
+        + ", ".join(f"{value}: {100 * dice:.2f}" for value, dice in found["classes"].items())
+        + f"\nlowest: {worst}\n"
+    )
+
+
+def _method_of(path: Path) -> str:
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    if not (found := PLANNED.match(first)):
+        raise InputError(f"{path}: does not say for which method it was planned; name it (method)")
+    return found[1]
+
+
+def _write_lists(
+    root: Path, known: Sequence[Mapping], unlabeled: Sequence[Mapping], dealt: Sequence[list[str]]
+) -> None:
+    """A file of lists for each fold, with the files of all cases, wherever they lie."""
+    files = {
+        str(case["case"]): {"image": str(Path(str(case["image"])).resolve())}
+        | ({"label": _absolute(case["label"])} if "label" in case else {})
+        for case in (*known, *unlabeled)
+    }
+    for number, held in enumerate(dealt, 1):
+        content = {
+            "labeled": [name for other in dealt if other is not held for name in other],
+            "unlabeled": [str(case["case"]) for case in unlabeled],
+            "validation": held,
+            "origin": f"fold {number} of {len(dealt)}",
+            "files": files,
+        }
+        with atomic_path(root / f"fold_{number}.json") as temporary:
+            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _absolute(label: str | Sequence[str]) -> list[str]:
+    return [str(Path(path).resolve()) for path in ([label] if isinstance(label, str) else label)]
