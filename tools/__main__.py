@@ -21,6 +21,7 @@ VERBS = {  # where each is; the module is imported when its verb is asked for
     "draw": "draw",
     "experiment": "experiment.command",
     "export": "export",
+    "fit": "fit",
     "folds": "folds",
     "label_check": "label.check",
     "new_method": "new_method",

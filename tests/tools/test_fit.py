@@ -1,0 +1,51 @@
+"""From a folder to a release in one command, and on from where it was stopped."""
+
+import json
+
+import pytest
+
+from common.data import Phantom
+from common.errors import InputError
+from tests.tools import archives
+from tools import fit as module
+from tools.fit import fit
+
+
+@pytest.fixture
+def data(tmp_path):
+    for patient in range(5):
+        image, label = Phantom((32, 32, 16)).sample(patient)
+        archives.write(image, tmp_path / "data" / "images" / f"p{patient}.nii.gz")
+        if patient < 3:
+            archives.write(label, tmp_path / "data" / "labels" / f"p{patient}.nii.gz")
+    return tmp_path / "data"
+
+
+def test_a_folder_becomes_a_release_and_nothing_of_it_is_changed(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(module, "LIMITS", (4, 4))
+    before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
+    root = tmp_path / "out"
+    target = fit(str(data), str(root), hours=0.01, fold_count=3, device="cpu")
+    assert target == str(root / "run") and (root / "run" / "model.pt").is_file()
+    state = json.loads((root / "fit.json").read_text(encoding="utf-8"))
+    assert state["runs"] == 4 and state["iterations"] == 4 and 0 <= state["dice"] <= 1 and "archive" not in state
+    text = capsys.readouterr().out
+    assert "4 trainings of 4 iterations" in text and "makes a release" in text and "out of fold: Dice" in text
+    model = (root / "run" / "model.pt").stat().st_mtime_ns
+    fit(str(data), str(root), hours=0.01, license="CC BY 4.0", classes="organ", device="cpu")
+    archive = json.loads((root / "fit.json").read_text(encoding="utf-8"))["archive"]
+    assert archive.endswith(".zip") and (root / "run" / "model.pt").stat().st_mtime_ns == model
+    assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
+    with pytest.raises(InputError, match="fit.json: method was meanteacher_segmentation, not ssnet_segmentation"):
+        fit(str(data), str(root), method="ssnet_segmentation")
+
+
+def test_time_decides_the_iterations():
+    assert module._iterations(1, 2, 0.5) == 2800
+    assert module._iterations(0.001, 6, 0.5) == 200 and module._iterations(100, 1, 0.01) == 20_000
+
+
+def test_wrong_time_is_refused(data, tmp_path):
+    with pytest.raises(InputError, match="--hours 0: expected a number of hours above 0"):
+        fit(str(data), str(tmp_path / "out"), hours=0)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,161 @@
+"""``python -m tools fit``: from a folder to a release, one step after the other."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from common.errors import InputError
+from common.files import atomic_path
+from common.options.layers import read_layer
+
+from .check import check
+from .experiment.job import STATE, is_trained
+from .experiment.queue import REPOSITORY
+from .folds import FEWEST, folds
+from .package import package
+from .plan import plan
+from .run import run
+
+EVENING = 3.0  # hours
+TRAINING = 0.8  # share of the time for steps; the rest is for decoding, validation and evaluation
+PROBE = 12  # steps that are timed
+LIMITS = (200, 20_000)  # iterations
+
+
+def fit(
+    folder: str,
+    output_dir: str | None = None,
+    method: str = "meanteacher_segmentation",
+    hours: float = EVENING,
+    fold_count: int = 5,
+    group: str | None = None,
+    license: str | None = None,
+    classes: str | None = None,
+    device: str = "auto",
+) -> str:
+    """Check, plan, measure, train and package own data: ``fit my_data --hours 3 --license 'CC BY 4.0'``.
+
+    Does in order what the verbs of these names do: ``check``; ``plan``, with as many iterations as the time allows, by
+    the time of a few steps; ``folds``, where three or more patients are labeled, for an honest estimate; ``run`` on all
+    labels; ``package``, where the terms are given (``license``, or ``data_license.txt`` beside the images). Called
+    again it goes on where it was stopped. ``fit.json`` says what was done.
+
+    Args:
+        folder: the data set: images/ and fewer labels/.
+        output_dir: of everything; ``runs/<name of the folder>`` by default.
+        method: the bundle.
+        hours: for everything, on this machine.
+        fold_count: folds of the estimate.
+        group: template of names such as '{patient}_*'; by default what the plan finds.
+        license: terms of weights and data, as a line or a file.
+        classes: names of the foreground classes, in order.
+        device: auto, cpu or cuda.
+    """
+    if isinstance(hours, bool) or not isinstance(hours, (int, float)) or hours <= 0:
+        raise InputError(f"--hours {hours}: expected a number of hours above 0")
+    root = Path(output_dir or Path("runs") / Path(folder).resolve().name)
+    state = _state(root, {"folder": str(Path(folder).resolve()), "method": method, "group": group})
+    if "checked" not in state:
+        check(folder, group=group, output=str(root / "check"))
+        _note(root, state, checked=True)
+    if "iterations" not in state:
+        planned = {"method": method, "group": group, "device": device, "output": str(root), "overwrite": True}
+        plan(folder, **planned)
+        labeled = _labeled_patients(root)
+        runs = 1 + (min(fold_count, labeled) if labeled >= FEWEST else 0)
+        seconds = _seconds_per_step(method, root / "plan.yaml")
+        iterations = _iterations(hours, runs, seconds)
+        plan(folder, iterations=iterations, **planned)
+        _note(root, state, iterations=iterations, seconds_per_step=seconds, runs=runs, patients=labeled)
+    left = state["runs"] * state["iterations"] * state["seconds_per_step"] / TRAINING
+    ends = datetime.now() + timedelta(seconds=left)
+    sys.stdout.write(
+        f"{state['runs']} trainings of {state['iterations']:,} iterations, {state['seconds_per_step']:.2f} s each: "
+        f"done about {ends:%H:%M on %d %B} if nothing is done yet\n"
+    )
+    if state["runs"] > 1 and "dice" not in state:
+        found = folds(str(root / "plan.yaml"), str(root / "folds"), folds=fold_count)
+        _note(root, state, dice=found["dice"], interval=found["interval"])
+    elif state["runs"] == 1:
+        sys.stdout.write(f"{state['patients']} labeled patients: how well this does on others cannot be measured\n")
+    target = root / "run"
+    if not is_trained(target):
+        lists = _all_labels(root)
+        run(method, str(root / "plan.yaml"), splits=str(lists), validation=None, labeled=None, output_dir=str(target),
+            resume=(target / STATE).is_file())  # fmt: skip
+    if "archive" not in state:
+        if license is None and not (Path(folder) / "data_license.txt").is_file():
+            sys.stdout.write(f"{target}: trained; python -m tools package {target} --license '...' makes a release\n")
+            return str(target)
+        archive = package(str(target), output=str(root / "dist"), license=license, classes=classes, dirty=True)
+        _note(root, state, archive=archive)
+    sys.stdout.write(f"{state['archive']}\npython -m tools serve {target} --studies {Path(folder) / 'images'}\n")
+    return str(target)
+
+
+def _state(root: Path, about: Mapping[str, object]) -> dict:
+    """What was done already; ``InputError`` where the folder is about something else."""
+    path = root / "fit.json"
+    state = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else dict(about)
+    if wrong := next((key for key, value in about.items() if state.get(key) != value), None):
+        raise InputError(f"{path}: {wrong} was {state.get(wrong)}, not {about[wrong]}; choose another output_dir")
+    return state
+
+
+def _note(root: Path, state: dict, **done: object) -> None:
+    state.update(done)
+    with atomic_path(root / "fit.json") as temporary:
+        temporary.write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
+
+
+def _labeled_patients(root: Path) -> int:
+    from common.datasets import load_datalist
+    from common.groups import grouping
+
+    content = read_layer(root / "plan.yaml").content
+    cases = load_datalist(
+        content["dataset_dir"], **{key: content.get(key) for key in ("labeled", "validation", "group")}
+    )
+    patient = grouping(content.get("group"))
+    return len({patient(str(case["case"])) for role in ("labeled", "validation") for case in cases[role]})
+
+
+def _seconds_per_step(method: str, planned: Path) -> float:
+    """Time of a step of the plan, by a training of a few in a process of its own."""
+    with TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "tools", "run", method, str(planned.resolve()), "--output_dir", folder,
+                   "--iterations", str(PROBE), "--epoch_length", str(PROBE // 2), "--val_interval", str(PROBE),
+                   "--progress", "false"]  # fmt: skip
+        started = time.monotonic()
+        ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+        history = Path(folder) / "history.csv"
+        if ended.returncode or not history.is_file():
+            words = (ended.stderr.strip().splitlines() or [f"no message after {time.monotonic() - started:.0f} s"])[-1]
+            raise InputError(f"{planned}: {words.removeprefix('error: ')[:300]}")
+        with history.open(encoding="utf-8", newline="") as file:
+            return round(float(list(csv.DictReader(file))[-1]["seconds_per_step"]), 4)
+
+
+def _iterations(hours: float, runs: int, seconds: float) -> int:
+    """Whole hundreds that fit into the time, within limits."""
+    fitting = int(TRAINING * 3600 * hours / runs / max(seconds, 1e-3))
+    return min(max(fitting // 100 * 100, LIMITS[0]), LIMITS[1])
+
+
+def _all_labels(root: Path) -> Path:
+    """Lists in which every labeled case is labeled, none held out."""
+    content = read_layer(root / "plan.yaml").content
+    lists = json.loads((Path(str(content["dataset_dir"])) / "splits.json").read_text(encoding="utf-8"))
+    lists["labeled"] = [*lists.get("labeled", []), *lists.pop("validation", [])]
+    path = Path(str(content["dataset_dir"])) / "all_labels.json"
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(lists, indent=1) + "\n", encoding="utf-8")
+    return path.resolve()
