@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from ..datasets import gate
 from ..errors import InputError, find_explained
+from .disk import SHARE, DiskCache, cache_folder, free_memory
 from .readers import LoadImageOrSeriesd
 
 
@@ -42,7 +43,8 @@ class CachedDataset(CheckedDataset):
         data: one dictionary of file paths per case: ``image`` and, where labeled, ``label``; other keys are kept.
         transform: deterministic chain from paths to channel-first tensors.
         classes: number of classes; every label value must be an integer below it.
-        device: where the tensors live; ``cpu`` or a CUDA device with room for the whole set.
+        device: where the tensors live; ``cpu`` or a CUDA device with room for the whole set; ``disk``: see
+            ``DiskCache``, which ``cpu`` means too where the whole set would fill more than half of the free memory.
         slices: split volumes along their last axis into 2D samples; images that are flat stay as they are.
         workers: decoding threads.
         progress: show a progress bar, if there is a terminal.
@@ -65,7 +67,9 @@ class CachedDataset(CheckedDataset):
         progress: bool = False,
     ) -> None:
         super().__init__(data=list(data), transform=transform)
-        self.classes, self.device = classes, torch.device(device)
+        self.classes, self.disk = classes, DiskCache(transform) if str(device) == "disk" else None
+        self.device = torch.device("cpu" if self.disk else device)
+        self.first: dict | None = None  # decoded, to see how large cases are
         self.present: dict[str, set[int]] = {}
         self.settings = {
             "classes": classes,
@@ -74,6 +78,9 @@ class CachedDataset(CheckedDataset):
             "workers": workers,
             "progress": progress,
         }
+        if self.disk is None and self.device.type == "cpu" and self._is_large():
+            self.disk = DiskCache(transform)
+            self.settings["device"] = "disk"
         with ThreadPoolExecutor(max_workers=max(workers, 1)) as pool:
             decoded = pool.map(self._decode, range(len(self.data)))
             self.cases = list(
@@ -90,14 +97,43 @@ class CachedDataset(CheckedDataset):
     def __getitem__(self, index: int) -> dict:
         return self.cases[index]
 
+    def _is_large(self) -> bool:
+        """Whether all cases, if they are like the first, would fill more than a share of the free memory."""
+        if len(self.data) < 2 or (free := free_memory()) is None:
+            return False
+        self.first = self._transform(0)
+        parts = filter(_is_tensor, map(_plain, self.first.values()))
+        size = sum(part.numel() * part.element_size() for part in parts)
+        needed = size * len(self.data)
+        if needed > SHARE * free:
+            place, gib = cache_folder(), 2**30
+            logging.getLogger(type(self).__name__).info(
+                f"{len(self.data)} cases take about {needed / gib:.1f} GiB of {free / gib:.1f} free: kept in {place}"
+            )
+        return needed > SHARE * free
+
     def _decode(self, index: int) -> dict:
-        decoded = self._transform(index)
+        item, files = self.data[index], _files(self.data[index])
+        name = str(item.get("case") or files.get("label", ""))
+        if self.disk is not None and (known := self.disk.read(item)) is not None:
+            tensors, present = known
+            if "label" in tensors:
+                gate.check_classes(present, self.classes, files["label"])
+                self.present[name] = set(present)
+            return {**item, **tensors}
+        if index == 0 and self.first is not None:
+            decoded, self.first = self.first, None
+        else:
+            decoded = self._transform(index)
         case = {key: _plain(value) for key, value in decoded.items() if not isinstance(value, Mapping)}
-        files = _files(self.data[index])
         present = check_case(case, files, self.classes)
         if "label" in case:
-            self.present[str(self.data[index].get("case") or files["label"])] = present
+            self.present[name] = present
             case["label"] = case["label"].to(torch.uint8)
+        if self.disk is not None:
+            self.disk.write(item, {key: value for key, value in case.items() if _is_tensor(value)}, present)
+            tensors, _ = self.disk.read(item) or ({}, None)
+            return {**case, **tensors}
         return {key: value.to(self.device) if isinstance(value, Tensor) else value for key, value in case.items()}
 
 
@@ -128,6 +164,10 @@ def _values(label: Tensor, classes: int) -> set[float]:
     if classes <= 16 and label.numel() and label.dtype is torch.uint8 and int(label.max()) < classes:
         return {float(number) for number in range(classes) if bool((label == number).any())}
     return set(torch.unique(label).tolist())
+
+
+def _is_tensor(value: object) -> bool:
+    return isinstance(value, Tensor)
 
 
 def _plain(value: object) -> object:

@@ -19,7 +19,9 @@ PLAIN_MODE = (None, "default")
 def check_devices(values: Mapping[str, object]) -> None:
     """Raise ``InputError`` for a device that this machine does not have."""
     for name in ("device", "cache_device"):
-        device = torch.device(str(values.get(name, "cpu")))
+        if (word := str(values.get(name, "cpu"))) == "disk":
+            continue
+        device = torch.device(word)
         count = torch.cuda.device_count() if device.type == "cuda" else int(torch.backends.mps.is_available())
         if device.type != "cpu" and (device.index or 0) >= count:
             raise InputError(f"{origin_of(name)} {device}: this machine has {count or 'no'} {device.type} devices")

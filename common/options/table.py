@@ -41,7 +41,11 @@ SHARED = (
     Option("ckpt_dir", Path("folder"), "of the weights, their settings and record"),
     Option("studies", Text(empty=True), "MONAI Label's folder: what has no label in it is unlabeled"),
     Option("device", Device(), "the GPU where there is one"),
-    Option("cache_device", Device(), "where decoded images live; a CUDA device if they fit"),
+    Option(
+        "cache_device",
+        Either(Choice("disk"), Device()),
+        "where decoded images live: memory (cpu), a CUDA device if they fit, or a disk",
+    ),
     Option(
         "inputs",
         Either(Sequence(Path(read=True)), Path(read=True)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import subprocess
@@ -16,25 +15,12 @@ from pathlib import Path
 import torch
 from monai.utils import ensure_tuple
 
-from ..datasets.dicom import is_dicom, series_files
+from ..datasets.sums import sha256, sum_of
 from ..errors import InputError
 from ..files import atomic_path
 
 FILE, FORMAT = "record.json", 1
 PACKAGES = ("torch", "monai", "numpy", "pytorch-ignite", "nibabel", "SimpleITK")
-
-
-def sha256(path: str | Path) -> str:
-    """Hexadecimal sum of a file's content."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if sys.version_info >= (3, 11) else _sum(file)
-
-
-def _sum(file) -> str:
-    total = hashlib.sha256()
-    for block in iter(lambda: file.read(1 << 20), b""):
-        total.update(block)
-    return total.hexdigest()
 
 
 def fingerprint(cases: Iterable[Mapping]) -> dict[str, dict[str, str]]:
@@ -46,7 +32,7 @@ def fingerprint(cases: Iterable[Mapping]) -> dict[str, dict[str, str]]:
         (case_name(case), key): ensure_tuple(case[key]) for case in cases for key in ("image", "label") if key in case
     }
     with ThreadPoolExecutor() as pool:
-        sums = dict(zip(wanted, pool.map(_sum_of_paths, wanted.values())))
+        sums = dict(zip(wanted, pool.map(sum_of, wanted.values())))
     found: dict[str, dict[str, str]] = {}
     for (case, key), digest in sums.items():
         found.setdefault(case, {})[key] = digest
@@ -56,16 +42,6 @@ def fingerprint(cases: Iterable[Mapping]) -> dict[str, dict[str, str]]:
 def case_name(case: Mapping) -> str:
     """Name of a case; of one without, the name of its image's file."""
     return str(case.get("case") or Path(str(ensure_tuple(case["image"])[0])).name)
-
-
-def _sum_of_paths(paths: tuple) -> str:
-    files = [
-        file
-        for path in map(Path, paths)
-        for file in (series_files(path) if path.is_dir() or is_dicom(path) else [path])
-    ]
-    sums = [sha256(file) for file in files]
-    return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
 
 
 def environment() -> dict[str, object]:

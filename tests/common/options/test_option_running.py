@@ -71,7 +71,7 @@ def test_text_on_the_command_line_of_monai_is_what_was_typed(word):
         ({"dataset_dir": 2024}, (), "--dataset_dir 2024: expected a folder, in quotes"),
         ({"patch_size": [24, 16, 16]}, (), "--patch_size [24, 16, 16]: the network takes multiples of 16"),
         ({"device": "cuda:63"}, (), "--device cuda:63: this machine has"),
-        ({"cache_device": "mps:7"}, (), "--cache_device mps:7: expected cpu, cuda"),
+        ({"cache_device": "mps:7"}, (), "--cache_device mps:7: expected disk, or cpu, cuda"),
         ({"objective": {"_target_": "no.such.Thing"}}, (), "--objective: there is no no.such.Thing (_target_)"),
         ({"objective": {"_target_": "torch.nn.Linear", "inputs": 3}}, (), "--objective: Linear: got an unexpected"),
         (
