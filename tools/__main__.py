@@ -99,7 +99,13 @@ def _do(arguments: Sequence[str]) -> None:
         import_module(f"{__package__}.run").command(arguments[1:])
     else:
         function = verb(arguments[0])
-        import_module("fire").Fire(function, command=list(arguments[1:]), name=f"python -m tools {arguments[0]}")
+        words, name = list(arguments[1:]), f"python -m tools {arguments[0]}"
+        import_module("fire").Fire(function, command=words, name=name, serialize=_shown)
+
+
+def _shown(result: object) -> object:
+    """What of a verb's result is printed: the files that it names; what it found it has said."""
+    return None if isinstance(result, dict) else result
 
 
 def entry() -> None:

@@ -1,0 +1,99 @@
+"""Pages of the site that stand elsewhere in the repository: the front page, the methods' pages, the interface.
+
+MkDocs calls ``on_config`` and ``on_files``; nothing is written into the repository.
+"""
+
+from __future__ import annotations
+
+import html
+import posixpath
+import re
+from pathlib import Path
+
+from latex2mathml.converter import convert
+from mkdocs.structure.files import File
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "security.md",
+}
+PACKAGES = (
+    "losses",
+    "transforms",
+    "networks",
+    "sam",
+    "engines",
+    "inferers",
+    "metrics",
+    "handlers",
+    "data",
+    "datasets",
+    "runs",
+)
+LINK = re.compile(r"(!?\[[^\]]*\])\(([^)#\s]+)(#[^)]*)?\)")
+REPOSITORY = re.compile(r"<!-- repository only -->|<!-- end of repository only -->")
+MATH = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
+BLOCK = re.compile(r"<p>\.\. math::(.*?)</p>(?:\s*<pre>\s*<code>(.*?)</code>\s*</pre>)?", re.DOTALL)  # of docstrings
+INLINE = re.compile(r":math:<code>(.*?)</code>", re.DOTALL)
+
+
+def methods() -> dict[str, Path]:
+    """Pages of all bundles by the name of their page."""
+    found = sorted(ROOT.glob("bundles/*/docs/README.md"))
+    return {f"methods/{path.parents[1].name}.md": path for path in found}
+
+
+def on_config(config):
+    """Fill in the parts of the navigation that follow from the folders."""
+    parts = {"METHODS": list(methods()), "INTERFACE": [f"interface/{name}.md" for name in PACKAGES]}
+    config.nav = [
+        {title: parts.get(part, part) if isinstance(part, str) else part for title, part in entry.items()}
+        for entry in config.nav
+    ]
+    return config
+
+
+def on_files(files, config):
+    """Add the pages, their links turned to where pages are in the site."""
+    sources = {ROOT / name: target for name, target in PAGES.items()} | {path: name for name, path in methods().items()}
+    sources |= {path: path.name for path in (ROOT / "docs").glob("*.md")}
+    for path, target in sources.items():
+        if path.parent != ROOT / "docs":
+            text = page(path, target, sources)
+            files.append(File.generated(config, target, content=text))
+    for name in PACKAGES:
+        files.append(File.generated(config, f"interface/{name}.md", content=f"# common.{name}\n\n::: common.{name}\n"))
+    return files
+
+
+def on_page_content(text, **_):
+    """Equations of docstrings as MathML, which browsers show without a script or a font."""
+
+    def shown(latex: str, display: str) -> str:
+        return convert(html.unescape(re.sub(r"<[^>]+>", "", latex)).strip(), display=display)
+
+    text = BLOCK.sub(lambda match: f"<p>{shown(match[1] + (match[2] or ''), 'block')}</p>", text)
+    return INLINE.sub(lambda match: shown(match[1], "inline"), text)
+
+
+def page(path: Path, target: str, sources: dict[Path, str]) -> str:
+    """Text of a page of the repository for the place ``target`` in the site."""
+
+    def moved(match: re.Match) -> str:
+        label, link, anchor = match[1], match[2], match[3] or ""
+        if "://" in link:
+            return match[0]
+        place = (path.parent / link).resolve()
+        if place in sources:
+            return f"{label}({posixpath.relpath(sources[place], posixpath.dirname(target) or '.')}{anchor})"
+        if place.parent == ROOT / "docs" and place.suffix == ".png":
+            return f"{label}({posixpath.relpath(place.name, posixpath.dirname(target) or '.')})"
+        return (
+            html.escape(label.lstrip("!")[1:-1]) + f" (`{place.relative_to(ROOT) if ROOT in place.parents else link}`)"
+        )
+
+    text = REPOSITORY.sub("", path.read_text(encoding="utf-8"))
+    return MATH.sub(lambda match: convert(match[1], display="block"), LINK.sub(moved, text))
