@@ -23,7 +23,6 @@ VERBS = {  # where each is; the module is imported when its verb is asked for
     "export": "export",
     "fit": "fit",
     "folds": "folds",
-    "label_check": "label.check",
     "new_method": "new_method",
     "nnunet": "nnunet",
     "package": "package",
@@ -38,6 +37,7 @@ VERBS = {  # where each is; the module is imported when its verb is asked for
     "run": "run",
     "sam_boxes": "sam_boxes",
     "score": "score",
+    "serve": "label.serve",
     "tables": "results",
     "verify": "verify",
 }

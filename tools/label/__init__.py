@@ -1,3 +1,1 @@
-from .check import label_check
-
-__all__ = ["label_check"]
+"""Models of this collection in MONAI Label: the server, its app, and what both are tried with."""

@@ -1,89 +1,210 @@
-"""The whole way of a bundle through MONAI Label: serve, infer, label, train with unlabeled volumes, infer again."""
+"""The whole way through a real server: segment, label, train with unlabeled volumes, and what it refuses."""
 
 from __future__ import annotations
 
+import fnmatch
+import hashlib
 import json
-import shutil
-import subprocess
 import sys
+import tempfile
 import time
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import nibabel
 import numpy as np
-import torch
 
-from common.data import Phantom, write_phantoms
-from common.datasets import load_datalist
+from common.datasets.endings import stem_of
 from common.errors import InputError
-from common.files import atomic_path
 from common.metrics import dice
-from common.runs import assumed
 
-from ..package import package
-from ..run import bundle_folder, layer_files
-from .environment import build_environment
-from .server import LabelServer
+from .server import Server, reason_of
 
-MARK = ".label_check"
-WRONG = {"largest_component": "perhaps", "uncertainty_map": "$__import__('os').getpid()"}  # values of a request
+PATH = "../../../../../../tmp/evil"
+OF_IMAGE = {"params": {"image": "{id}"}}
 
 
-def label_check(
-    bundle: str,
-    dataset: str = "demo",
-    data: str | None = None,
-    weights: str | None = None,
-    labeled: int = 2,
-    unlabeled: int = 10,
-    test: int = 4,
-    epochs: int = 4,
-    output: str = "label_check",
-    environment: str = ".venv-label",
-    **options: object,
-) -> None:
-    """Package a bundle, serve it with a real MONAI Label, and train it there semi-supervised.
+def _infer(**options: object) -> tuple:
+    return "POST", "/infer/{model}", {**OF_IMAGE, "data": {"params": json.dumps(options)}}
 
-    The first call builds the server's own environment. Everything is written to ``output``: the archive, the studies
-    folder, ``server.log``, predictions, and the figures as ``label_check.json``. Dice is measured on cases that take
-    no part in training. The exit code tells whether all steps did what they must.
 
-    Args:
-        bundle: name of a bundle; one of slices segments the slices of volumes.
-        dataset: configuration file of the data set.
-        data: the data set's folder; phantoms by default.
-        weights: to start from; random ones by default.
-        labeled: cases whose labels are handed in.
-        unlabeled: cases that lie in the studies folder without labels.
-        test: cases held out from the end of the training list.
-        epochs: of training, each of ``epoch_length`` iterations.
-        output: folder of the results; must be new or a folder of an earlier check, which is replaced.
-        environment: folder of the virtual environment with MONAI Label.
-        options: values that override the configuration, by id: ``--epoch_length 20``.
+HOSTILE: dict[str, tuple] = {  # what it is, and the request: verb, path, and what goes with it
+    "a tag that leaves the labels": (
+        "PUT",
+        "/datastore/label",
+        {"params": {"image": "{id}", "tag": PATH}, "files": "label"},
+    ),
+    "an image id that leaves the studies": ("GET", "/datastore/image", {"params": {"image": "../../etc/passwd"}}),
+    "a file of the server as image": ("POST", "/infer/{model}", {"params": {"image": "/etc/passwd"}}),
+    "a file of the server among the options": (
+        "POST",
+        "/infer/{model}",
+        {"params": {"image": "nothing"}, "data": {"params": '{"image": "/etc/passwd"}'}},
+    ),
+    "deleting an original": ("DELETE", "/datastore/image", {"params": {"id": "{id}"}}),
+    "adding an image": ("PUT", "/datastore/image", {**OF_IMAGE, "files": "file"}),
+    "other weights for a served model": ("PUT", "/model/{model}", {"files": "file"}),
+    "a session that is a path": ("GET", "/session/..%2F..%2Fmodel", {}),
+    "a body that is too long": ("PUT", "/session/", {"data": b"", "headers": {"content-length": "99999999999"}}),
+    "options that are no object": (
+        "POST",
+        "/infer/{model}",
+        {**OF_IMAGE, "data": {"params": "[1, 2]"}},
+    ),
+    "an option of the wrong type": _infer(threads="many"),
+    "code as an option": _infer(stride_factor="$__import__('os').getpid()"),
+    "a format that leaves the folder": _infer(result_extension="/../../evil"),
+    "a training of the wrong length": ("POST", "/train/{model}", {"json": {"iterations": "forever"}}),
+    "a training that is no object": ("POST", "/train/{model}", {"json": ["all"]}),
+    "a label of another size": ("PUT", "/datastore/label", {**OF_IMAGE, "files": "label"}),
+    "an archive to unpack": ("PUT", "/session/", {"params": {"uncompress": "true"}, "files": "files"}),
+    "the page of another host": ("POST", "/train/{model}", {"json": {}, "headers": {"origin": "http://evil.example"}}),
+    "the name of another host": ("GET", "/info/", {"headers": {"host": "evil.example"}}),
+    "a way to other servers": ("GET", "/proxy/dicom/studies", {}),
+}
+
+
+def check_server(
+    python: Path,
+    studies: Path,
+    models: Mapping[str, Path],
+    classes: Mapping[str, str],
+    images: Mapping[str, str],
+    iterations: int = 40,
+) -> dict:
+    """Try a server with these models and studies in a folder of its own, which is removed; what was measured.
+
+    Labels are those in ``labels`` beside the studies, where there are any, else what the models say themselves.
+
+    Raises:
+        InputError: for the first step that does not do what it must.
     """
-    folder = _fresh(Path(output).absolute())
+    from .serve import prepare
+
     say = Transcript()
-    python = build_environment(environment)
-    say(f"environment {environment}")
-    torch.manual_seed(0)
-    root = Path(data) if data else _phantoms(folder / "data", labeled, unlabeled, test)
-    roles = load_datalist(root, labeled=labeled, validation=test)
-    if len(roles["labeled"]) < labeled or len(roles["unlabeled"]) < unlabeled or not roles["validation"]:
-        raise InputError(f"{root}: too few cases for {labeled} labeled, {unlabeled} unlabeled and {test} test cases")
-    roles["unlabeled"] = roles["unlabeled"][:unlabeled]
-    studies = _studies(folder / "studies", [*roles["labeled"], *roles["unlabeled"]])
-    name = _app(python, folder, bundle, dataset, weights, options)
-    say(f"{name} packaged for {dataset}; {len(roles['labeled'])} cases to label, {unlabeled} without labels")
-    with LabelServer(python, folder, studies, name) as server:
-        say(f"server at {server.address}")
-        results = _session(server, roles, folder, epochs, say)
-    with atomic_path(folder / "label_check.json") as temporary:
-        temporary.write_text(
-            json.dumps({"bundle": bundle, "dataset": dataset, **results}, indent=1) + "\n", encoding="utf-8"
+    with tempfile.TemporaryDirectory(prefix="label_check_") as folder:
+        base = Path(folder)
+        originals = sums(studies)
+        sources = {name: sums(path) for name, path in models.items()}
+        prepare(base, studies, models, classes, images)
+        with Server(python, base, studies) as server:
+            say(f"server at {server.address}")
+            session = Session(server, studies, say)
+            results = session.rounds(iterations)
+            results["refused"] = session.hostile(base)
+        with Server(python, base, studies) as server:
+            after = Session(server, studies, say)
+            _require(after.tags() == session.tags_before, "a restart must keep all labels")
+            kept = {name: model["weights"] for name, model in server.told("GET", "/info/")["models"].items()}
+            _require(kept == session.weights, f"a restart must keep the weights, {session.weights} became {kept}")
+            say(f"restarted: labels {after.tags()}, weights {kept}")
+        _require(sums(studies) == originals, "the studies must be as before")
+        _require({name: sums(path) for name, path in models.items()} == sources, "the served models must be as before")
+        say("studies and served models are byte by byte as before")
+    return results
+
+
+class Session:
+    """What a viewer does with a server."""
+
+    def __init__(self, server: Server, studies: Path, say) -> None:
+        self.server, self.studies, self.say = server, studies, say
+        self.truth = {stem_of(path.name): path for path in (studies.parent / "labels").glob("*.nii*")}
+        self.settings = json.loads((server.base / "serve.json").read_text(encoding="utf-8"))
+        self.tags_before: dict = {}
+        self.weights: dict = {}
+
+    def tags(self) -> dict:
+        return {k: v for k, v in self.server.told("GET", "/datastore/")["label_tags"].items() if "uncertainty" not in k}
+
+    def rounds(self, iterations: int, labeled: int = 3, tested: int = 3) -> dict:
+        """Label and train one model after the other; Dice before and after on images that get no label."""
+        info, results = self.server.told("GET", "/info/"), {}
+        for name, model in info["models"].items():
+            for id in self.mine(name)[:labeled]:
+                self.infer(name, id)
+            chosen = [self.next(strategy, name) for strategy in info["strategies"] for _ in range(labeled)]
+            others = [id for id in self.mine(name) if id not in chosen[:labeled] and id in self.truth]
+            before = self.dice(name, model["labels"], others[:tested])
+            for id in dict.fromkeys(chosen[:labeled]):
+                self.label(name, id, info["labels"], model["labels"])
+            self.say(f"{name}: labeled {', '.join(dict.fromkeys(chosen[:labeled]))}; tags now {self.tags()}")
+            started = time.monotonic()
+            self.server.train(name, iterations=iterations)
+            stats = self.server.told("GET", "/info/")["train_stats"][name]
+            after = self.dice(name, model["labels"], others[:tested])
+            results[name] = {"before": before, "after": after, "seconds": round(time.monotonic() - started, 1), **stats}
+            self.say(f"{name}: trained, {stats}")
+            if before is not None:
+                where = f"{len(others[:tested])} images without a label"
+                self.say(f"{name}: Dice {before:.3f} before, {after:.3f} after, on {where}")
+        self.tags_before = self.tags()
+        self.weights = {name: m["weights"] for name, m in self.server.told("GET", "/info/")["models"].items()}
+        return results
+
+    def mine(self, model: str) -> list[str]:
+        """Images that a model takes, by name."""
+        pattern = next(m["images"] for m in self.settings["models"] if m["name"] == model)
+        return sorted(fnmatch.filter(self.server.told("GET", "/datastore/?output=all")["objects"], pattern))
+
+    def next(self, strategy: str, model: str) -> str:
+        told = self.server.told("POST", f"/activelearning/{strategy}", json={"model": model})
+        self.say(f"next by {strategy}: {told.get('id')} ({told.get('reason')})")
+        return told["id"]
+
+    def infer(self, model: str, id: str, **options: object) -> np.ndarray:
+        answer = self.server.ask(
+            "POST", f"/infer/{model}", params={"image": id, "output": "image"}, data={"params": json.dumps(options)}
         )
-    say(f"done; {folder / 'label_check.json'}")
+        if not answer.ok:
+            raise InputError(f"infer {id}: {answer.status_code} {reason_of(answer)}")
+        with tempfile.NamedTemporaryFile(suffix=".nii.gz") as file:
+            Path(file.name).write_bytes(answer.content)
+            image = nibabel.load(file.name)
+            source = nibabel.load(next(p for p in self.studies.iterdir() if p.name.startswith(f"{id}.")))
+            same = image.shape == source.shape[:3] and np.allclose(image.affine, source.affine, atol=1e-3)
+            _require(same and image.get_data_dtype() == np.uint8, f"{id}: geometry or type of the answer")
+            return np.asarray(image.dataobj)
+
+    def dice(self, model: str, labels: Mapping[str, int], ids: Sequence[str]) -> float | None:
+        """Mean over images and classes; ``None`` without labels to compare with."""
+        found = []
+        for id in ids:
+            values, truth = self.infer(model, id), np.asarray(nibabel.load(self.truth[id]).dataobj)
+            found.append(np.mean([dice(values == k, truth == k) for k in labels.values()]))
+        return float(np.mean(found)) if found else None
+
+    def label(self, model: str, id: str, names: Sequence[str], labels: Mapping[str, int]) -> None:
+        """Hand in a label as Slicer does: a segment for every class of every model, numbered in their order."""
+        source = nibabel.load(next(p for p in self.studies.iterdir() if p.name.startswith(f"{id}.")))
+        values = np.asarray(nibabel.load(self.truth[id]).dataobj) if id in self.truth else self.infer(model, id)
+        numbered = np.zeros(source.shape[:3], np.uint8)
+        for name, number in labels.items():
+            numbered[values == number] = names.index(name) + 1
+        said = {"params": json.dumps({"label_info": [{"name": name, "idx": k} for k, name in enumerate(names)]})}
+        with tempfile.NamedTemporaryFile(suffix=".nii.gz") as file:
+            nibabel.save(nibabel.Nifti1Image(numbered, source.affine), file.name)
+            files = {"label": ("label.nii.gz", Path(file.name).read_bytes())}
+            self.server.told("PUT", "/datastore/label", params={"image": id}, data=said, files=files)
+
+    def hostile(self, base: Path) -> dict[str, str]:
+        """Answers to requests that no viewer makes: each 4xx with one line, and nothing on disk is another."""
+        before, answers = sums(base, self.studies), {}
+        id = next(iter(self.server.told("GET", "/datastore/?output=all")["objects"]))
+        model = next(iter(self.server.told("GET", "/info/")["models"]))
+        for what, (verb, path, request) in HOSTILE.items():
+            filled = _filled(request, id)
+            try:
+                answer = self.server.ask(verb, path.format(model=model), **filled)
+            except OSError as error:  # a body that never comes
+                raise InputError(f"{what}: no answer ({type(error).__name__})") from None
+            reason = reason_of(answer)
+            _require(400 <= answer.status_code < 500 and "\n" not in reason, f"{what}: {answer.status_code} {reason}")
+            answers[what] = f"{answer.status_code} {reason}"
+            self.say(f"{what}: {answers[what]}")
+        _require(sums(base, self.studies) == before, "requests that are refused must change nothing on disk")
+        self.say(f"{len(answers)} hostile requests refused; nothing on disk changed")
+        return answers
 
 
 class Transcript:
@@ -97,131 +218,26 @@ class Transcript:
         sys.stdout.flush()
 
 
-def _session(server: LabelServer, roles: Mapping, folder: Path, epochs: int, say: Transcript) -> dict:
-    held_out, unlabeled = roles["validation"], roles["unlabeled"]
-    model = server.info()["models"][server.name]
-    say(f"/info/: labels {model['labels']}, options {sorted(set(model['config']) - {'device', 'model_filename'})}")
-    before = _measure(server, held_out, folder / "before", model["labels"])
-    say(f"infer before training: {_percent(before)}")
-    for case in unlabeled[:1]:
-        answer = server.infer(_id(case), folder / "uncertainty.nii.gz", uncertainty_map=True)
-        values = np.asarray(nibabel.load(answer).dataobj)
-        _require(values.dtype == np.uint8 and 0 < values.max() <= 100, "the uncertainty must be 0 to 100 percent")
-        say(f"infer with uncertainty_map: 0 to {values.max()} percent")
-    for case in roles["labeled"]:
-        server.put_label(_id(case), Path(case["label"]))
-    say(f"{len(roles['labeled'])} labels handed in; epistemic score: {json.dumps(server.score())[:120]}")
-    weights = folder / "monaibundle" / "model" / server.name / "models" / "model.pt"
-    untrained, started = weights.read_bytes(), time.monotonic()
-    used = server.train(max_epochs=epochs, val_split=0, pretrained=True)
-    seconds = round(time.monotonic() - started, 1)
-    say(f"trained {epochs} epochs in {seconds:.0f} s on {used[0]} labeled and {used[1]} unlabeled volumes or slices")
-    volumes, slices = zip(*((len(cases), sum(map(_slices, cases))) for cases in (roles["labeled"], unlabeled)))
-    _require(weights.read_bytes() != untrained, "training must replace model.pt")
-    _require(used in (volumes, slices), f"expected {volumes[0]} labeled and {volumes[1]} unlabeled volumes in training")
-    after = _measure(server, held_out, folder / "after", model["labels"])
-    say(f"infer after training: {_percent(after)}")
-    image = Path(held_out[0]["image"])
-    _require(
-        np.array_equal(_voxels(folder / "after" / image.name), _voxels(_alone(server, image, folder / "alone"))),
-        "the server's answer must be that of the bundle's own inference",
-    )
-    say("the bundle's own inference, without any option, gives the same answer voxel by voxel")
-    for name, value in WRONG.items():
-        reason = server.refusal(_id(unlabeled[0]), folder / "refused.nii.gz", **{name: value})
-        _require(name in reason and "expected" in reason, f"{name} {value} must be refused in a line that names it")
-        say(f"infer with {name} {value}: {reason.partition(': ')[2]}")
-    return {"labeled": volumes[0], "unlabeled": volumes[1], "train_seconds": seconds, "before": before, "after": after}
+def sums(*folders: Path) -> str:
+    """One sum of the names and contents of all files in folders; logs, which tell of every request, are left out."""
+    total = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.rglob("*")) if folder.is_dir() else [folder]:
+            if path.is_file() and "logs" not in path.parts and path.name != ".lock":
+                total.update(str(path).encode() + hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
 
 
-def _slices(case: Mapping) -> int:
-    return nibabel.load(case["image"]).shape[-1]
-
-
-def _measure(server: LabelServer, cases: Sequence[Mapping], folder: Path, labels: Mapping) -> dict[str, float]:
-    """Dice of the server's answers, mean over the classes, by case."""
-    result = {}
-    for case in cases:
-        image = Path(case["image"])
-        answer = nibabel.load(server.infer(image, folder / image.name))
-        source, label = nibabel.load(image), np.asarray(nibabel.load(case["label"]).dataobj)
-        same = answer.shape == source.shape and np.allclose(answer.affine, source.affine, atol=1e-3)
-        _require(same and answer.get_data_dtype() == np.uint8, f"{case['case']}: geometry or type of the answer")
-        pred = np.asarray(answer.dataobj)
-        result[case["case"]] = float(np.mean([dice(pred == k, label == k) for k in labels.values()]))
-    return result
-
-
-def _alone(server: LabelServer, image: Path, folder: Path) -> Path:
-    """What the served bundle's inference writes for an image in a process of its own, in the server's environment."""
-    root = server.folder / "monaibundle" / "model" / server.name
-    command = [str(server.python), "-m", "monai.bundle", "run", "--config_file", str(root / "configs/inference.json")]
-    options = {"bundle_root": root, "inputs": image, "output_dir": folder}
-    words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
-    done = subprocess.run([*command, *words], cwd=server.folder, env=server.environment, capture_output=True, text=True)
-    _require(done.returncode == 0, f"inference of the bundle by itself: {(done.stderr.splitlines() or ['failed'])[-1]}")
-    return folder / image.name
-
-
-def _voxels(file: Path) -> np.ndarray:
-    return np.asarray(nibabel.load(file).dataobj)
-
-
-def _app(
-    python: Path, folder: Path, bundle: str, dataset: str, weights: str | None, options: Mapping[str, object]
-) -> str:
-    """Copy MONAI Label's app for bundles, put the packaged bundle into it, and return the bundle's name."""
-    weights = weights or str(_random_weights(folder / "random.pt", bundle, dataset, options))
-    archive = Path(package(bundle, dataset, weights, output=str(folder), dirty=True, **options))
-    name = archive.stem.rpartition("_v")[0]
-    command = [str(python), "-m", "monailabel.main", "apps", "--download", "--name", "monaibundle"]
-    subprocess.run([*command, "--output", str(folder)], check=True, capture_output=True)
-    with zipfile.ZipFile(archive) as file:
-        file.extractall(folder / "monaibundle" / "model")
-    return name
-
-
-def _random_weights(path: Path, bundle: str, dataset: str, options: Mapping[str, object]) -> Path:
-    root = bundle_folder(bundle)
-    sys.path.insert(0, str(root))
-    network = assumed(root, layer_files(root, dataset), options).component("network_def")
-    torch.save(network.state_dict(), path)
-    return path
-
-
-def _phantoms(folder: Path, labeled: int, unlabeled: int, test: int) -> Path:
-    family = Phantom(size=(64, 64, 32), classes=2, difficulty=0.3)
-    return write_phantoms(folder, family, labeled + unlabeled + test, unlabeled=0, validation=0, test=0)
-
-
-def _studies(folder: Path, cases: Sequence[Mapping]) -> Path:
-    folder.mkdir()
-    for case in cases:
-        shutil.copyfile(case["image"], folder / Path(case["image"]).name)
-    return folder
-
-
-def _fresh(folder: Path) -> Path:
-    """The folder, empty; one that holds anything but an earlier check is left alone."""
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).is_file():
-        raise InputError(f"{folder}: not empty and no earlier check; give another folder (output)")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / MARK).touch()
-    return folder
-
-
-def _id(case: Mapping) -> str:
-    """What the server calls an image: the name of its file without the ending."""
-    return Path(case["image"]).name.partition(".nii")[0]
-
-
-def _percent(scores: Mapping[str, float]) -> str:
-    return (
-        f"Dice {100 * np.mean(list(scores.values())):.1f} % on {len(scores)} cases that are not in the studies folder"
-    )
+def _filled(request: Mapping, id: str) -> dict:
+    filled = {key: value for key, value in request.items() if key != "files"}
+    if "params" in filled:
+        filled["params"] = {key: value.format(id=id) for key, value in filled["params"].items()}
+    if "files" in request:
+        small = nibabel.Nifti1Image(np.zeros((2, 2, 2), np.uint8), np.eye(4)).to_bytes()
+        filled["files"] = {request["files"]: ("small.nii", small)}
+    return filled
 
 
 def _require(condition: bool, what: str) -> None:
     if not condition:
-        raise InputError(f"MONAI Label check: {what}")
+        raise InputError(f"check of the server: {what}")

@@ -1,4 +1,4 @@
-"""A MONAI Label server with one bundle, and what a viewer asks of it."""
+"""The process of a server, and what a viewer asks of it."""
 
 from __future__ import annotations
 
@@ -16,47 +16,76 @@ import requests
 
 from common.errors import InputError
 
+from .requests import ORIGINS
+
 ERROR = re.compile(r"^\S*Error\b|\berror:", re.MULTILINE)
-STREAMS = re.compile(r"(\d+) labeled and (\d+) unlabeled samples")
+EVERYWHERE = ("0.0.0.0", "::")
 START_SECONDS, ANSWER_SECONDS = 180, 3600
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-class LabelServer:
-    """Server of ``app/monaibundle`` in a child process, as a context.
+class Server:
+    """MONAI Label with the app in ``base``, in a child process, as a context.
 
     Args:
         python: interpreter of the environment with MONAI Label.
-        folder: receives the app and ``server.log``; the bundle must lie in ``<folder>/monaibundle/model/<name>``.
+        base: what ``prepare`` has written; receives labels, trainings and ``logs``.
         studies: folder with the images.
-        name: of the bundle.
+        host: address to listen at.
+        port: of the server; 0 for a free one.
 
     Raises:
-        InputError: when the server does not start or refuses a request, with the last error of its log.
+        InputError: when the server does not start, with the last error of its log.
     """
 
-    def __init__(self, python: Path, folder: Path, studies: Path, name: str) -> None:
-        self.python, self.folder, self.studies, self.name = python, folder, studies, name
-        self.log = folder / "server.log"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    def __init__(self, python: Path, base: Path, studies: Path, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.python, self.base, self.studies, self.host = python, base.absolute(), studies.absolute(), host
+        self.port = port or free_port()
+        self.address = f"http://{'127.0.0.1' if host in EVERYWHERE else host}:{self.port}"
+        self.log = self.base / "logs" / "server.log"
         self.process: subprocess.Popen | None = None
-        self.environment = {**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
-        self.environment |= {"PYTHONPATH": "", "MONAI_LABEL_AUTO_UPDATE_SCORING": "false"}
 
-    def __enter__(self) -> LabelServer:
-        port = self.address.rpartition(":")[2]
-        settings = {"models": self.name, "epistemic_model": self.name, "zoo_source": "local", "sam2": "false"}
-        settings |= {"epistemic_max_samples": "1", "epistemic_simulation_size": "2"}
-        words = [word for key, value in settings.items() for word in ("--conf", key, value)]
-        where = ["--app", str(self.folder / "monaibundle"), "--studies", str(self.studies)]
-        command = [str(self.python), "-m", "monailabel.main", "start_server", *where, *words]
+    def settings(self) -> dict[str, str]:
+        """Environment of the server: nothing that asks a network, nothing outside its folder."""
+        origins = json.loads((self.base / "serve.json").read_text(encoding="utf-8"))["origins"]
+        own = {
+            "PYTHONPATH": str(REPOSITORY),
+            "PATH": f"{self.python.parent}{os.pathsep}{os.environ.get('PATH', '')}",
+            "MONAI_LABEL_AUTO_UPDATE_SCORING": "false",
+            "MONAI_LABEL_DATASTORE_AUTO_RELOAD": "false",
+            "MONAI_LABEL_TASKS_BATCH_INFER": "false",
+            "MONAI_LABEL_TRACKING_ENABLED": "false",
+            "MONAI_LABEL_INFER_CONCURRENCY": "-1",
+            "MONAI_LABEL_AUTH_ENABLE": "false",
+            "MONAI_LABEL_SESSION_PATH": str(self.base / "sessions"),
+            "MONAI_LABEL_SESSION_EXPIRY": "3600",
+            ORIGINS: "" if self.host in EVERYWHERE and not origins else " ".join([*self.pages(), *origins]),
+            "MONAI_LABEL_APP_DIR": str(self.base),
+        }
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("MONAI_LABEL")}
+        return {**kept, **own}
+
+    def pages(self) -> list[str]:
+        """The addresses under which this machine knows the server."""
+        return [f"http://{name}:{self.port}" for name in dict.fromkeys([self.host, "127.0.0.1", "localhost"])]
+
+    def __enter__(self) -> Server:
+        if not port_is_free(self.host, self.port):
+            raise InputError(f"port {self.port}: something listens there already; give another one")
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        command = [str(self.python), "-m", "monailabel.main", "start_server", "--app", str(self.base)]
+        command += ["--studies", str(self.studies), "--host", self.host, "--port", str(self.port)]
+        command += ["--uvicorn_app", "tools.label.web:app"]
         with open(self.log, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
-                [*command, "--host", "127.0.0.1", "--port", port],
-                cwd=self.folder, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
-        self._wait()
+                command,
+                cwd=self.base,
+                env=self.settings(),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._until_it_answers()
         return self
 
     def __exit__(
@@ -70,82 +99,76 @@ class LabelServer:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
 
-    def info(self) -> dict:
-        """What the server offers: models with their labels and options, trainers."""
-        return self._ask("get", "/info/").json()
+    def wait(self) -> None:
+        """Until the server ends; ``InputError`` when it did so by itself."""
+        code = self.process.wait()
+        raise InputError(f"the server has ended ({code}): {last_error(self._said())}; {self.log}")
 
-    def infer(self, image: str | Path, target: Path, **options: object) -> Path:
-        """Write the answer for an image of the studies folder, by its name, or for a file, by its path."""
-        request: dict = {"params": {"output": "image"}, "data": {"params": json.dumps(options)}}
-        if isinstance(image, Path):
-            request["files"] = {"file": (image.name, image.read_bytes())}
-        else:
-            request["params"]["image"] = image
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(self._ask("post", f"/infer/{self.name}", **request).content)
-        return target
+    def ask(self, verb: str, path: str, **request: object) -> requests.Response:
+        """Answer to a request, whatever it is."""
+        return requests.request(verb, self.address + path, timeout=ANSWER_SECONDS, **request)
 
-    def refusal(self, image: str, target: Path, **options: object) -> str:
-        """Why the server refuses a request, in its own words; ``InputError`` if it doesn't."""
-        try:
-            self.infer(image, target, **options)
-        except InputError as error:
-            return str(error)
-        raise InputError(f"MONAI Label accepted {options} for {image}")
+    def told(self, verb: str, path: str, **request: object) -> dict:
+        """JSON of an answer; ``InputError`` with the server's one line for a refusal."""
+        answer = self.ask(verb, path, **request)
+        if not answer.ok:
+            raise InputError(f"{verb} {path}: {answer.status_code} {reason_of(answer)}")
+        return answer.json()
 
-    def put_label(self, image: str, label: Path) -> None:
-        """Hand in the label of an image, as a viewer does when it is finished."""
-        with open(label, "rb") as file:
-            self._ask("put", "/datastore/label", params={"image": image, "tag": "final"}, files={"label": file})
+    def train(self, model: str, **options: object) -> dict:
+        """Train in the background until done; the task as the server describes it."""
+        self.told("POST", f"/train/{model}", json=options)
+        while (task := self.told("GET", "/train/"))["status"] in ("SUBMITTED", "RUNNING"):
+            time.sleep(0.5)
+        if task["status"] != "DONE":
+            raise InputError(
+                f"training of {model}: {task['status']}: {(list(task.get('details', [])) or ['no word'])[-1]}"
+            )
+        return task
 
-    def score(self) -> dict:
-        """Let the server rank an unlabeled image by the network's disagreement with itself under dropout."""
-        return self._ask("post", f"/scoring/{self.name}", params={"run_sync": True}, json={}).json()
-
-    def train(self, **request: object) -> tuple[int, int]:
-        """Train in the background until done; returns the numbers of labeled and unlabeled volumes that took part."""
-        before = len(self.log.read_text(encoding="utf-8"))
-        self._ask("post", f"/train/{self.name}", json=request)
-        while self._ask("get", "/train/").json()["status"] in ("SUBMITTED", "RUNNING"):
-            time.sleep(1)
-        task, said = self._ask("get", "/train/").json(), self.log.read_text(encoding="utf-8")[before:]
-        used = STREAMS.search(said)
-        if task["status"] != "DONE" or used is None:
-            raise InputError(f"training in MONAI Label failed: {self._last_error(said)}; {self.log}")
-        return int(used[1]), int(used[2])
-
-    def _wait(self) -> None:
+    def _until_it_answers(self) -> None:
         end = time.monotonic() + START_SECONDS
         while self.process is not None and self.process.poll() is None and time.monotonic() < end:
             try:
                 requests.get(f"{self.address}/info/", timeout=30).raise_for_status()
                 return
             except requests.RequestException:
-                time.sleep(1)
+                time.sleep(0.5)
         self.__exit__(None, None, None)
-        raise InputError(
-            f"MONAI Label did not start: {self._last_error(self.log.read_text(encoding='utf-8'))}; {self.log}"
-        )
+        raise InputError(f"MONAI Label did not start: {last_error(self._said())}; {self.log}")
 
-    def _ask(self, verb: str, path: str, **request: object) -> requests.Response:
-        before = len(self.log.read_text(encoding="utf-8"))
-        answer = requests.request(verb, self.address + path, timeout=ANSWER_SECONDS, **request)
-        if not answer.ok:
-            reason = self._last_error(self._logged_since(before) or answer.text)
-            raise InputError(f"MONAI Label answered {answer.status_code} to {verb} {path}: {reason}; {self.log}")
-        return answer
+    def _said(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")
 
-    def _logged_since(self, before: int, patience: float = 5) -> str:
-        """What the server has logged since then; it answers before it has written down the reason."""
-        said, end = "", time.monotonic() + patience
-        while not ERROR.search(said) and time.monotonic() < end:
-            time.sleep(0.2)
-            said = self.log.read_text(encoding="utf-8")[before:]
-        return said
 
-    @staticmethod
-    def _last_error(text: str) -> str:
-        lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no message"]
-        errors = [line for line in lines if ERROR.search(line)] or lines[-1:]
-        own = [line for line in errors if ".InputError: " in line]  # which MONAI wraps in errors of its own
-        return (own or errors[::-1])[0][:300]
+def reason_of(answer: requests.Response) -> str:
+    """The one line of a refusal."""
+    try:
+        return str(answer.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return answer.text[:200]
+
+
+def last_error(text: str) -> str:
+    """The line of a log that says what was wrong."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no message"]
+    errors = [line for line in lines if ERROR.search(line)] or lines[-1:]
+    own = [line for line in errors if "InputError: " in line]
+    return (own or errors[::-1])[0][:300]
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def port_is_free(host: str, port: int) -> bool:
+    """Whether a server could listen there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host if host != "localhost" else "127.0.0.1", port))
+        except OSError:
+            return False
+    return True
