@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from common.groups import patient_of
 
 from .compare import check_coded, check_copies, check_intensities, check_labels, check_sides, check_spacings
 from .families import suggest_group
+from .first import label_first, told
 from .inspect import Facts, Finding, header, inspect
 from .remedies import REMEDIES
 from .sheet import contact_sheet
@@ -40,6 +42,8 @@ def check(
     output: str = "check",
     strict: bool = False,
     workers: int | None = None,
+    first: int = 0,
+    by: str = "coverage",
 ) -> None:
     """Examine every case of a data set: ``check data/la2018``; writes ``check.json`` and ``contact_sheet.png``.
 
@@ -57,6 +61,8 @@ def check(
         output: folder of the report.
         strict: warnings count as errors.
         workers: cases read at the same time; all cores by default.
+        first: also choose so many images to label first, with the reason for each.
+        by: how: ``coverage``, ``foreground`` or ``random``.
     """
     started = time.perf_counter()
     listing = find_cases(folder, images, labels)
@@ -83,10 +89,11 @@ def check(
     contact_sheet(listing.cases, target / "contact_sheet.png", first=flagged)
     counts = Counter(finding.level for f in facts for finding in f.findings)
     content = {"folder": str(folder), "cases": [f.as_json() for f in facts], "pairs": pairs, "findings": dict(counts)}
-    content |= {"label_next": label_next, "group": suggested}
+    chosen = label_first(listing.cases, facts, int(first), by) if first else []
+    content |= {"label_next": label_next, "label_first": [asdict(choice) for choice in chosen], "group": suggested}
     with atomic_path(target / "check.json") as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    sys.stdout.write(overview(facts) + not_read(listing) + advice(label_next, suggested))
+    sys.stdout.write(overview(facts) + not_read(listing) + advice(label_next, suggested) + told(chosen))
     sys.stdout.write(
         f"{time.perf_counter() - started:.0f} s; {target / 'check.json'}, {target / 'contact_sheet.png'}\n"
     )
