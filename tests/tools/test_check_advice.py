@@ -8,6 +8,7 @@ import pytest
 from scipy import ndimage
 
 from common.data import Phantom, write_phantoms
+from common.errors import InputError
 from tests.tools import archives
 from tools.check import check
 from tools.check.families import families, suggest_group
@@ -112,3 +113,23 @@ def test_a_download_with_masks_beside_its_images_is_read(tmp_path, capsys):
     report = json.loads((tmp_path / "report" / "check.json").read_text(encoding="utf-8"))
     sizes = {case["case"]: case["volumes"]["1"] for case in report["cases"]}
     assert sizes["benign (0)"] == 16 and sizes["benign (2)"] > 16
+
+
+@pytest.mark.parametrize("by", ["coverage", "foreground", "random"])
+def test_the_first_images_to_label_are_named_with_a_reason(tmp_path, capsys, by):
+    data = write_phantoms(tmp_path / "data", Phantom((32, 28, 16)), labeled=1, unlabeled=5, validation=0, test=0)
+    check(str(data), output=str(tmp_path / "report"), first=3, by=by)
+    text = capsys.readouterr().out
+    report = json.loads((tmp_path / "report" / "check.json").read_text(encoding="utf-8"))
+    names = [choice["id"] for choice in report["label_first"]]
+    assert len(set(names)) == 3 and "phantom_000" not in names
+    assert all(f"label {n}: {name} (" in text for n, name in enumerate(names, 1))
+    check(str(data), output=str(tmp_path / "again"), first=3, by=by)
+    again = json.loads((tmp_path / "again" / "check.json").read_text(encoding="utf-8"))
+    assert by == "random" or [choice["id"] for choice in again["label_first"]] == names
+
+
+def test_another_way_to_choose_the_first_is_refused(tmp_path):
+    data = write_phantoms(tmp_path / "data", Phantom((32, 28, 16)), labeled=1, unlabeled=1, validation=0, test=0)
+    with pytest.raises(InputError, match="by must be one of"):
+        check(str(data), output=str(tmp_path / "report"), first=1, by="size")
