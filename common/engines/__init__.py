@@ -1,5 +1,5 @@
 from .objective import Objective
-from .schedules import make_schedule
+from .schedules import make_schedule, rate_factor
 from .staged import StagedOptimizer
 from .trainer import SemiSupervisedTrainer, StepSettings
 from .validation import make_evaluator
@@ -11,4 +11,5 @@ __all__ = [
     "StepSettings",
     "make_evaluator",
     "make_schedule",
+    "rate_factor",
 ]

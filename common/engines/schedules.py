@@ -8,10 +8,11 @@ from torch.optim.lr_scheduler import ConstantLR, LRScheduler, MultiStepLR, Polyn
 from ..errors import InputError
 
 SCHEDULES = ("poly", "step", "constant")
+POWER = 0.9
 
 
 def make_schedule(
-    optimizer: Optimizer, kind: str, iterations: float, step: float | None = None, power: float = 0.9, delay: int = 0
+    optimizer: Optimizer, kind: str, iterations: float, step: float | None = None, power: float = POWER, delay: int = 0
 ) -> LRScheduler:
     """A schedule of the learning rate, stepped every iteration.
 
@@ -32,3 +33,14 @@ def make_schedule(
     if kind == "constant":
         return ConstantLR(optimizer, factor=1.0, total_iters=0)
     raise InputError(f"schedule={kind!r}: expected one of {', '.join(SCHEDULES)}, 'step' with lr_step")
+
+
+def rate_factor(kind: str, iterations: float, lr_step: float, step: int) -> float:
+    """Factor of the rate at iteration ``step``, 0 for the first, of the same kinds; for a stage with its own clock."""
+    if kind == "poly":
+        return max(1 - step / iterations, 0.0) ** POWER
+    if kind == "step":
+        return 0.1 ** (step // max(round(lr_step), 1))
+    if kind == "constant":
+        return 1.0
+    raise InputError(f"schedule={kind!r}: expected one of {', '.join(SCHEDULES)}")

@@ -8,11 +8,9 @@ from functools import partial
 from torch import nn
 from torch.optim import SGD
 
-from common.engines import StagedOptimizer
-from common.errors import InputError
+from common.engines import StagedOptimizer, rate_factor
 
 PRETRAINING = 0.3  # share of a run of another length than the published ones, between their 12 % and 25 % of it
-SCHEDULES = ("poly", "step", "constant")
 
 
 def pretrain_steps(steps: int | None, iterations: int, stretch: float = 1.0) -> int:
@@ -45,16 +43,5 @@ def make_optimizer(
     parameters = list(parameters)
     pretraining = SGD(parameters, **options)
     training = pretraining if carry else SGD(parameters, **options)
-    factor = partial(rate, schedule, max(iterations - first, 1), lr_step)
-    return StagedOptimizer([pretraining, training], [partial(rate, "constant", 1, 1), factor], first)
-
-
-def rate(schedule: str, iterations: int, lr_step: float, step: int) -> float:
-    """Factor of the learning rate at iteration ``step`` of a stage, 0 for the first."""
-    if schedule == "poly":
-        return max(1 - step / iterations, 0.0) ** 0.9
-    if schedule == "step":
-        return 0.1 ** (step // max(round(lr_step), 1))
-    if schedule == "constant":
-        return 1.0
-    raise InputError(f"schedule={schedule!r}: expected one of {', '.join(SCHEDULES)}")
+    factor = partial(rate_factor, schedule, max(iterations - first, 1), lr_step)
+    return StagedOptimizer([pretraining, training], [partial(rate_factor, "constant", 1, 1), factor], first)

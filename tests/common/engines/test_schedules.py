@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from common.engines import make_schedule
+from common.engines import make_schedule, rate_factor
+from common.errors import InputError
 
 
 def rates(kind, count, **options):
@@ -28,3 +29,18 @@ def test_steps_are_those_of_torchs_own_schedule():
         optimizer.step()
         schedule.step()
     assert rates("step", 12, iterations=12, step=3.2) == expected
+
+
+@pytest.mark.parametrize("kind", ["poly", "step", "constant"])
+def test_the_factor_is_that_of_the_schedule(kind):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = make_schedule(optimizer, kind, 20, step=6)
+    for step in range(20):
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(rate_factor(kind, 20, 6, step))
+        optimizer.step()
+        schedule.step()
+
+
+def test_a_factor_of_an_unknown_kind_is_refused():
+    with pytest.raises(InputError, match="schedule='cosine'"):
+        rate_factor("cosine", 20, 6, 0)
