@@ -117,6 +117,9 @@ class Segment(InferTask):
 
     def __call__(self, request: dict) -> tuple[str, dict]:
         options, unknown = options_of(self.served, request)
+        ending = str(request.get("result_extension") or ".nii.gz")
+        if ending not in FORMATS:
+            raise HTTPException(422, f"result_extension {ending[:20]}: expected one of {', '.join(FORMATS)}")
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder) / "label.nii.gz"
             try:
@@ -131,7 +134,7 @@ class Segment(InferTask):
                 names[UNCERTAIN] = add_segment(output, Path(doubt), max(names.values()) + 1)
             if doubt and request.get("id"):
                 answer["uncertainty"] = self.keep(request["id"], Path(doubt))
-            file = self.written(output, str(request.get("result_extension") or ".nii.gz"), names)
+            file = self.written(output, ending)
         answer |= {"label_names": names, "label_colors": {n: self.app.colors.get(n, [255, 255, 0]) for n in names}}
         return file, answer | (
             {"warnings": [f"{name}: no option of {self.served.name}" for name in unknown]} if unknown else {}
@@ -144,10 +147,8 @@ class Segment(InferTask):
         return {"tag": tag, "label": id, "url": f"/datastore/label?label={id}&tag={tag}"}
 
     @staticmethod
-    def written(label: Path, ending: str, names: Mapping[str, int]) -> str:
+    def written(label: Path, ending: str) -> str:
         """A file of its own in the format that the viewer asked for."""
-        if ending not in FORMATS:
-            raise HTTPException(422, f"result_extension {ending[:20]}: expected one of {', '.join(FORMATS)}")
         with tempfile.NamedTemporaryFile(suffix=ending, delete=False) as file:
             target = file.name
         image = sitk.Cast(sitk.ReadImage(str(label)), sitk.sitkUInt8)

@@ -84,8 +84,8 @@ def check_server(
     say = Transcript()
     with tempfile.TemporaryDirectory(prefix="label_check_") as folder:
         base = Path(folder)
-        originals = sums(studies)
-        sources = {name: sums(path) for name, path in models.items()}
+        originals = contents(studies)
+        sources = {name: contents(path) for name, path in models.items()}
         prepare(base, studies, models, classes, images)
         with Server(python, base, studies) as server:
             say(f"server at {server.address}")
@@ -98,8 +98,10 @@ def check_server(
             kept = {name: model["weights"] for name, model in server.told("GET", "/info/")["models"].items()}
             _require(kept == session.weights, f"a restart must keep the weights, {session.weights} became {kept}")
             say(f"restarted: labels {after.tags()}, weights {kept}")
-        _require(sums(studies) == originals, "the studies must be as before")
-        _require({name: sums(path) for name, path in models.items()} == sources, "the served models must be as before")
+        _require(contents(studies) == originals, "the studies must be as before")
+        _require(
+            {name: contents(path) for name, path in models.items()} == sources, "the served models must be as before"
+        )
         say("studies and served models are byte by byte as before")
     return results
 
@@ -189,7 +191,7 @@ class Session:
 
     def hostile(self, base: Path) -> dict[str, str]:
         """Answers to requests that no viewer makes: each 4xx with one line, and nothing on disk is another."""
-        before, answers = sums(base, self.studies), {}
+        before, answers = contents(base, self.studies), {}
         id = next(iter(self.server.told("GET", "/datastore/?output=all")["objects"]))
         model = next(iter(self.server.told("GET", "/info/")["models"]))
         for what, (verb, path, request) in HOSTILE.items():
@@ -202,7 +204,9 @@ class Session:
             _require(400 <= answer.status_code < 500 and "\n" not in reason, f"{what}: {answer.status_code} {reason}")
             answers[what] = f"{answer.status_code} {reason}"
             self.say(f"{what}: {answers[what]}")
-        _require(sums(base, self.studies) == before, "requests that are refused must change nothing on disk")
+        after = contents(base, self.studies)
+        changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+        _require(not changed, f"requests that are refused must change nothing on disk, changed: {', '.join(changed)}")
         self.say(f"{len(answers)} hostile requests refused; nothing on disk changed")
         return answers
 
@@ -218,14 +222,11 @@ class Transcript:
         sys.stdout.flush()
 
 
-def sums(*folders: Path) -> str:
-    """One sum of the names and contents of all files in folders; logs, which tell of every request, are left out."""
-    total = hashlib.sha256()
-    for folder in folders:
-        for path in sorted(folder.rglob("*")) if folder.is_dir() else [folder]:
-            if path.is_file() and "logs" not in path.parts and path.name != ".lock":
-                total.update(str(path).encode() + hashlib.sha256(path.read_bytes()).digest())
-    return total.hexdigest()
+def contents(*folders: Path) -> dict[str, str]:
+    """Sums of all files in folders; logs, which tell of every request, are left out."""
+    paths = [path for folder in folders for path in (sorted(folder.rglob("*")) if folder.is_dir() else [folder])]
+    kept = [path for path in paths if path.is_file() and "logs" not in path.parts and path.name != ".lock"]
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
 
 
 def _filled(request: Mapping, id: str) -> dict:
