@@ -45,16 +45,20 @@ def prepare_for_inference(network: nn.Module, example: Tensor, channels_last: bo
 
 
 def fold_batchnorm(network: nn.Module, example: Tensor) -> nn.Module:
-    """A copy of ``network`` without the batch norms that follow a convolution; ``network`` where outputs would differ.
+    """A copy of ``network`` without the batch norms that follow a convolution.
+
+    ``network`` itself where there are none, or outputs would differ.
 
     Source: Jacob et al., CVPR 2018, section 3.2.
     """
     device = example.device.type
     with torch.no_grad(), torch.autocast(device, enabled=False):
         example = example.float()
+        pairs, wanted = _pairs(network, example)
+        if not pairs:
+            return network
         folded = copy.deepcopy(network)
-        pairs, wanted = _pairs(folded, example)
-        names = {module: name for name, module in folded.named_modules()}
+        names = {module: name for name, module in network.named_modules()}
         for conv, norm in pairs:
             transposed = isinstance(conv, _ConvTransposeNd)
             _put(folded, names[conv], fuse_conv_bn_eval(conv, norm, transpose=transposed))

@@ -100,6 +100,12 @@ def test_what_cannot_be_folded_stays(make):
     assert torch.equal(fold_batchnorm(network, x)(x), network(x))
 
 
+@torch.no_grad()
+def test_a_network_without_batch_norm_is_not_copied():
+    network, x = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()).eval(), torch.randn(1, 1, 8, 8)
+    assert fold_batchnorm(network, x) is network and prepare_for_inference(network, x, channels_last=False) is network
+
+
 class Counting(nn.Module):
     """A network that says how many windows it saw."""
 
