@@ -110,6 +110,8 @@ def test_an_empty_region_costs_nothing():
     empty = torch.zeros(2, 5, dtype=torch.bool)
     loss = RegionalLoss(omega="none")(views, pseudo, {"omega": ~empty, "theta": empty, "delta": empty})
     assert loss == 0
+    nothing = RegionalLoss(omega="none", theta="none", delta="none")
+    assert nothing(views, pseudo, {"omega": ~empty, "theta": ~empty, "delta": ~empty}) == 0
 
 
 @pytest.mark.parametrize("dice", LabeledLoss.DICES)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from common.datasets import load_datalist, load_domains
+from common.datasets.lists import read_lists
 from common.errors import InputError
 
 LISTS = {"labeled": ["a", "b"], "unlabeled": ["c"], "validation": ["d"]}
@@ -86,3 +87,22 @@ def test_names_may_lead_into_folders(dataset):
         (root / folder / "site").mkdir()
         (root / folder / "site" / "a.nii.gz").touch()
     assert load_datalist(root)["labeled"][0]["image"].endswith("images/site/a.nii.gz")
+
+
+def test_files_of_a_case_may_be_one_label_or_several(tmp_path):
+    content = {
+        "train": ["a", "b"],
+        "files": {
+            "a": {"image": "i/a.png", "label": "m/a.png"},
+            "b": {"image": "i/b.png", "label": ["m/1.png", "m/2.png"]},
+        },
+    }
+    path = tmp_path / "splits.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    files = read_lists(path).files
+    assert files["a"] == {"image": tmp_path / "i/a.png", "label": [tmp_path / "m/a.png"]}
+    assert files["b"]["label"] == [tmp_path / "m/1.png", tmp_path / "m/2.png"]
+    for wrong in ({"image": 5}, {"image": "a", "label": 3}, {"image": "a", "label": [""]}, {"label": "a"}):
+        path.write_text(json.dumps({**content, "files": {"a": wrong}}), encoding="utf-8")
+        with pytest.raises(InputError, match="key 'files' must map each case to its image and label"):
+            read_lists(path)
