@@ -6,7 +6,7 @@ import torch
 from ignite.engine import Engine, Events
 from sgrsnet import RegionalLoss
 
-from common.engines import SemiSupervisedTrainer
+from common.engines import SemiSupervisedTrainer, StepSettings
 from common.transforms import Batch, MixUp, clamped_noise
 
 from ..recorded import Record, fill, gradient, preset, rates_at, tiny_definition
@@ -184,7 +184,8 @@ def steps(record, **options):
         fill(network.named(), record)
     first, rows = int(record["in_first_step"]), []
     batches = [batch_of(record, f"in_step{number}_") for number in (1, 2, 3)]
-    trainer = SemiSupervisedTrainer("cpu", first + 3, batches, objective, optimizer, train_handlers=handlers_of(config))
+    exact, handlers = StepSettings(amp="float32"), handlers_of(config)
+    trainer = SemiSupervisedTrainer("cpu", first + 3, batches, objective, optimizer, exact, handlers)
     forward, labels = objective.forward, []
     objective.regional.register_forward_pre_hook(lambda _, arguments: labels.append(arguments[1]))
 
