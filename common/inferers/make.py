@@ -13,7 +13,7 @@ from .sliding_window import SlidingWindowInferer
 
 def make_inferer(
     patch_size: Sequence[int],
-    stride: Sequence[int],
+    stride: Sequence[int] | str,
     amp: bool | str = "auto",
     softmax: bool = True,
     stride_factor: float = 1,

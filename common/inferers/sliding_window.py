@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 from monai.inferers import Inferer, sliding_window_inference
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..errors import require_choice
 from ..networks.modes import keep_default_layout, to_channels_last
 from ..networks.prepare import prepare_for_inference
+from ..options.rules import FAST
 from ..precision import AUTO, CHOICES, choose_precision
+
+VISITS = 4.0  # windows that see a voxel, in the mean, with ``fast``; 23 in the LA protocol
+NEAR = 0.25  # of a window: what was found so near to voxels that no window saw has windows there looked at
 
 
 class SlidingWindowInferer(Inferer):
@@ -24,9 +31,14 @@ class SlidingWindowInferer(Inferer):
     zeros; every window counts alike. MONAI's own inferer takes an overlap and truncates the stride it implies (an
     overlap of 1 - 16/96 gives 15, not 16); here the overlap is chosen so that the truncation lands on the stride.
 
+    A network's answer depends on where in the window a voxel lies, so that what helps is many different places, not
+    many windows. With ``fast`` their starts follow a sequence that spreads evenly over all axes at once, and four of
+    them see a voxel in the mean. The corners of a volume, which few or none see, are background unless something was
+    found near them; then windows are added there. The result is close to that of a small stride, but another one.
+
     Args:
         roi_size: extents of the window.
-        stride: step of the window along each axis, at most the window (18, 18, 4 in the LA protocol).
+        stride: step of the window along each axis, at most the window (18, 18, 4 in the LA protocol), or ``fast``.
         sw_batch_size: windows per forward.
         amp: number type of the network, see ``choose_precision``; the averaging stays in float32.
         channels_last: lay out the windows channels-last.
@@ -35,12 +47,14 @@ class SlidingWindowInferer(Inferer):
 
     Raises:
         ValueError: for a stride outside 1..roi_size.
+
+    Source of the sequence: M. Roberts, The unreasonable effectiveness of quasirandom sequences (2018), R_d.
     """
 
     def __init__(
         self,
         roi_size: Sequence[int],
-        stride: Sequence[int],
+        stride: Sequence[int] | str,
         sw_batch_size: int = 4,
         amp: bool | str = AUTO,
         channels_last: bool = True,
@@ -48,11 +62,13 @@ class SlidingWindowInferer(Inferer):
         stride_factor: float = 1,
     ) -> None:
         require_choice(amp=(amp, CHOICES))
-        if len(roi_size) != len(stride) or any(not 1 <= s <= r for s, r in zip(stride, roi_size)):
-            raise ValueError(f"stride {list(stride)} must lie between 1 and the window {list(roi_size)} on each axis")
-        stride = [min(max(round(s * stride_factor), 1), r) for s, r in zip(stride, roi_size)]
-        self.roi_size, self.sw_batch_size = tuple(roi_size), sw_batch_size
-        self.overlap = [max(1 - (s + 0.5) / r, 0.0) for s, r in zip(stride, roi_size)]
+        self.roi_size, self.sw_batch_size, self.fast = tuple(roi_size), sw_batch_size, stride == FAST
+        if not self.fast:
+            if len(roi_size) != len(stride) or any(not 1 <= s <= r for s, r in zip(stride, roi_size)):
+                window = list(roi_size)
+                raise ValueError(f"stride {list(stride)} must lie between 1 and the window {window} on each axis")
+            stride = [min(max(round(s * stride_factor), 1), r) for s, r in zip(stride, roi_size)]
+            self.overlap = overlaps(roi_size, stride)
         self.amp, self.channels_last, self.softmax = amp, channels_last, softmax
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args, **kwargs) -> Tensor:
@@ -83,6 +99,87 @@ class SlidingWindowInferer(Inferer):
             rest = iter(computed(windows[full])) if full else iter(())
             return torch.stack([known[keys[n]] if empty[n] else next(rest) for n in range(len(empty))])
 
+        if self.fast:
+            return torch.cat([self.spread(one, probabilities) for one in inputs.split(1)])
         return sliding_window_inference(
             inputs, self.roi_size, self.sw_batch_size, probabilities, self.overlap, mode="constant"
         )
+
+    def spread(self, image: Tensor, probabilities: Callable[[Tensor], Tensor]) -> Tensor:
+        """Mean probabilities ``1, K, spatial...`` of an image ``1, C, spatial...`` over few windows at many places."""
+        shape, window = image.shape[2:], self.roi_size
+        missing = [max(side - extent, 0) for extent, side in zip(shape, window)]
+        sides = [part for lack in reversed(missing) for part in (lack // 2, lack - lack // 2)]
+        image = F.pad(image, sides)
+        starts = spread_starts(image.shape[2:], window)
+        total, visits = self.add_windows(image, starts, probabilities)
+        if bool((visits == 0).any()):
+            more = self.starts_near(total, visits, starts)
+            total, visits = self.add_windows(image, more, probabilities, total, visits)
+        unseen = visits == 0
+        result = total / visits.clamp(min=1)
+        result[:, 0][unseen[:, 0]] = 1.0
+        inside = (slice(lack // 2, lack // 2 + extent) for lack, extent in zip(missing, shape))
+        return result[(..., *inside)]
+
+    def add_windows(
+        self,
+        image: Tensor,
+        starts: Sequence[Sequence[int]],
+        probabilities: Callable[[Tensor], Tensor],
+        total: Tensor | None = None,
+        visits: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Sums of probabilities ``1, K, spatial...`` and numbers of windows ``1, 1, spatial...`` with these added."""
+        places = [(..., *(slice(s, s + side) for s, side in zip(start, self.roi_size))) for start in starts]
+        for first in range(0, len(places), self.sw_batch_size):
+            part = places[first : first + self.sw_batch_size]
+            maps = probabilities(torch.cat([image[place] for place in part]))
+            if total is None or visits is None:
+                total = maps.new_zeros(1, maps.shape[1], *image.shape[2:])
+                visits = maps.new_zeros(1, 1, *image.shape[2:])
+            for place, one in zip(part, maps):
+                total[place] += one
+                visits[place] += 1
+        return total, visits
+
+    def starts_near(self, total: Tensor, visits: Tensor, done: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+        """Windows without overlap that hold voxels which none saw, and near which something was found."""
+        unseen = visits == 0
+        found = ((total.argmax(dim=1, keepdim=True) > 0) & ~unseen).float()
+        for axis, side in enumerate(self.roi_size):
+            reach = max(round(NEAR * side), 1)
+            found = _spread_along(found, axis + 2, reach)
+        wanted = unseen & (found > 0)
+        grid = itertools.product(*map(_covering, total.shape[2:], self.roi_size))
+        places = {start: (..., *(slice(s, s + side) for s, side in zip(start, self.roi_size))) for start in grid}
+        return [start for start, place in places.items() if start not in set(done) and bool(wanted[place].any())]
+
+
+def overlaps(window: Sequence[int], stride: Sequence[int]) -> list[float]:
+    """What MONAI takes for exact strides."""
+    return [max(1 - (step + 0.5) / side, 0.0) for step, side in zip(stride, window)]
+
+
+def spread_starts(extents: Sequence[int], window: Sequence[int]) -> list[tuple[int, ...]]:
+    """Starts of ``fast`` windows in a volume no smaller than the window."""
+    room = [extent - side for extent, side in zip(extents, window)]
+    root = 2.0  # of x ** (d + 1) = x + 1, by iteration
+    for _ in range(64):
+        root = (1 + root) ** (1 / (len(room) + 1))
+    count = max(round(VISITS * math.prod(extents) / math.prod(window)), 1)
+    shares = ([(0.5 + (n + 1) / root ** (axis + 1)) % 1 for axis in range(len(room))] for n in range(count))
+    return list(dict.fromkeys(tuple(round(share * r) for share, r in zip(row, room)) for row in shares))
+
+
+def _covering(extent: int, side: int) -> list[int]:
+    """Starts of the fewest windows that cover an axis, evenly spaced."""
+    count = math.ceil(extent / side)
+    return sorted({round(n * (extent - side) / max(count - 1, 1)) for n in range(count)})
+
+
+def _spread_along(mask: Tensor, axis: int, reach: int) -> Tensor:
+    """A mask of numbers, widened by ``reach`` voxels both ways along an axis."""
+    moved = mask.movedim(axis, -1)
+    flat = F.max_pool1d(moved.reshape(-1, 1, moved.shape[-1]), 2 * reach + 1, stride=1, padding=reach)
+    return flat.reshape(moved.shape).movedim(-1, axis)

@@ -8,6 +8,7 @@ from math import prod
 from ..errors import InputError
 
 STRIDES = ("stride", "test_stride")
+FAST = "fast"  # instead of a stride: see common.inferers.SlidingWindowInferer
 MOST_VOXELS = 2**27  # of a patch; its activations would fill the largest machines
 
 
@@ -34,8 +35,10 @@ def check_rules(values: Mapping[str, object], multiple: int = 1) -> None:
         raise InputError(f"--patch_size {patch}: {given}, or set slices to {str(not values['slices']).lower()}")
     if values.get("symmetries", "none") != "none" and patch[0] != patch[1]:
         raise InputError(f"--patch_size {patch}: quarter turns need two equal first extents, or symmetries none")
+    if values.get("stride") == FAST and values.get("stride_factor", 1) != 1:
+        raise InputError(f"--stride_factor {values['stride_factor']}: stride fast has no steps; leave one of them out")
     for name in STRIDES:
-        if len(patch) == 3 and name in values:
+        if len(patch) == 3 and values.get(name, FAST) != FAST:
             _check_stride(name, values[name], patch)
 
 
@@ -60,7 +63,7 @@ def fitted_strides(values: Mapping[str, object], base: Mapping[str, object]) -> 
         name: [min(step, side) for step, side in zip(values[name], patch)]
         for name in STRIDES
         if len(patch) == 3
-        and name in values
+        and values.get(name, FAST) != FAST
         and values[name] == base.get(name, values[name])
         and any(step > side for step, side in zip(values[name], patch))
     }

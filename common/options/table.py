@@ -12,6 +12,7 @@ from types import ModuleType
 
 from ..errors import InputError
 from .containers import Either, Named, Optional, Sequence
+from .rules import FAST
 from .types import FAR, Boolean, Choice, Device, Integer, Number, Option, Path, Precision, Template, Text
 
 WIDEST = 2048  # voxels of a patch along an axis
@@ -22,6 +23,7 @@ DECAY = Number(0, 1, below=True)
 COUNT = Integer(0, FAR)
 RANGE = Sequence(Number(), 2, order="<")
 EXTENTS = Sequence(SIZE, 2, 3, one_for_all=True)
+STEPS = Either(Choice(FAST), EXTENTS)
 LAYOUTS = (
     *("prostate", "mnms", "fundus", "busi", "domain_lists", "acdc_slices", "acdc_groups", "mscmr", "manifest"),
     "lists",
@@ -106,9 +108,14 @@ SHARED = (
         EXTENTS,
         "voxels; two extents: whole slices are resized to it and a 2D network is trained",
     ),
-    Option("stride", EXTENTS, "of validation windows during training", base="train"),
-    Option("stride", EXTENTS, "of the sliding window", base="inference"),
-    Option("test_stride", EXTENTS, "of the windows of inference and final evaluation (published protocol)"),
+    Option("stride", STEPS, "of validation windows during training; or fast", base="train"),
+    Option(
+        "stride",
+        STEPS,
+        "of the sliding window; or fast: few windows, spread evenly over all axes",
+        base="inference",
+    ),
+    Option("test_stride", STEPS, "of the windows of inference and final evaluation (published protocol); or fast"),
     Option("stride_factor", Number(0.01, 100), "take steps so many times the stride: faster and coarser"),
     Option(
         "symmetries",

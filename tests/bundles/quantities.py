@@ -159,6 +159,7 @@ READERS: dict[str, Reader] = {
     "clean target": attribute("lds.clean_target"),
     "dropout masks": attribute("lds.dropout"),
     "voxels that eps is for": attribute("lds.patch"),
+    "part of the patch": lambda b: b.objective.lds.crop and list(b.objective.lds.crop),
     "input of the memory's selector": attribute("separation.memory_input"),
     "prototypes": lambda b: list(b.objective.separation.memory.shape),
     "kept prototypes": attribute("separation.k"),

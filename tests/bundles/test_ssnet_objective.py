@@ -2,10 +2,12 @@ import pytest
 import torch
 from ssnet import PrototypeSeparation, SSNetObjective
 
+from common.errors import InputError
 from common.losses import Ramp, SupervisedLoss, VirtualAdversarialLoss, dice_linear
 from common.losses.vat import DIVERGENCES
 from common.networks import UNet2D, VNet
 from common.transforms import Batch
+from tools.run import run
 
 SUPERVISED = {"dice": "linear", "dice_weight": 1.0, "ce_weight": 0.0}
 
@@ -177,3 +179,11 @@ def test_unknown_feature_tap_and_unknown_weights_are_refused():
         make(feature_tap="wrong")
     with pytest.raises(ValueError, match=r"unknown terms \['vat'\]"):
         make(weights={"vat": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("crop", "patch"), [("[40,32,32]", "[64,64,32]"), ("[32,32]", "[64,64,32]"), ("[96,32,32]", "[64,64,32]")]
+)
+def test_a_part_of_the_patch_that_the_network_cannot_take_is_refused(crop, patch):
+    with pytest.raises(InputError, match="--lds_crop .*: expected one extent for each of patch_size"):
+        run("ssnet_segmentation", lds_crop=crop, patch_size=patch, dataset_dir="nowhere")

@@ -248,7 +248,7 @@ def weights(monkeypatch):
 def test_attention_weights_have_mean_one_and_train_the_memory_selector(weights):
     term = make(memory_attention=True)
     term(*sample(2)).backward()
-    assert len(weights) == 2
+    assert len(weights) == 4  # both streams, and once more for their gradient
     for w, wp in weights:
         assert w.mean().item() == pytest.approx(1, abs=1e-5)
         assert wp.mean().item() == pytest.approx(1, abs=1e-5)
@@ -260,7 +260,7 @@ def test_attention_weights_have_mean_one_and_train_the_memory_selector(weights):
 def test_switched_off_attention_weighs_every_prototype_exactly_one_and_trains_no_selector(weights):
     term = make(memory_attention=False)
     term(*sample(2)).backward()
-    assert len(weights) == 2
+    assert len(weights) == 4
     assert all((wp == 1).all() for _, wp in weights)
     assert all(p.grad is None or not p.grad.any() for p in term.memory_selectors.parameters())
 
@@ -288,3 +288,21 @@ def test_the_selector_of_prototypes_sees_them_raw_or_normalized():
         term._class_loss(torch.randn(5, 4), 1)
     assert torch.equal(seen["raw"][0], prototypes)
     torch.testing.assert_close(seen["normalized"][0], F.normalize(prototypes, dim=1))
+
+
+def test_computed_once_more_for_the_gradient_as_if_kept(monkeypatch):
+    features, *others = sample(2)
+    results = []
+    for again in (True, False):
+        torch.manual_seed(0)
+        term = make(row_limit=20)
+        if not again:
+            monkeypatch.setattr(term, "_contrast_again", term.contrast)
+        torch.manual_seed(1)
+        rows = features.detach().clone().requires_grad_()
+        for _ in range(2):
+            loss = term(rows, *others)
+            loss.backward(retain_graph=True)
+        loss.backward()
+        results.append((loss, rows.grad, *(p.grad for p in term.projector.parameters()), *term.buffers()))
+    torch.testing.assert_close(*results, atol=1e-6, rtol=1e-5)

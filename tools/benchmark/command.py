@@ -9,8 +9,9 @@ import platform
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import monai
 import numpy as np
@@ -21,65 +22,109 @@ from common.files import atomic_path
 
 from ..package import provenance
 from ..run import BUNDLES
-from .contests import CONTESTS, Contest, Result
+from . import scaling
+from .contest import Contest, Result
 
 LEAST = 0.1  # seconds: shorter calls are repeated within a round
-HEADER = ("contest", "reference -> ours", "input", "reference ms", "ours ms", "ratio", "quartiles", "difference")
+MEBIBYTE = 2**20
+SCALING = "scaling"
+PARTS = ("inference", "step", "input", "memory", "startup", "sam")
+GROUPS = {name: import_module(f"{__package__}.{name}") for name in PARTS}
+CONTESTS = {contest.__name__: contest for group in GROUPS.values() for contest in group.CONTESTS}
+WAYS = ("reference", "MONAI", "ours")
+HEADER = ("contest", "reference -> ours", "input", *WAYS, "ratio", "quartiles", "of wall time", "difference")
 
 
 def benchmark(
     *names: str,
-    rounds: int = 7,
+    rounds: int = 5,
     device: str = "cpu",
     threads: int | None = None,
     seed: int = 0,
     output: str | None = None,
 ) -> None:
-    """Time what is fast here against a slow way to the same result: ``benchmark windows layout --rounds 5``.
+    """Time what is fast here against a slow way to the same result: ``benchmark step windows --rounds 5``.
 
-    Both ways first have to agree, which also warms them up. Then they take turns, and each round gives a ratio of two
-    times: on a busy machine ratios say more than times. Results below 1 are printed like the others.
+    All ways first have to agree, which also warms them up. Then they take turns, and each round gives a ratio of two
+    processor times (on a GPU, of two times): on a busy machine ratios say more than times.
 
     Args:
-        names: contests; all by default.
+        names: groups (inference, step, input, memory, startup, scaling, sam) or contests of them; all by default.
         rounds: repetitions of each.
         device: cpu or cuda.
         threads: of torch on the CPU; as many as torch takes by default.
         seed: of the inputs.
         output: JSON file for machine and results.
+
+    Raises:
+        SystemExit: where ways differ, or ours is slower than the reference or than MONAI's in three of four rounds.
     """
-    if wrong := [name for name in names if name not in CONTESTS]:
-        raise InputError(f"{wrong[0]}: no such contest; there are {', '.join(CONTESTS)}")
+    if wrong := [name for name in names if name not in {*CONTESTS, *GROUPS, SCALING}]:
+        raise InputError(f"{wrong[0]}: no such group or contest; there are {', '.join([*GROUPS, SCALING, *CONTESTS])}")
     if rounds < 1:
         raise InputError(f"rounds={rounds}: at least 1")
     if threads is not None:
         torch.set_num_threads(threads)
     about, rows = machine(device), []
-    sys.stdout.write("".join(f"{key}: {value}\n" for key, value in about.items()) + "\n" + _line(HEADER, "---"))
-    for name in names or CONTESTS:
+    sys.stdout.write("".join(f"{key}: {value}\n" for key, value in about.items()) + "\n")
+    chosen = _chosen(names)
+    sys.stdout.write(_line(HEADER, "---") if chosen else "")
+    for name in chosen:
         torch.manual_seed(seed)
         contest = CONTESTS[name](device)
         rows.append({"contest": name, "input": contest.work, **compare(contest, rounds, device)})
         sys.stdout.write(_row(rows[-1]))
         sys.stdout.flush()
+    content = {"machine": about, "rounds": rounds, "seed": seed, "contests": rows}
+    if not names or SCALING in names:
+        content[SCALING] = scaling.measure(device)
+        sys.stdout.write("\n" + scaling.as_text(content[SCALING]))
     if output is not None:
         with atomic_path(output) as temporary:
-            content = {"machine": about, "rounds": rounds, "seed": seed, "contests": rows}
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    if different := [row["contest"] for row in rows if "ratio" not in row]:
+    if different := [row["contest"] for row in rows if "ways" not in row]:
         raise SystemExit(f"different results, so not timed: {', '.join(different)}")
+    if slower := [f"{row['contest']} ({way})" for row in rows for way in _faster_than_ours(row)]:
+        raise SystemExit(f"slower here than the way in brackets: {', '.join(slower)}")
 
 
 def compare(contest: Contest, rounds: int, device: str = "cpu") -> dict[str, object]:
-    """Difference of the results and, if it is within the tolerance, median times and ratio with its quartiles."""
-    apart = difference(contest.reference(), contest.ours())
-    found: dict[str, object] = {"difference": apart, "tolerance": contest.tolerance}
+    """Differences of the results and, if they are within the tolerance, median costs and ratios with quartiles.
+
+    ``ways`` has for each its ``cost`` (seconds of the processor, or bytes), ``wall`` and, for others than ours, the
+    ``ratio`` of its cost to ours with ``quartiles``.
+    """
+    results = {name: way() for name, way in contest.ways.items()}
+    if contest.bytes:
+        results = {name: result[:-1] for name, result in results.items()}
+    apart = max(difference(results["reference"], result) for name, result in results.items() if name != "reference")
+    found: dict[str, object] = {"difference": apart, "tolerance": contest.tolerance, "bytes": contest.bytes}
     if not apart <= contest.tolerance:
         return found
-    pairs = [(seconds(contest.reference, device), seconds(contest.ours, device)) for _ in range(rounds)]
-    reference, ours = np.median(pairs, axis=0).tolist()
-    low, ratio, high = np.percentile([slow / fast for slow, fast in pairs], (25, 50, 75)).tolist()
-    return {**found, "reference_seconds": reference, "seconds": ours, "ratio": ratio, "quartiles": [low, high]}
+    costs: dict[str, list[tuple[float, float]]] = {name: [] for name in contest.ways}
+    for _ in range(rounds):
+        for name, way in contest.ways.items():
+            costs[name].append((float(way()[-1]), math.nan) if contest.bytes else seconds(way, device))
+    ways: dict[str, dict] = {}
+    for name, pairs in costs.items():
+        cost, wall = np.median(pairs, axis=0).tolist()
+        ways[name] = {"cost": cost, "wall": wall}
+        if name != "ours":
+            ratios = [slow / fast for (slow, _), (fast, _) in zip(pairs, costs["ours"])]
+            low, ways[name]["ratio"], high = np.percentile(ratios, (25, 50, 75)).tolist()
+            ways[name]["quartiles"] = [low, high]
+    return {**found, "ways": ways}
+
+
+def _chosen(names: Sequence[str]) -> list[str]:
+    if not names:
+        return list(CONTESTS)
+    chosen = [contest.__name__ for name in names if name in GROUPS for contest in GROUPS[name].CONTESTS]
+    return list(dict.fromkeys([*chosen, *(name for name in names if name in CONTESTS)]))
+
+
+def _faster_than_ours(row: Mapping) -> list[str]:
+    return [name for name, way in row.get("ways", {}).items() if name != "ours" and way["quartiles"][1] < 1]
 
 
 def difference(reference: Result, ours: Result) -> float:
@@ -94,20 +139,26 @@ def difference(reference: Result, ours: Result) -> float:
     return math.nan if any(map(math.isnan, shares)) else max(shares)
 
 
-def seconds(call: Callable[[], object], device: str) -> float:
-    """Time of one call, the mean of as many as take ``LEAST`` together."""
+def seconds(call: Callable[[], object], device: str) -> tuple[float, float]:
+    """Processor's and wall time of one call, the mean of as many as take ``LEAST`` together; on a GPU wall time twice.
+
+    Time of child processes counts too.
+    """
     count, started = 0, _now(device)
     while True:
         call()
         count += 1
-        if (elapsed := _now(device) - started) >= LEAST:
-            return elapsed / count
+        used, wall = (end - start for start, end in zip(started, _now(device)))
+        if wall >= LEAST:
+            return used / count, wall / count
 
 
-def _now(device: str) -> float:
+def _now(device: str) -> tuple[float, float]:
     if device != "cpu":
         torch.cuda.synchronize()
-    return perf_counter()
+        return perf_counter(), perf_counter()
+    children = os.times()
+    return process_time() + children.children_user + children.children_system, perf_counter()
 
 
 def machine(device: str) -> dict[str, object]:
@@ -131,15 +182,17 @@ def machine(device: str) -> dict[str, object]:
 
 
 def _row(row: Mapping) -> str:
-    what = CONTESTS[row["contest"]].__doc__
-    cells = [row["contest"], what, row["input"]]
-    if "ratio" in row:
-        low, high = row["quartiles"]
-        cells += [f"{1000 * row[key]:.1f}" for key in ("reference_seconds", "seconds")]
-        cells += [f"{row['ratio']:.2f}", f"{low:.2f} to {high:.2f}", f"{row['difference']:.0e}"]
-    else:
-        cells += ["not comparable", "", "", "", f"{row['difference']:.0e} > {row['tolerance']:.0e}"]
-    return _line(cells)
+    cells = [row["contest"], CONTESTS[row["contest"]].__doc__, row["input"]]
+    if "ways" not in row:
+        cells += ["not comparable", *[""] * 5, f"{row['difference']:.0e} > {row['tolerance']:.0e}"]
+        return _line(cells)
+    ways = row["ways"]
+    scale, unit = (1 / MEBIBYTE, "MiB") if row["bytes"] else (1000, "ms")
+    cells += [f"{scale * ways[name]['cost']:.1f} {unit}" if name in ways else "" for name in WAYS]
+    low, high = ways["reference"]["quartiles"]
+    wall = ways["reference"]["wall"] / ways["ours"]["wall"]
+    cells += [f"{ways['reference']['ratio']:.2f}", f"{low:.2f} to {high:.2f}", "" if row["bytes"] else f"{wall:.2f}"]
+    return _line([*cells, "another result" if row["tolerance"] == math.inf else f"{row['difference']:.0e}"])
 
 
 def _line(cells: Sequence[str], under: str = "") -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
+import h5py
 import numpy as np
 import torch
 from monai.transforms import Compose, Flipd, Rotate90d, SpatialCropd
@@ -103,3 +105,101 @@ def turn_then_crop(
     flip = [Flipd(keys, axis)] if axis >= 0 else []
     window = SpatialCropd(keys, roi_start=first, roi_end=[f + s for f, s in zip(first, size)])
     return Compose([Rotate90d(keys, turns), *flip, window])(dict(case))
+
+
+def published_sample(path: Path, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """A random patch as published loaders make it: the file is read, the volume turned and flipped whole, then cut."""
+    with h5py.File(path) as file:
+        image, label = file["image"][()], file["label"][()]
+    turns, axis = np.random.randint(4), np.random.randint(2)
+    image, label = (np.flip(np.rot90(array, turns), axis).copy() for array in (image, label))
+    starts = [np.random.randint(extent - side + 1) for extent, side in zip(image.shape, size)]
+    place = tuple(slice(start, start + side) for start, side in zip(starts, size))
+    return torch.from_numpy(image[place].astype(np.float32))[None], torch.from_numpy(label[place])
+
+
+class SSNetStep:
+    """A training step of SS-Net as its published code goes, written from its description.
+
+    Every voxel passes the heads, all pairs of voxels and prototypes are compared, the search for the perturbation fills
+    the gradients of all weights, which are cleared afterwards, and the prototypes go over the host.
+
+    Args:
+        network: with ``forward_features``.
+        heads: holds ``projector``, ``predictor`` and ``feature_selectors``.
+        optimizer: of all of these.
+        patch: extents, of whose perturbation ``eps`` is the norm on 112 x 112 x 80 voxels.
+        eps: that norm, also the length of the probing step.
+    """
+
+    def __init__(
+        self, network: nn.Module, heads: nn.Module, optimizer: torch.optim.Optimizer, patch: Sequence[int], eps: float
+    ) -> None:
+        self.network, self.heads, self.optimizer = network, heads, optimizer
+        self.length = eps * math.sqrt(math.prod(patch) / (112 * 112 * 80))
+        self.memory: Tensor | None = None
+
+    def __call__(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        """Total and supervised loss of images ``4, 1, ...``, the first two with labels ``2, ...``."""
+        self.network.train()
+        logits, features = self.network.forward_features(image)
+        maps, chosen = logits.softmax(dim=1), logits.argmax(dim=1)
+        truth = (label == 1).float()
+        inner, sums = (maps[:2, 1] * truth).sum(), maps[:2, 1].sum() + truth.sum()
+        supervised = 1 - (2 * inner + 1e-8) / (sums + 1e-8)
+        self._remember(features[:2].detach(), (label == 1) & (chosen[:2] == 1))
+        parts = [self._contrast(features[:2], label), self._contrast(features[2:], chosen[2:])]
+        loss = supervised + self._smoothness(image) + 0.1 * sum(parts)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach(), supervised.detach()
+
+    def _remember(self, features: Tensor, right: Tensor) -> None:
+        rows = features.permute(0, 2, 3, 4, 1)[right]
+        if not len(rows):
+            return
+        with torch.no_grad():
+            projected = self.heads.projector.eval()(rows)
+            self.heads.projector.train()
+            score = torch.sigmoid(self.heads.feature_selectors[1](projected))[:, 0]
+            if len(projected) > 32:
+                projected = projected[torch.sort(score).indices[:32]]
+        self.memory = torch.from_numpy(projected.cpu().numpy().copy())
+
+    def _contrast(self, features: Tensor, classes: Tensor) -> Tensor:
+        rows = features.permute(0, 2, 3, 4, 1).reshape(-1, features.shape[1])
+        passed = self.heads.predictor(self.heads.projector(rows))[classes.flatten() == 1]
+        if self.memory is None or len(passed) < 2:
+            return 0 * rows.sum()
+        attention = torch.sigmoid(self.heads.feature_selectors[1](passed.detach()))
+        attention = len(passed) * attention / attention.sum()
+        cosine = F.normalize(passed, dim=1) @ F.normalize(self.memory.to(passed.device), dim=1).T
+        return (attention * (1 - cosine)).mean() / 2
+
+    def _smoothness(self, image: Tensor) -> Tensor:
+        with torch.no_grad():
+            clean = self.network(image).softmax(dim=1)
+        start = torch.rand(image.shape, device=image.device) - 0.5
+        self._track(False)
+        step = _unit(start).requires_grad_()
+        self._distance(image + self.length * step, clean).backward()
+        step = _unit(step.grad)
+        self.network.zero_grad()
+        distance = self._distance(image + self.length * step, clean)
+        self._track(True)
+        return distance
+
+    def _distance(self, image: Tensor, clean: Tensor) -> Tensor:
+        maps = self.network(image).softmax(dim=1)
+        return 1 - (2 * (maps * clean).sum() + 1e-8) / (maps.sum() + clean.sum() + 1e-8)
+
+    def _track(self, tracked: bool) -> None:
+        for module in self.network.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.track_running_stats = tracked
+
+
+def _unit(steps: Tensor) -> Tensor:
+    lengths = steps.flatten(1).norm(dim=1).view(-1, *[1] * (steps.dim() - 1))
+    return (steps / (lengths + 1e-8)).detach()

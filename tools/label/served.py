@@ -93,6 +93,8 @@ class Served:
         }
         if "largest_component" in self.inference:
             found["largest_component"] = Option("largest_component", Boolean(), "keep the largest piece of each class")
+        if "stride" in self.inference:
+            found["fast"] = Option("fast", Boolean(), "few windows: much faster, not quite the same")
         if "stride_factor" in self.inference:
             found["stride_factor"] = Option("stride_factor", Number(0.1, 4), "windows so much further apart")
         return found
@@ -127,6 +129,7 @@ class Served:
             if "largest_component" in self.inference
             else {}
         )
+        shown |= {"fast": False} if "stride" in self.inference else {}
         return shown | ({"stride_factor": ["1", "1.5", "2"]} if "stride_factor" in self.inference else {})
 
     def usual_iterations(self) -> int:

@@ -58,6 +58,7 @@ class Model:
         torch.set_num_threads(int(str(options.get("threads") or os.cpu_count() or 1)))
         inference = self.config("inference")
         known = {"amp": options.get("precision", "auto"), "stride_factor": options.get("stride_factor")}
+        known |= {"stride": "fast", "stride_factor": None} if options.get("fast") else {}
         given = {key: value for key, value in known.items() if key in inference and value is not None}
         shown = {"largest_component": options.get("largest_component", False)}
         with tempfile.TemporaryDirectory() as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from common.errors import InputError
 from common.options.containers import Mapping, Optional
 from common.options.table import COUNT, EXTENTS
 from common.options.types import Boolean, Choice, Integer, Number, Option
@@ -17,6 +18,11 @@ OPTIONS = (
         "lds_patch",
         Optional(EXTENTS),
         "other patches get the same perturbation per voxel, 0.01 in root mean square; null: the same norm",
+    ),
+    Option(
+        "lds_crop",
+        Optional(EXTENTS),
+        "of a random sub-patch to which smoothness keeps, so much cheaper; null: the whole patch",
     ),
     Option("row_limit", COUNT, "voxels per class and stream that enter separation, drawn at random; 0: all"),
     Option("feature_tap", Choice("post_dropout", "pre_dropout"), "decoder feature for separation; or pre_dropout"),
@@ -39,6 +45,7 @@ OPTIONS = (
             Option("patch", Optional(EXTENTS), "extents of the patch whose norms xi and eps are"),
             Option("ip", Integer(1, 100), "power iterations"),
             Option("clean_target", Choice("recompute", "reuse_main"), "own clean pass; reuse_main saves one"),
+            Option("crop", Optional(EXTENTS), "extents of a random sub-patch to which it keeps"),
             Option("dropout", Choice("independent", "shared", "off"), "masks of clean and perturbed pass; shared, off"),
             component=True,
         ),
@@ -63,3 +70,18 @@ OPTIONS = (
         "of classes in feature space",
     ),
 )
+
+
+def fitting_crop(values: dict[str, object]) -> None:
+    """``InputError`` for a sub-patch that the network cannot take."""
+    crop, patch = values.get("lds_crop"), values.get("patch_size")
+    if crop is None or not isinstance(patch, list):
+        return
+    if len(crop) != len(patch) or any(side % PATCH_MULTIPLE or side > most for side, most in zip(crop, patch)):
+        raise InputError(
+            f"--lds_crop {crop}: expected one extent for each of patch_size {patch}, a multiple of {PATCH_MULTIPLE} "
+            "and no larger"
+        )
+
+
+RULES = (fitting_crop,)

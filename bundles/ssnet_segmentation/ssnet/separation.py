@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from common.errors import require_choice
 from common.losses import weighted_prototype_distance
@@ -17,6 +20,23 @@ MEMORY_INPUTS = ("raw", "normalized")
 def mlp(cin: int, hidden: int, cout: int, activation: nn.Module) -> nn.Sequential:
     """Linear, batch norm, activation, linear, on rows ``M, cin``."""
     return nn.Sequential(nn.Linear(cin, hidden), nn.BatchNorm1d(hidden), activation, nn.Linear(hidden, cout))
+
+
+class _OnceMore:
+    """Within its block, a pass that was made already leaves running statistics as they are, and keeps what it kept."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.layers = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm1d)]
+
+    def __enter__(self) -> None:
+        self.before = [(layer.momentum, layer.num_batches_tracked.clone()) for layer in self.layers]
+        for layer in self.layers:
+            layer.momentum = 0.0
+
+    def __exit__(self, *error: object) -> None:
+        for layer, (momentum, count) in zip(self.layers, self.before):
+            layer.momentum = momentum
+            layer.num_batches_tracked.copy_(count)
 
 
 class PrototypeSeparation(nn.Module):
@@ -85,8 +105,18 @@ class PrototypeSeparation(nn.Module):
         with torch.autocast(features.device.type, enabled=False):
             rows = features.float().movedim(1, -1)
             self.update_memory(rows[:n].detach(), prediction[:n], label)
-            loss = self.contrast(rows[:n], label)
-            return loss + self.contrast(rows[n:], prediction[n:]) if len(rows) > n else loss
+            loss = self._contrast_again(rows[:n], label)
+            return loss + self._contrast_again(rows[n:], prediction[n:]) if len(rows) > n else loss
+
+    def _contrast_again(self, features: Tensor, classes: Tensor) -> Tensor:
+        """``contrast``, computed once more for the gradient instead of keeping what the heads did to every voxel."""
+        return checkpoint(
+            self.contrast,
+            features,
+            classes,
+            use_reentrant=False,
+            context_fn=lambda: (nullcontext(), _OnceMore(self)),
+        )
 
     @torch.no_grad()
     def update_memory(self, features: Tensor, prediction: Tensor, label: Tensor) -> None:

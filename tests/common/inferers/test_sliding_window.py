@@ -4,6 +4,7 @@ from torch import nn
 
 from common.errors import InputError
 from common.inferers import SlidingWindowInferer
+from common.inferers.sliding_window import spread_starts
 from common.networks import VNet
 from tools.benchmark.references import sliding_window, window_starts
 
@@ -177,3 +178,80 @@ def test_windows_reach_strided_pointwise_layers_of_few_channels_in_the_default_l
     with torch.no_grad():
         result = inferer(torch.randn(1, 1, 8, 8), network)
     assert result.shape[:2] == (1, 8) and seen == [True]
+
+
+# ---- fast
+
+
+@pytest.mark.parametrize(
+    ("extents", "window", "count"),
+    [((190, 140, 88), (112, 112, 80), 9), ((92, 71, 44), (64, 64, 32), 9), ((64, 64, 32), (64, 64, 32), 1),
+     ((512, 512, 300), (112, 112, 80), 313), ((70, 64), (64, 64), 4)],
+)  # fmt: skip
+def test_fast_windows_are_few_and_spread(extents, window, count):
+    starts = spread_starts(extents, window)
+    assert len(starts) == len(set(starts)) == count
+    for axis, (extent, side) in enumerate(zip(extents, window)):
+        places = sorted(start[axis] for start in starts)
+        assert places[0] >= 0 and places[-1] <= extent - side
+        gaps = [b - a for a, b in zip([0, *places], [*places, extent - side])]
+        assert max(gaps) <= max(0.35 * (extent - side), 3)
+
+
+def test_the_sequence_is_that_of_roberts():
+    starts = spread_starts((1000, 1000), (100, 100))
+    root = 1.32471795724474602596  # of x ** 3 = x + 1
+    wanted = [((0.5 + n / root) % 1, (0.5 + n / root**2) % 1) for n in range(1, 10)]
+    assert starts[:9] == [tuple(round(900 * share) for share in row) for row in wanted]
+
+
+def test_fast_is_the_mean_over_its_windows():
+    torch.manual_seed(0)
+    network, image = VNet(base_channels=2).eval(), torch.randn(2, 1, 40, 33, 20)
+    network.head.bias.data[0] += 10  # nothing is found, so that no windows are added
+    window = (32, 32, 16)
+    with torch.no_grad():
+        found = SlidingWindowInferer(window, "fast", amp=False, sw_batch_size=3)(image, network)
+        total, visits = torch.zeros(2, 2, 40, 33, 20), torch.zeros(40, 33, 20)
+        for start in spread_starts((40, 33, 20), window):
+            place = (..., *(slice(s, s + side) for s, side in zip(start, window)))
+            total[place] += network(image[place]).softmax(dim=1)
+            visits[place[1:]] += 1
+    seen = visits > 0
+    assert 0.6 < seen.float().mean() < 1
+    torch.testing.assert_close(found[..., seen], (total / visits.clamp(min=1))[..., seen], atol=1e-5, rtol=0)
+
+
+def test_fast_pads_a_small_volume_as_other_strides_do():
+    network, image = VNet(base_channels=2).eval(), torch.randn(1, 1, 20, 33, 9)
+    with torch.no_grad():
+        found, wanted = (
+            SlidingWindowInferer((32, 48, 16), stride, amp=False)(image, network) for stride in ("fast", (32, 48, 16))
+        )
+    torch.testing.assert_close(found, wanted, atol=1e-6, rtol=0)
+
+
+def bright(windows):
+    """Foreground where the image is bright."""
+    return torch.cat([1 - windows, windows], dim=1)
+
+
+@pytest.mark.parametrize(("corner", "found"), [((38, 38), True), ((1, 1), True)])
+def test_what_lies_at_a_corner_that_no_window_saw_is_found_if_it_reaches_in(corner, found):
+    image = torch.zeros(1, 1, 40, 40)
+    image[..., min(corner[0], 20) : max(corner[0], 20), min(corner[1], 20) : max(corner[1], 20)] = 1
+    result = SlidingWindowInferer((16, 16), "fast", softmax=False, channels_last=False)(image, bright)
+    assert torch.equal(result[:, 1:], image) is found
+    torch.testing.assert_close(result.sum(dim=1), torch.ones(1, 40, 40))
+
+
+def test_voxels_that_no_window_saw_are_background():
+    starts = spread_starts((40, 40), (16, 16))
+    visits = torch.zeros(40, 40)
+    for row, column in starts:
+        visits[row : row + 16, column : column + 16] += 1
+    assert 0 < (visits == 0).sum() < 400
+    result = SlidingWindowInferer((16, 16), "fast", softmax=False, channels_last=False)(
+        torch.zeros(1, 1, 40, 40), bright
+    )
+    assert torch.equal(result[0, 0], torch.ones(40, 40)) and not result[0, 1].any()

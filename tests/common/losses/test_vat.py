@@ -276,3 +276,33 @@ def test_unknown_options_are_refused_by_name(option):
 def test_reused_main_logits_exclude_other_dropout_modes(dropout):
     with pytest.raises(ValueError, match="reuse_main"):
         VirtualAdversarialLoss(clean_target="reuse_main", dropout=dropout)
+
+
+# ---- on a part of the patch
+
+
+def test_a_crop_keeps_the_whole_term_to_one_place_of_all_samples():
+    x = torch.randn(3, 1, 12, 10)
+    term, network = VirtualAdversarialLoss(crop=(8, 20), patch=(8, 10), xi=1e-2), Recorder(voxelwise())
+    for seed in range(3):
+        torch.manual_seed(seed)
+        rows, columns = term.draw(x.shape[2:])
+        torch.manual_seed(seed)
+        network.inputs.clear()
+        term(network, x, network.network(x))
+        clean, _, last = network.inputs
+        assert torch.equal(clean, x[..., rows, columns]) and clean.shape == (3, 1, 8, 10)
+        norms = torch.linalg.vector_norm((last - clean).flatten(1), dim=1)
+        torch.testing.assert_close(norms, torch.full((3,), 10.0), atol=1e-3, rtol=1e-4)
+
+
+def test_a_crop_is_drawn_at_every_place():
+    term = VirtualAdversarialLoss(crop=(8, 10))
+    starts = {tuple(part.start for part in term.draw((10, 11))) for _ in range(200)}
+    assert starts == {(row, column) for row in range(3) for column in range(2)}
+
+
+def test_a_crop_with_the_main_pass_as_target_takes_its_part():
+    x, network = torch.randn(2, 1, 9, 9), nn.Conv2d(1, 3, 1)
+    term = VirtualAdversarialLoss(crop=(4, 4), clean_target="reuse_main", eps=1e-6, divergence="kl")
+    assert float(term(network, x, network(x))) < 1e-3 < float(term(network, x, torch.flip(network(x), dims=[2])))
