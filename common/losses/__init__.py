@@ -5,7 +5,7 @@ from .jaccard import jaccard_binary, jaccard_multiclass
 from .mixed import mixed_loss
 from .prototypes import weighted_prototype_distance
 from .ramps import Ramp, gaussian_rampup
-from .reductions import masked_mean
+from .reductions import arg_max, masked_mean
 from .supervised import make_supervised
 from .vat import VirtualAdversarialLoss
 
@@ -13,6 +13,7 @@ __all__ = [
     "Ramp",
     "SupervisedLoss",
     "VirtualAdversarialLoss",
+    "arg_max",
     "dice_linear",
     "dice_squared",
     "dice_squared_multiclass",

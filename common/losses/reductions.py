@@ -21,3 +21,8 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
         raise ValueError(f"values and mask must have one shape, got {tuple(values.shape)} and {tuple(mask.shape)}")
     weight = mask.to(values.dtype)
     return (values * weight).sum() / weight.sum().clamp(min=1)
+
+
+def arg_max(logits: Tensor) -> Tensor:
+    """Class of the largest of ``B, K, ...``, the first of equal ones; of two classes by one comparison."""
+    return (logits[:, 1] > logits[:, 0]).long() if logits.shape[1] == 2 else logits.argmax(dim=1)

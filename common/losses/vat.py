@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import torch
 from torch import Tensor, nn
 
-from ..errors import require_choice
+from ..errors import InputError, require_choice
 from ..networks.modes import frozen_batchnorm_statistics, inactive_dropout
 from .entropy import kl_divergence
 
@@ -58,6 +58,7 @@ DIVERGENCES = {
     "dice_squared": dice_squared_divergence,
     "kl": kl_mean_divergence,
 }
+LINEAR = ("dice_per_class", "dice_global")  # these have a gradient where the two predictions are equal
 
 
 def unit(d: Tensor, eps: float = 1e-8) -> Tensor:
@@ -77,6 +78,10 @@ class VirtualAdversarialLoss(nn.Module):
     to d: no parameter gradient is computed or touched (the published code fills and clears them), and D is scaled by
     the number of voxels before that, so that low precision does not underflow; only the direction matters.
 
+    With ``direction: main_pass`` g is the gradient at x itself, d = 0, taken back through the graph of the main pass:
+    no pass of its own, and one backward without those of the weights. Linear Dice distances change to first order
+    there, as the arg max of a prediction is nearer to it than it is itself; KL and squared Dice do not.
+
     Args:
         enabled: switch of the term; a method skips a disabled one.
         divergence: one of ``DIVERGENCES``.
@@ -93,12 +98,18 @@ class VirtualAdversarialLoss(nn.Module):
         crop: extents of a sub-patch, drawn anew in each call and at one place for all samples, to which the whole term
             keeps: its passes cost as much less. With ``patch`` the perturbation per voxel stays the same. Extents
             beyond the patch's are the patch's; ``None``: the whole patch, as published.
+        direction: ``own_pass`` (published): gradient after a step ``xi`` at random, with dropout masks of its own;
+            ``main_pass``: see above, with ``reuse_main`` and a linear Dice distance.
+
+    Raises:
+        InputError: for an unknown choice, or choices that exclude each other.
 
     Source: Miyato et al., TPAMI 2019; SS-Net (Wu et al., MICCAI 2022), equations 1 to 3 and appendix algorithm 1.
     """
 
     CLEAN_TARGETS = ("recompute", "reuse_main")
     DROPOUTS = ("independent", "shared", "off")
+    DIRECTIONS = ("own_pass", "main_pass")
 
     def __init__(
         self,
@@ -111,15 +122,25 @@ class VirtualAdversarialLoss(nn.Module):
         dropout: str = "independent",
         patch: Sequence[int] | None = None,
         crop: Sequence[int] | None = None,
+        direction: str = "own_pass",
     ) -> None:
         super().__init__()
         require_choice(
             divergence=(divergence, DIVERGENCES),
             clean_target=(clean_target, self.CLEAN_TARGETS),
             dropout=(dropout, self.DROPOUTS),
+            direction=(direction, self.DIRECTIONS),
         )
         if clean_target == "reuse_main" and dropout != "independent":
-            raise ValueError("clean_target 'reuse_main' fixes the dropout masks of the main pass: use 'independent'")
+            raise InputError("clean_target 'reuse_main' fixes the dropout masks of the main pass: use 'independent'")
+        self.from_main_pass = direction == "main_pass"
+        if self.from_main_pass and (clean_target, divergence in LINEAR) != ("reuse_main", True):
+            raise InputError(
+                "direction 'main_pass' needs clean_target 'reuse_main' and a divergence among "
+                f"{', '.join(LINEAR)}: others have no gradient there"
+            )
+        if self.from_main_pass and crop is not None:
+            raise InputError("direction 'main_pass' goes through the whole patch: leave crop out, or take 'own_pass'")
         self.enabled, self.divergence = enabled, DIVERGENCES[divergence]
         self.xi, self.eps, self.ip = xi, eps, ip
         self.clean_target, self.dropout = clean_target, dropout
@@ -127,11 +148,18 @@ class VirtualAdversarialLoss(nn.Module):
         self.crop = None if crop is None else tuple(crop)
 
     def forward(self, network: nn.Module, x: Tensor, main_logits: Tensor) -> Tensor:
-        """Loss of ``network`` on the whole batch ``x`` (``B, C, ...``); ``main_logits`` are those of the main pass."""
+        """Loss of ``network`` on the whole batch ``x`` (``B, C, ...``); ``main_logits`` are those of the main pass.
+
+        For ``direction: main_pass`` these have a graph back to ``x``, which requires a gradient.
+        """
         if self.crop is not None:
             place = (..., *self.draw(x.shape[2:]))
             x, main_logits = x[place], main_logits[place]
         with ExitStack() as stack:
+            if self.from_main_pass:
+                d, x = self.main_direction(x, main_logits), x.detach()
+                stack.enter_context(frozen_batchnorm_statistics(network))
+                return self.divergence(network(x + self.eps * self.scale(x) * d), main_logits.detach())
             if self.dropout == "off":
                 stack.enter_context(inactive_dropout(network))
             start = unit(torch.rand_like(x) - 0.5)
@@ -167,6 +195,11 @@ class VirtualAdversarialLoss(nn.Module):
         sides = [min(side, extent) for side, extent in zip(self.crop, extents, strict=True)]
         starts = [int(torch.randint(extent - side + 1, ())) for side, extent in zip(sides, extents)]
         return [slice(start, start + side) for start, side in zip(starts, sides)]
+
+    def main_direction(self, x: Tensor, main_logits: Tensor) -> Tensor:
+        """The same at ``x`` itself, through the graph of the main pass, which is kept."""
+        distance = main_logits.numel() / main_logits.shape[1] * self.divergence(main_logits, main_logits.detach())
+        return unit(torch.autograd.grad(distance, x, retain_graph=True)[0])
 
     def scale(self, x: Tensor) -> float:
         """Factor of the lengths for samples of the size of ``x`` (``B, C, ...``)."""

@@ -158,6 +158,7 @@ READERS: dict[str, Reader] = {
     "power iterations": attribute("lds.ip"),
     "clean target": attribute("lds.clean_target"),
     "dropout masks": attribute("lds.dropout"),
+    "direction from the main pass": attribute("lds.from_main_pass"),
     "voxels that eps is for": attribute("lds.patch"),
     "part of the patch": lambda b: b.objective.lds.crop and list(b.objective.lds.crop),
     "input of the memory's selector": attribute("separation.memory_input"),

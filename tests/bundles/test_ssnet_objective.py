@@ -145,6 +145,18 @@ def test_smoothness_acts_on_the_unlabeled_half_too():
     assert main_logits.shape == (4, 2, 16, 16, 16)
 
 
+def test_direction_may_come_from_the_main_pass():
+    objective, batch, passes = make(lds={"clean_target": "reuse_main", "direction": "main_pass"}), volumes(), []
+    objective.network.encoder[0].register_forward_hook(lambda *_: passes.append(1))
+    terms = objective(batch, 1)
+    assert len(passes) == 2  # main and perturbed
+    assert encoder_gradient(objective, objective.total(terms, 1)).abs().sum() > 0
+    assert not batch.image.requires_grad
+    plain = make(lds={"clean_target": "reuse_main"})
+    plain(batch, 1)
+    assert plain.lds.from_main_pass is False
+
+
 def test_training_step_leaves_no_gradient_on_prototypes_and_updates_them():
     objective = make(lds={"enabled": False})
     objective.total(objective(volumes(), 1), 1).backward()

@@ -28,11 +28,12 @@ TINY: dict[str, dict] = {
     "surfaces": {"shape": (9, 8, 7)},
     "ssnet": {"patch": (32, 32, 16), "channels": 4},
     "ssnet_default": {"patch": (32, 32, 16), "channels": 4},
+    "ssnet_main_pass": {"patch": (32, 32, 16), "channels": 4},
     "ssnet_fast": {"patch": (32, 32, 32), "channels": 4},
     "heads": {"patch": (16, 16, 16), "channels": 4},
     "help": {},
 }
-OTHER_RESULTS = {"fast", "ssnet_default", "ssnet_fast"}
+OTHER_RESULTS = {"fast", "ssnet_default", "ssnet_main_pass", "ssnet_fast"}
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_all_ways_agree_on_a_gpu(name):
 
 
 def test_the_supervised_part_is_the_same_in_every_step():
-    for name in ("ssnet", "ssnet_default", "ssnet_fast"):
+    for name in ("ssnet", "ssnet_default", "ssnet_main_pass", "ssnet_fast"):
         torch.manual_seed(0)
         contest = CONTESTS[name]("cpu", **TINY[name], amp=False)
         _, supervised, _ = contest.reference()

@@ -58,14 +58,20 @@ def layout(device: str, size: Sequence[int] = (64, 64, 48), batch: int = 2, chan
 
 
 def ssnet(device: str, patch: Sequence[int] = (64, 64, 32), channels: int = 16, **options: object) -> Contest:
-    """SS-Net's step with the mathematics of its code (official): as its code goes -> exact"""
-    options = {"row_limit": 0, "amp": False, **options}
+    """SS-Net's step, official, dropout off: as its code goes -> exact, the target being the main pass's"""
+    options = {"row_limit": 0, "amp": False, "lds#clean_target": "reuse_main", **options}
     return _ssnet(device, patch, channels, ("la_quick", "official"), options, 1e-3)
 
 
 def ssnet_default(device: str, patch: Sequence[int] = (64, 64, 32), channels: int = 16, **options: object) -> Contest:
     """SS-Net's step, heads on other rows: as its code goes -> la_quick, target of the main pass, number type auto"""
     return _ssnet(device, patch, channels, ("la_quick",), {"lds#clean_target": "reuse_main", **options}, math.inf)
+
+
+def ssnet_main_pass(device: str, patch: Sequence[int] = (64, 64, 32), channels: int = 16, **options: object) -> Contest:
+    """SS-Net's step in float32, no probe at random: as its code goes -> target and direction of the main pass"""
+    chosen = {"amp": False, "lds#clean_target": "reuse_main", "lds#direction": "main_pass", **options}
+    return _ssnet(device, patch, channels, ("la_quick",), chosen, math.inf)
 
 
 def ssnet_fast(device: str, patch: Sequence[int] = (64, 64, 32), channels: int = 16, **options: object) -> Contest:
@@ -110,4 +116,4 @@ def _ssnet(
     return Contest(f"batch 2 + 2, patch {times(patch)}, V-Net of {channels} channels", reference, ours, tolerance)
 
 
-CONTESTS = (separation, layout, ssnet, ssnet_default, ssnet_fast)
+CONTESTS = (separation, layout, ssnet, ssnet_default, ssnet_main_pass, ssnet_fast)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from common.engines import Objective
 from common.errors import require_choice
-from common.losses import VirtualAdversarialLoss
+from common.losses import VirtualAdversarialLoss, arg_max
 from common.transforms import Batch
 
 from .separation import PrototypeSeparation
@@ -54,13 +54,16 @@ class SSNetObjective(Objective):
 
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
         n = batch.labeled
-        logits, features = self.network.forward_features(batch.image, self.post_dropout)
-        prediction = logits.detach().argmax(dim=1)
+        image = batch.image
+        if self.lds.enabled and self.lds.from_main_pass:
+            image = image.detach().requires_grad_()
+        logits, features = self.network.forward_features(image, self.post_dropout)
+        prediction = arg_max(logits.detach())
         terms = {"supervised": self.supervised(logits[:n], batch.label)}
         if self.separation.enabled:
             terms["separation"] = self.separation(features, prediction, batch.label.squeeze(1).long())
         if self.lds.enabled:
-            terms["lds"] = self.lds(self.network, batch.image, logits)
+            terms["lds"] = self.lds(self.network, image, logits)
         if len(batch.image) > n:
             terms["pseudo_foreground"] = (prediction[n:] > 0).float().mean()
         return terms

@@ -47,6 +47,11 @@ OPTIONS = (
             Option("clean_target", Choice("recompute", "reuse_main"), "own clean pass; reuse_main saves one"),
             Option("crop", Optional(EXTENTS), "extents of a random sub-patch to which it keeps"),
             Option("dropout", Choice("independent", "shared", "off"), "masks of clean and perturbed pass; shared, off"),
+            Option(
+                "direction",
+                Choice("own_pass", "main_pass"),
+                "of the perturbation; main_pass takes it from the main pass, which saves one: needs reuse_main",
+            ),
             component=True,
         ),
         "local distributional smoothness",

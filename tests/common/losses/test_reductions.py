@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from common.losses import masked_mean
+from common.losses import arg_max, masked_mean
 
 
 def test_mean_over_the_mask_by_hand():
@@ -36,3 +36,12 @@ def test_gradient_reaches_masked_voxels_alone():
 def test_masks_that_would_broadcast_are_refused(shape):
     with pytest.raises(ValueError, match="one shape"):
         masked_mean(torch.zeros(2, 4), torch.ones(shape))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_arg_max_is_that_of_torch(classes):
+    logits = torch.randn(2, classes, 4, 5)
+    logits[0, :, 0] = 1.0
+    labels = arg_max(logits)
+    assert labels.dtype == torch.int64
+    assert torch.equal(labels, logits.argmax(dim=1))

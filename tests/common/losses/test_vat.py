@@ -157,6 +157,59 @@ def test_direction_survives_low_precision():
     torch.testing.assert_close(direction.flatten(1).norm(dim=1), torch.ones(2), atol=1e-3, rtol=0)
 
 
+FROM_MAIN = {"clean_target": "reuse_main", "direction": "main_pass"}
+
+
+@pytest.mark.parametrize("divergence", ["dice_per_class", "dice_global"])
+def test_direction_of_the_main_pass_is_its_gradient_at_the_image(divergence):
+    recorder, x = Recorder(voxelwise()), torch.randn(3, 1, 6, 6, requires_grad=True)
+    main = recorder(x)
+    vat = VirtualAdversarialLoss(divergence=divergence, eps=2.0, **FROM_MAIN)
+    loss = vat(recorder, x, main)
+    again = x.detach().clone().requires_grad_()
+    logits = recorder.network(again)
+    DIVERGENCES[divergence](logits, main.detach()).backward()
+    first, perturbed = recorder.inputs
+    norms = again.grad.flatten(1).norm(dim=1).view(3, 1, 1, 1)
+    torch.testing.assert_close(perturbed - first, 2 * again.grad / norms, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(loss, DIVERGENCES[divergence](recorder.outputs[1], main.detach()))
+
+
+def test_a_small_probe_gives_the_direction_of_the_main_pass():
+    network, x = voxelwise(), torch.randn(2, 1, 6, 6, requires_grad=True)
+    vat, main = VirtualAdversarialLoss(xi=1e-3, **FROM_MAIN), network(x)
+    probed = vat.direction(network, x.detach(), main.detach(), start(x))
+    torch.testing.assert_close(vat.main_direction(x, main), probed, atol=1e-3, rtol=1e-2)
+
+
+def test_direction_of_the_main_pass_leaves_its_graph_to_the_other_terms():
+    network, x = VNet(base_channels=2, dropout=0.0).train(), torch.randn(2, 1, 16, 16, 16)
+    main = network(x)
+    main.square().mean().backward()
+    wanted = [p.grad.clone() for p in network.parameters()]
+    network.zero_grad()
+    moving = x.clone().requires_grad_()
+    main, before = network(moving), statistics(network)
+    loss = VirtualAdversarialLoss(**FROM_MAIN)(network, moving, main)
+    assert all(torch.equal(value, before[name]) for name, value in network.named_buffers())
+    assert all(p.grad is None for p in network.parameters())
+    assert moving.grad is None
+    (0 * loss + main.square().mean()).backward()
+    for parameter, gradient in zip(network.parameters(), wanted):
+        torch.testing.assert_close(parameter.grad, gradient, atol=1e-6, rtol=1e-3)
+
+
+@pytest.mark.parametrize("other", [{"clean_target": "recompute"}, {"divergence": "kl"}, {"divergence": "dice_squared"}])
+def test_direction_of_the_main_pass_excludes_what_has_no_gradient_there(other):
+    with pytest.raises(ValueError, match="direction 'main_pass' needs"):
+        VirtualAdversarialLoss(**{**FROM_MAIN, **other})
+
+
+def test_direction_of_the_main_pass_excludes_a_crop():
+    with pytest.raises(ValueError, match="direction 'main_pass' goes through the whole patch"):
+        VirtualAdversarialLoss(**FROM_MAIN, crop=(4, 4))
+
+
 # ---- what the loss touches
 
 
@@ -266,7 +319,7 @@ def test_switched_off_dropout_is_back_after_the_loss():
 # ---- options
 
 
-@pytest.mark.parametrize("option", ["divergence", "clean_target", "dropout"])
+@pytest.mark.parametrize("option", ["divergence", "clean_target", "dropout", "direction"])
 def test_unknown_options_are_refused_by_name(option):
     with pytest.raises(ValueError, match=f"{option} must be one of .*'wrong'"):
         VirtualAdversarialLoss(**{option: "wrong"})

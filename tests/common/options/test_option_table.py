@@ -136,6 +136,7 @@ CHOICES = [
     ("ssnet", "lds#divergence", "common.losses.vat:DIVERGENCES"),
     ("ssnet", "lds#clean_target", "common.losses:VirtualAdversarialLoss.CLEAN_TARGETS"),
     ("ssnet", "lds#dropout", "common.losses:VirtualAdversarialLoss.DROPOUTS"),
+    ("ssnet", "lds#direction", "common.losses:VirtualAdversarialLoss.DIRECTIONS"),
     ("ssnet", "separation#rank", "ssnet.separation:RANKS"),
     ("ssnet", "separation#rows", "ssnet.separation:ROWS"),
     ("ssnet", "supervised_dice", "common.losses:SupervisedLoss.KINDS"),
