@@ -62,10 +62,29 @@ def overview() -> str:
 
 
 def _summary(name: str) -> str:
+    return (ast.get_docstring(_source(name)[0]) or "").partition("\n")[0]
+
+
+def _source(name: str) -> tuple[ast.FunctionDef, dict[str, ast.expr]]:
+    """The function of a verb as it is written, and the constants of its module."""
     file = Path(__file__).parent.joinpath(*VERBS[name].split(".")).with_suffix(".py")
-    functions = ast.parse(file.read_text(encoding="utf-8")).body
-    found = next(node for node in functions if isinstance(node, ast.FunctionDef) and node.name == name)
-    return (ast.get_docstring(found) or "").partition("\n")[0]
+    nodes = ast.parse(file.read_text(encoding="utf-8")).body
+    found = next(node for node in nodes if isinstance(node, ast.FunctionDef) and node.name == name)
+    named = [(n.targets[0], n.value) for n in nodes if isinstance(n, ast.Assign)]
+    return found, {target.id: value for target, value in named if isinstance(target, ast.Name)}
+
+
+def outline(name: str) -> Callable:
+    """Name, arguments, defaults and documentation of a verb, read without importing it: all that help needs."""
+    function, constants = _source(name.replace("-", "_"))
+    function.body, function.decorator_list = function.body[:1], []
+    for defaults in (function.args.defaults, function.args.kw_defaults):  # literals, or constants of the module
+        defaults[:] = [constants.get(d.id, d) if isinstance(d, ast.Name) else d for d in defaults]
+    future = ast.ImportFrom("__future__", [ast.alias("annotations")], 0)
+    module = ast.fix_missing_locations(ast.Module([future, function], []))
+    namespace: dict[str, Callable] = {}
+    exec(compile(module, __file__, "exec"), {"sys": sys}, namespace)  # of a file of this package
+    return namespace[function.name]
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -98,7 +117,8 @@ def _do(arguments: Sequence[str]) -> None:
         verb("run")
         import_module(f"{__package__}.run").command(arguments[1:])
     else:
-        function = verb(arguments[0])
+        known = arguments[0].replace("-", "_") in VERBS
+        function = outline(arguments[0]) if known and HELP[0] in arguments[1:] else verb(arguments[0])
         words, name = list(arguments[1:]), f"python -m tools {arguments[0]}"
         import_module("fire").Fire(function, command=words, name=name, serialize=_shown)
 

@@ -22,7 +22,7 @@ from .volumes import array, read
 
 def draw(
     dataset_dir: str,
-    layout: str = ONE_DOMAIN,
+    layout: str = "lists",
     draws: int = 3,
     development: float = 0.1,
     report: float = 0.2,

@@ -16,7 +16,6 @@ import numpy as np
 
 from common.data import VolumePreprocessing
 from common.datasets import load_datalist
-from common.datasets.lists import FILE
 from common.errors import InputError, require_choice
 from common.files import atomic_path
 from common.metrics.overlap import dice
@@ -47,7 +46,7 @@ def nnunet(
     dataset_dir: str,
     output_dir: str,
     python: str = sys.executable,
-    splits: str = FILE,
+    splits: str = "splits.json",
     labeled: int | None = None,
     group: str | None = None,
     spacing: Sequence[float] | None = None,

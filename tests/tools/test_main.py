@@ -1,5 +1,6 @@
 """The entry point: verbs without their imports, and the help on the options of a bundle."""
 
+import inspect
 import subprocess
 import sys
 import time
@@ -33,6 +34,13 @@ def test_every_verb_is_where_the_table_says(name):
     assert entry.verb(name).__name__ == name
 
 
+@pytest.mark.parametrize("name", entry.VERBS)
+def test_help_on_a_verb_is_read_from_its_source_as_it_is(name):
+    real, read = entry.verb(name), entry.outline(name)
+    assert inspect.signature(read) == inspect.signature(real)
+    assert read.__doc__ == real.__doc__
+
+
 def test_an_unknown_verb_is_an_error_with_a_hint():
     with pytest.raises(InputError, match="^rum: no such verb; python -m tools lists them; did you mean 'run'"):
         entry.main(["rum", "--x"])
@@ -63,6 +71,13 @@ def test_help_and_mistakes_wait_for_no_library(arguments):
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]", done.stdout[-500:]
     assert time.perf_counter() - started < 20  # a second, on a machine that does nothing else
+
+
+def test_help_on_a_verb_waits_for_fire_alone():
+    code = f"import sys\nimport tools.__main__ as entry\ntry: entry.main(['plan', '--help'])\nfinally: print({HEAVY})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "['fire']"
+    assert "Plan a training" in done.stderr + done.stdout and "--iterations" in done.stderr + done.stdout
 
 
 @pytest.mark.parametrize("bundle", bundle_names())

@@ -16,11 +16,7 @@ from .contest import Contest, Result, times
 
 def heads(device: str, patch: Sequence[int] = (64, 64, 48), foreground: float = 0.19, channels: int = 16) -> Contest:
     """SS-Net's separation, what it keeps for the gradient: all voxels, all pairs -> voxels that count, two means"""
-    separation = (
-        _own("ssnet_segmentation", "ssnet")
-        .PrototypeSeparation(feature_channels=channels, rank="bottom", memory_attention=False)
-        .to(device)
-    )
+    separation = _own().PrototypeSeparation(feature_channels=channels, rank="bottom", memory_attention=False).to(device)
     features = torch.randn(4, channels, *patch, device=device, requires_grad=True)
     order = torch.rand(4, *patch, device=device)
     classes = (order < torch.quantile(order.flatten()[:100_000], foreground)).long()
@@ -51,7 +47,7 @@ def kept_bytes(call: Callable[[], Tensor]) -> float:
     return float(sum(pieces.values())) if held is not None else 0.0
 
 
-def _own(bundle: str, package: str):
+def _own(bundle: str = "ssnet_segmentation", package: str = "ssnet"):
     """A bundle's package."""
     sys.path.insert(0, str(BUNDLES / bundle))
     return import_module(package)

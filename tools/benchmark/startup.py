@@ -8,12 +8,12 @@ import sys
 from .contest import Contest, Result
 
 
-def help(device: str) -> Contest:
+def help(device: str, bundle: str = "ssnet_segmentation") -> Contest:
     """Help on a bundle's options: importing torch and MONAI -> python -m tools run ssnet_segmentation --help"""
     return Contest(
         "a process each",
         lambda: _run("-c", "import torch, monai"),
-        lambda: _run("-m", "tools", "run", "ssnet_segmentation", "--help"),
+        lambda: _run("-m", "tools", "run", bundle, "--help"),
         0,
     )
 

@@ -86,9 +86,10 @@ def _ssnet(
     layers: Sequence[str],
     options: Mapping[str, object],
     tolerance: float,
+    bundle: str = "ssnet_segmentation",
 ) -> Contest:
     definition = {"_target_": "common.networks.VNet", "base_channels": channels, "dropout": 0}
-    folder = BUNDLES / "ssnet_segmentation"
+    folder = BUNDLES / bundle
     config = ConfigParser()
     config.read_config([str(folder / "configs" / f"{layer}.yaml") for layer in ("train", *layers)])
     known = {"bundle_root": str(folder), "device": torch.device(device), "patch_size": list(patch)}
