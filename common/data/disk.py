@@ -133,7 +133,7 @@ def describe(thing: object, depth: int = 12) -> object:
 
 
 def _is_scratch(name: str) -> bool:
-    return name in ("R", "filenames") or "lock" in name or "lazy" in name
+    return name in ("R", "filenames", "_tracing") or "lock" in name or "lazy" in name
 
 
 def _source_of(kind: type) -> str:

@@ -118,6 +118,15 @@ def test_a_place_that_cannot_be_written_is_one_line(items, tmp_path, monkeypatch
         CachedDataset(items, chain(), device="disk")
 
 
+def test_a_transform_that_was_used_finds_what_it_made_before(items, monkeypatch):
+    transform = chain()
+    fresh = describe(transform)
+    CachedDataset(items[:1], transform, device="disk")
+    assert describe(transform) == fresh
+    monkeypatch.setattr(CachedDataset, "_transform", lambda *_: pytest.fail("decoded again"))
+    CachedDataset(items[:1], transform, device="disk")
+
+
 def test_descriptions_tell_transforms_apart_and_repeat():
     one = [
         describe(chain(**options))
