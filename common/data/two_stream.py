@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..errors import InputError
-from ..transforms.batch import Batch
+from ..transforms.batch import Batch, BatchTransform, stacked
 
 
 class IndexStream:
@@ -98,8 +98,13 @@ class TwoStreamLoader:
         taken = [(d, i) for (d, _, stream), count in zip(self.streams, counts) for i in stream.take(count)]
         cases = [self.sample(dataset[i], self.generator) for dataset, i in taken]
         labels = [case["label"] for case in cases[: counts[0]]]
-        batch = Batch(torch.stack([case["image"] for case in cases]), torch.stack(labels))
-        for transform in self.augment:
+        images = [case["image"] for case in cases]
+        first, *others = self.augment or (None,)
+        if isinstance(first, BatchTransform):  # may cut, turn and stack in one go
+            batch = first.gather(images, labels, self.generator)
+        else:
+            batch, others = stacked(images, labels), self.augment
+        for transform in others:
             batch = transform(batch, self.generator)
         return replace(batch, index=tuple(i for _, i in taken))
 

@@ -190,10 +190,12 @@ class VirtualAdversarialLoss(nn.Module):
             d = unit(torch.autograd.grad(distance, d)[0])
         return d
 
-    def draw(self, extents: Sequence[int]) -> list[slice]:
+    def draw(self, extents: Sequence[int], generator: torch.Generator | None = None) -> list[slice]:
         """A place of the crop in a patch."""
         sides = [min(side, extent) for side, extent in zip(self.crop, extents, strict=True)]
-        starts = [int(torch.randint(extent - side + 1, ())) for side, extent in zip(sides, extents)]
+        starts = [
+            int(torch.randint(extent - side + 1, (), generator=generator)) for side, extent in zip(sides, extents)
+        ]
         return [slice(start, start + side) for start, side in zip(starts, sides)]
 
     def main_direction(self, x: Tensor, main_logits: Tensor) -> Tensor:

@@ -55,7 +55,10 @@ def to_channels_last(data: nn.Module | torch.Tensor) -> nn.Module | torch.Tensor
     if isinstance(data, torch.Tensor):
         if data.dim() not in (4, 5):
             return data
-        return data.movedim(1, -1).clone(memory_format=torch.contiguous_format).movedim(-1, 1)
+        moved = data.movedim(1, -1)
+        if moved.is_contiguous():  # in memory it is so already, as with a single channel: only the strides must say so
+            return moved.reshape(-1).view(moved.shape).movedim(-1, 1)
+        return moved.clone(memory_format=torch.contiguous_format).movedim(-1, 1)
     kept = {id(layer.weight) for layer in keep_default_layout(data)}
     for parameter in data.parameters():
         if id(parameter) not in kept:

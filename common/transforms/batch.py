@@ -7,6 +7,7 @@ draws on the host from it alone; without one it draws from torch's global genera
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -37,6 +38,11 @@ class Batch:
         return Batch(image, label, self.index)
 
 
+def stacked(images: Sequence[Tensor], labels: Sequence[Tensor]) -> Batch:
+    """The batch of samples ``C, spatial...`` of one shape, the labeled ones first."""
+    return Batch(torch.stack(list(images)), torch.stack(list(labels)))
+
+
 class BatchTransform(ABC):
     """A random augmentation of a whole batch: ``draw`` the parameters on the host, then ``apply`` them on the device.
 
@@ -51,6 +57,12 @@ class BatchTransform(ABC):
     @abstractmethod
     def apply(self, batch: Batch, parameters: object) -> Batch:
         """The augmented batch."""
+
+    def gather(
+        self, images: Sequence[Tensor], labels: Sequence[Tensor], generator: torch.Generator | None = None
+    ) -> Batch:
+        """The augmented batch of samples ``C, spatial...`` of one shape, the labeled ones first."""
+        return self(stacked(images, labels), generator)
 
     def __call__(self, batch: Batch, generator: torch.Generator | None = None) -> Batch:
         return self.apply(batch, self.draw(batch, generator))

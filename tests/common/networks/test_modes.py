@@ -134,3 +134,13 @@ def test_strided_pointwise_convolutions_of_few_channels_get_the_default_layout(c
     network[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     torch.testing.assert_close(network[0](to_channels_last(x)), expected)
     assert seen[0].stride() == x.stride() and network[0].weight.is_contiguous()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_tensor_laid_out_channels_last_already_is_not_copied(channels):
+    x = torch.randn(2, 3, 4, 5, channels).movedim(-1, 1)
+    moved = to_channels_last(x)
+    assert moved.data_ptr() == x.data_ptr() and torch.equal(moved, x) and moved.stride(1) == 1
+    grey = torch.randn(2, 1, 3, 4, 5)
+    assert to_channels_last(grey).stride() == (60, 1, 20, 5, 1)
+    assert to_channels_last(grey).data_ptr() == grey.data_ptr()

@@ -85,3 +85,26 @@ def test_a_batch_without_labels_stays_without():
 def test_unknown_mode_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="full_d4.*'d4'"):
         RandomRotFlip("d4")
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 6), (1, 5, 5, 3)])
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_samples_are_turned_as_they_are_gathered(shape, kind):
+    larger = [torch.randn(shape[0], *(side + 2 for side in shape[1:])).to(kind) for _ in range(40)]
+    images = [image[(slice(None), *(slice(1, -1) for _ in shape[1:]))] for image in larger]  # cut, not copied
+    labels = [(image[:1] > 0).to(torch.uint8) for image in images[:15]]
+    turn, same = RandomRotFlip(), (torch.Generator().manual_seed(3) for _ in range(2))
+    found = turn.gather(images, labels, next(same))
+    drawn = turn.draw(Batch(torch.stack(images), torch.stack(labels)), next(same))
+    for image, (turns, axis), got in zip(images, drawn, found.image, strict=True):
+        turned = torch.rot90(image, turns, (1, 2))
+        assert torch.equal(got, turned if axis < 0 else turned.flip(axis + 1))
+    assert torch.equal(found.label, (found.image[:15, :1] > 0).to(torch.uint8))
+    assert found.image.is_contiguous() and found.image.dtype == kind
+
+
+def test_without_labels_none_are_gathered():
+    image = torch.randn(1, 4, 4, requires_grad=True)
+    batch = RandomRotFlip().apply(Batch(image[None], torch.zeros(0, 1, 4, 4, dtype=torch.uint8)), [(1, 0)])
+    batch.image[0, 0, 0, 0].backward()
+    assert batch.label.shape == (0, 1, 4, 4) and image.grad.sum() == 1
