@@ -46,7 +46,7 @@ def dice_squared(p: Tensor, y: Tensor, eps: float = 1e-5) -> Tensor:
 
 def dice_squared_multiclass(p: Tensor, y: Tensor, eps: float = 1e-10) -> Tensor:
     """Mean of ``dice_squared`` over all classes, background included; ``p`` and one-hot ``y`` are ``B, C, ...``."""
-    return torch.stack([dice_squared(p[:, c], y[:, c], eps) for c in range(p.shape[1])]).mean()
+    return torch.stack([dice_squared(*pair, eps) for pair in zip(p.unbind(1), y.unbind(1))]).mean()
 
 
 def region_dice(p: Tensor, g: Tensor, mask: Tensor, eps: float = 1e-5) -> Tensor:
@@ -106,4 +106,5 @@ class SupervisedLoss(nn.Module):
         if self.dice == "squared_multiclass":
             return dice_squared_multiclass(p, y)
         one_class = dice_linear if self.dice == "linear" else dice_squared
-        return torch.stack([one_class(p[:, c], y[:, c]) for c in range(1, p.shape[1])]).mean()
+        pairs = zip(p.unbind(1)[1:], y.unbind(1)[1:])  # the gradient of p[:, c] would be as large as p for each c
+        return torch.stack([one_class(*pair) for pair in pairs]).mean()
