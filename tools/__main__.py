@@ -19,6 +19,7 @@ VERBS = {  # where each is; the module is imported when its verb is asked for
     "check": "check.command",
     "demo": "demo",
     "draw": "draw",
+    "ensemble": "ensemble",
     "experiment": "experiment.command",
     "export": "export",
     "fit": "fit",

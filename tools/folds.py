@@ -17,6 +17,7 @@ from common.groups import grouping
 from common.metrics import bootstrap_mean
 from common.options.layers import read_layer
 
+from .ensemble import ensemble as one_of_all
 from .experiment.file import Experiment, Row, check_jobs
 from .experiment.queue import work_off
 from .pooled import read_rows
@@ -32,6 +33,7 @@ def folds(
     method: str | None = None,
     jobs: int = 1,
     hours: float | None = None,
+    ensemble: bool = False,
     **options: object,
 ) -> dict:
     """Cross-validate a plan over its labeled patients: ``folds my_data/plan.yaml runs/folds``.
@@ -39,7 +41,8 @@ def folds(
     The labeled patients are dealt into folds; each fold is held out once, while the others are labeled and all
     unlabeled images are there every time. ``folds.json`` holds the Dice of every labeled case by a network that did not
     see it, the mean and its 95 % interval over patients. Runs that are done are skipped, stopped ones go on. The
-    networks of the folds are in ``fold-...``; the one to deploy is best trained on all labels.
+    networks of the folds are in ``fold-...``; the one to deploy is best trained on all labels, or is their ensemble,
+    a run in ``ensemble`` (see ``python -m tools ensemble``).
 
     Args:
         plan: file that ``plan`` wrote, of a method that takes one domain.
@@ -48,8 +51,11 @@ def folds(
         method: the bundle; by default the one that the plan is for.
         jobs: runs at once.
         hours: stop in time; the runs keep their state.
+        ensemble: also make one network of those of all folds, ready for ``package``.
         options: of the trainings, on top of the plan's, such as ``iterations``.
     """
+    if not isinstance(ensemble, bool):
+        raise InputError(f"--ensemble {ensemble}: expected True or False")
     path = Path(require_file(plan, "python -m tools plan writes it"))
     content = dict(read_layer(path).content)
     if "layout" in content:
@@ -84,6 +90,8 @@ def folds(
     with atomic_path(root / "folds.json") as temporary:
         temporary.write_text(json.dumps({"plan": str(path), "method": bundle, **found}, indent=1) + "\n", "utf-8")
     sys.stdout.write(as_text(found))
+    if ensemble and not (root / "ensemble").is_dir():
+        one_of_all(*(str(root / job.name) for job in trainings), output_dir=str(root / "ensemble"))
     return found
 
 

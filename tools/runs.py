@@ -41,7 +41,8 @@ def read_run(path: str | Path) -> Run | None:
     still_there = stated.is_absolute() and config_file(stated, "train").is_file()
     bundle = bundle_folder(str(stated) if still_there else stated.name)
     settings.packages = tuple(packages_of(bundle))
-    words = [str(word) for word in read_record(weights.parent).get("command", ())]
+    record = read_record(weights.parent)
+    words = [str(word) for word in record.get("layers", record.get("command", ()))]  # of an ensemble, or of a training
     known = [name for name in layer_names(bundle) if name not in (*BASES, "multi_gpu_train")]
     parts = [part for word in words for part in word.strip("[]").replace("'", "").split(",")]
     layers = tuple(dict.fromkeys(Path(part).stem for part in parts if Path(part).stem in known))

@@ -1,3 +1,4 @@
+from .ensemble import Ensemble, require_axes
 from .make import dimensions, make_network
 from .modes import frozen_batchnorm_statistics, inactive_dropout, keep_default_layout, set_dropout, to_channels_last
 from .norms import NORMS, make_norm, monai_norm, require_groups
@@ -9,6 +10,7 @@ from .vnet import VNet
 
 __all__ = [
     "NORMS",
+    "Ensemble",
     "UNet2D",
     "VNet",
     "batchnorm_layers",
@@ -23,6 +25,7 @@ __all__ = [
     "make_teacher",
     "monai_norm",
     "prepare_for_inference",
+    "require_axes",
     "require_groups",
     "set_dropout",
     "statistics_of",

@@ -79,7 +79,7 @@ def _pairs(network: nn.Module, example: Tensor) -> tuple[list[tuple[nn.Module, n
     """Convolutions with the batch norm that takes their output, and the network's output."""
     outputs: dict[int, tuple[nn.Module, Tensor]] = {}
     calls: dict[nn.Module, int] = {}
-    found: list[tuple[nn.Module, nn.Module]] = []
+    found: dict[tuple[nn.Module, nn.Module], int] = {}
 
     def after_convolution(module: nn.Module, _, output: Tensor) -> None:
         calls[module] = calls.get(module, 0) + 1
@@ -88,7 +88,8 @@ def _pairs(network: nn.Module, example: Tensor) -> tuple[list[tuple[nn.Module, n
     def before_norm(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         calls[module] = calls.get(module, 0) + 1
         if id(inputs[0]) in outputs:
-            found.append((outputs[id(inputs[0])][0], module))
+            pair = outputs[id(inputs[0])][0], module
+            found[pair] = found.get(pair, 0) + 1
 
     hooks = [m.register_forward_hook(after_convolution) for m in network.modules() if isinstance(m, _ConvNd)]
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
@@ -98,7 +99,7 @@ def _pairs(network: nn.Module, example: Tensor) -> tuple[list[tuple[nn.Module, n
     finally:
         for hook in hooks:
             hook.remove()
-    return [pair for pair in found if all(calls[module] == 1 for module in pair)], result
+    return [pair for pair, times in found.items() if all(calls[module] == times for module in pair)], result
 
 
 def _first(output: Tensor | tuple | list) -> Tensor:

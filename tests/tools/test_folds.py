@@ -1,15 +1,21 @@
 """A planned training measured on its own labeled patients."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
+import torch
 
 from common.data import Phantom
 from common.errors import InputError
 from common.groups import grouping
+from common.runs import load_weights
 from tests.tools import archives
+from tools.ensemble import ensemble
 from tools.folds import deal, folds, out_of_fold
 from tools.plan import plan
+from tools.runs import require_run
 
 SHORT = {"iterations": 2, "epoch_length": 2, "base_channels": 4, "amp": False, "device": "cpu", "val_interval": 100}
 
@@ -28,7 +34,7 @@ def planned(tmp_path):
 
 
 def test_every_labeled_case_is_measured_by_a_network_that_did_not_see_it(planned, tmp_path, capsys):
-    found = folds(str(planned), str(tmp_path / "out"), folds=3, jobs=2, **SHORT)
+    found = folds(str(planned), str(tmp_path / "out"), folds=3, jobs=2, ensemble=True, **SHORT)
     assert found["patients"] == 3 and len(found["cases"]) == 6
     assert found["interval"][0] <= found["dice"] <= found["interval"][1]
     lists = [json.loads((tmp_path / "out" / f"fold_{n}.json").read_text(encoding="utf-8")) for n in (1, 2, 3)]
@@ -38,10 +44,40 @@ def test_every_labeled_case_is_measured_by_a_network_that_did_not_see_it(planned
     assert sorted(name for content in lists for name in content["validation"]) == sorted(found["cases"])
     text = capsys.readouterr().out
     assert "over 3 patients; with so few" in text and "lowest: " in text
+    members = [tmp_path / "out" / f"fold-1-draw{n}-seed1337" for n in (1, 2, 3)]
+    require_one_network(tmp_path / "out" / "ensemble", members)
     model = tmp_path / "out" / "fold-1-draw1-seed1337" / "model.pt"
     before = model.stat().st_mtime_ns
     again = folds(str(planned), str(tmp_path / "out"), folds=3, **SHORT)
     assert again["cases"] == found["cases"] and model.stat().st_mtime_ns == before
+
+
+def require_one_network(folder, members):
+    """An ensemble is a run like any other, of the mean of its members; what is not alike is refused."""
+    both = require_run(folder)
+    networks = [
+        load_weights(r.settings.component("network_def"), r.weights).eval() for r in (both, *map(require_run, members))
+    ]
+    x = torch.randn(1, 1, *both.settings["patch_size"])
+    with torch.no_grad():
+        wanted, *parts = (network(x).softmax(1) for network in networks)
+    torch.testing.assert_close(wanted, torch.stack(parts).mean(0), rtol=0, atol=1e-5)
+    spoiled = Path(shutil.copytree(members[0], folder.parent / "spoiled"))
+    (spoiled / "record.json").unlink()
+    text = (spoiled / "settings.json").read_text(encoding="utf-8").replace('"in_channels": 1', '"in_channels": 2')
+    (spoiled / "settings.json").write_text(text, encoding="utf-8")
+    first, other = str(members[0]), str(folder.parent / "other")
+    for runs, options, words in [
+        ((), {}, "expected folders of runs"),
+        ((first, str(folder)), {}, "is an ensemble; give the runs that it was made of"),
+        ((first, str(spoiled)), {}, "in_channels is 2, that of the first run 1"),
+        ((first,), {"mirrors": 7}, "--mirrors"),
+        ((first,), {"output_dir": first}, "holds a run already"),
+        ((str(folder.parent / "no"),), {}, "no run"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            ensemble(*runs, **{"output_dir": other, **options})
+    assert not Path(other).exists()
 
 
 def test_patients_are_dealt_in_turn(tmp_path):
