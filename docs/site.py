@@ -34,7 +34,6 @@ PACKAGES = (
     "runs",
 )
 LINK = re.compile(r"(!?\[[^\]]*\])\(([^)#\s]+)(#[^)]*)?\)")
-REPOSITORY = re.compile(r"<!-- repository only -->|<!-- end of repository only -->")
 MATH = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 BLOCK = re.compile(r"<p>\.\. math::(.*?)</p>(?:\s*<pre>\s*<code>(.*?)</code>\s*</pre>)?", re.DOTALL)  # of docstrings
 INLINE = re.compile(r":math:<code>(.*?)</code>", re.DOTALL)
@@ -95,5 +94,5 @@ def page(path: Path, target: str, sources: dict[Path, str]) -> str:
             html.escape(label.lstrip("!")[1:-1]) + f" (`{place.relative_to(ROOT) if ROOT in place.parents else link}`)"
         )
 
-    text = REPOSITORY.sub("", path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
     return MATH.sub(lambda match: convert(match[1], display="block"), LINK.sub(moved, text))

@@ -16,7 +16,7 @@ from common.errors import InputError, require_file
 from common.files import atomic_path
 from common.options import table_of
 from common.options.command import canonical
-from common.runs import Settings, weights_file
+from common.runs import Settings, assumed, weights_file
 from common.runs.contradictions import refuse_contradictions
 from common.runs.record import read_record as record_of
 
@@ -25,8 +25,8 @@ from .release.card import card
 from .release.isolated import REPOSITORY, run_isolated
 from .release.render import WHICH
 from .release.versions import version_of
-from .results import RECORD, read_record
-from .run import bundle_folder
+from .results import RECORD
+from .run import bundle_folder, config_file
 from .runs import Run, read_run
 from .verify import tried
 
@@ -98,7 +98,9 @@ def package(
         target = Path(folder) / name
         meta = metadata.released(origin, about, configs["train"], extra)
         write_python(model.source, target, configs, meta)
-        write_documents(model, target, summary, meta, configs["train"], about, terms)
+        (target / "models").mkdir()
+        shutil.copyfile(model.weights, target / "models" / "model.pt")
+        write_documents(model, target, summary, meta, configs["train"], terms)
         finished = completed(target, model, meta["version"])
         path = Path(output) / finished.name
         digest = archive.move_archive(finished, path)
@@ -179,7 +181,6 @@ def trained_model(
 
 def completed(target: Path, model: Model, version: str) -> Path:
     """Archive of a bundle that has everything but the network, after an image was segmented with it."""
-    shutil.copyfile(model.weights, target / "models" / "model.pt")
     script = run_isolated("torchscript", target)
     if not script["difference"] <= TOLERANCE:
         raise InputError(f"{target.name}: model.ts differs from model.pt by {script['difference']:.1e}")
@@ -255,10 +256,9 @@ def declared(bundle: Path, targets: Iterable[str]) -> set[str]:
 
 
 def write_documents(
-    model: Model, target: Path, summary: dict | None, meta: Mapping, train: Mapping, about: Mapping, terms: str
+    model: Model, target: Path, summary: dict | None, meta: Mapping, train: Mapping, terms: str
 ) -> None:
     """Copy licence and logging configuration, and write terms of the data, README and results."""
-    (target / "models").mkdir()
     (target / "docs").mkdir()
     for file in (*COPIED, TERMS):
         require_file(model.source / file, "every release carries it")
@@ -272,16 +272,9 @@ def write_documents(
         "numpy": meta["numpy_version"],
         "dataset_dir": str(train["dataset_dir"]),
     }
-    if model.own:
-        known, text = (
-            [],
-            card(model.source, meta, about, model.run.settings, record_of(model.weights.parent), model.weights),
-        )
-    else:
-        known, text = (
-            read_record(model.source / RECORD),
-            (model.source / "docs" / "README.md").read_text(encoding="utf-8"),
-        )
+    layers = [config_file(model.source, name) for name in model.layers]
+    settings = model.trained or assumed(model.source, layers, model.options)
+    text = card(model.source, meta, target, settings, record_of(model.weights.parent))
     (target / "docs" / "README.md").write_text(readme.released_readme(text, summary, values), encoding="utf-8")
-    record = known + ([summary] if summary else [])
+    record = [summary] if summary else []
     (target / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -18,7 +18,7 @@ from ..options.rules import FAST
 from ..precision import AUTO, CHOICES, choose_precision
 
 VISITS = 4.0  # windows that see a voxel, in the mean, with ``fast``; 23 in the LA protocol
-NEAR = 0.25  # of a window: what was found so near to voxels that no window saw has windows there looked at
+NEAR = 1 / 16  # of a window: what was found so near to voxels that no window saw has windows there looked at
 
 
 class SlidingWindowInferer(Inferer):
@@ -112,46 +112,39 @@ class SlidingWindowInferer(Inferer):
         sides = [part for lack in reversed(missing) for part in (lack // 2, lack - lack // 2)]
         image = F.pad(image, sides)
         starts = spread_starts(image.shape[2:], window)
-        total, visits = self.add_windows(image, starts, probabilities)
-        if bool((visits == 0).any()):
-            more = self.starts_near(total, visits, starts)
-            total, visits = self.add_windows(image, more, probabilities, total, visits)
-        unseen = visits == 0
-        result = total / visits.clamp(min=1)
-        result[:, 0][unseen[:, 0]] = 1.0
+        result, seen = self.mean_over(image, starts, probabilities)
+        if not bool(seen.all()):
+            more = self.starts_near(result, seen, starts)
+            others, seen_now = self.mean_over(image, more, probabilities) if more else (result, seen)
+            result = torch.where(seen, result, others)  # what was seen keeps its mean over many places
+            result[:, 0][~(seen | seen_now)[:, 0]] = 1.0
         inside = (slice(lack // 2, lack // 2 + extent) for lack, extent in zip(missing, shape))
         return result[(..., *inside)]
 
-    def add_windows(
-        self,
-        image: Tensor,
-        starts: Sequence[Sequence[int]],
-        probabilities: Callable[[Tensor], Tensor],
-        total: Tensor | None = None,
-        visits: Tensor | None = None,
+    def mean_over(
+        self, image: Tensor, starts: Sequence[Sequence[int]], probabilities: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Sums of probabilities ``1, K, spatial...`` and numbers of windows ``1, 1, spatial...`` with these added."""
+        """Mean probabilities ``1, K, spatial...`` over some windows, 0 where none was, and where one was."""
         places = [(..., *(slice(s, s + side) for s, side in zip(start, self.roi_size))) for start in starts]
+        total = visits = image.new_zeros(1, 1, *image.shape[2:])
         for first in range(0, len(places), self.sw_batch_size):
             part = places[first : first + self.sw_batch_size]
             maps = probabilities(torch.cat([image[place] for place in part]))
-            if total is None or visits is None:
-                total = maps.new_zeros(1, maps.shape[1], *image.shape[2:])
-                visits = maps.new_zeros(1, 1, *image.shape[2:])
+            if not first:
+                total, visits = maps.new_zeros(1, maps.shape[1], *image.shape[2:]), torch.zeros_like(visits)
             for place, one in zip(part, maps):
                 total[place] += one
                 visits[place] += 1
-        return total, visits
+        return total / visits.clamp(min=1), visits > 0
 
-    def starts_near(self, total: Tensor, visits: Tensor, done: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+    def starts_near(self, maps: Tensor, seen: Tensor, done: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
         """Windows without overlap that hold voxels which none saw, and near which something was found."""
-        unseen = visits == 0
-        found = ((total.argmax(dim=1, keepdim=True) > 0) & ~unseen).float()
+        found = ((maps.argmax(dim=1, keepdim=True) > 0) & seen).float()
         for axis, side in enumerate(self.roi_size):
             reach = max(round(NEAR * side), 1)
             found = _spread_along(found, axis + 2, reach)
-        wanted = unseen & (found > 0)
-        grid = itertools.product(*map(_covering, total.shape[2:], self.roi_size))
+        wanted = ~seen & (found > 0)
+        grid = itertools.product(*map(_covering, maps.shape[2:], self.roi_size))
         places = {start: (..., *(slice(s, s + side) for s, side in zip(start, self.roi_size))) for start in grid}
         return [start for start, place in places.items() if start not in set(done) and bool(wanted[place].any())]
 

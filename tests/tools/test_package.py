@@ -65,6 +65,9 @@ def test_what_a_release_holds(tiny_release):
     assert "from .common.engines import" in objective and "from common" not in objective
     assert metadata["eval_metrics"]["mean_dice"] == 0.726 and metadata["eval_metrics"]["seed"] == 1337
     assert "| 72.60 ± 22.26 | 60.51 ± 21.86 | 8.95 ± 5.89 | 2.79 ± 1.90 |" in readme
+    assert "- Input: 1 channel(s): image; windows of 112 x 112 x 80 voxels\n" in readme
+    assert "- Preprocessing: intensities and voxel size as they are in the files\n" in readme
+    assert "- `largest_component`: True\n" in readme and "Not a medical device" in readme
     assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"] == {"0": "background", "1": "left_atrium"}
 
 
@@ -275,6 +278,7 @@ def test_a_run_on_own_data_becomes_a_release(own_run, tmp_path, monkeypatch):
     assert (meta["modality"], meta["organ"], meta["changelog"]) == ("CT", "left lung", {"0.1.0": "first version"})
     assert terms == "CC BY 4.0\n" and record == [] and "2018 Atrial" not in card
     assert "- `base_channels`: 4\n" in card and "own data (Lung 3)" in card
+    assert "- Output: 2 channels: 0 background, 1 left lung\n" in card
 
 
 def test_the_version_of_own_data_is_raised_with_its_weights(own_run, tmp_path, monkeypatch):

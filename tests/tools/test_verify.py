@@ -76,6 +76,14 @@ SPOILED = [
         "no such file",
     ),
     ("README commands", edit(README, "monai.bundle trt_export", "monai.bundle trt"), "no command 'trt'"),
+    ("card = configuration", edit(README, "112 x 112 x 80", "64 x 64 x 32"), "says '- Input: 1 channel(s)"),
+    (
+        "card = configuration",
+        edit(INFERENCE, '"normalize": false', '"normalize": true'),
+        "say '- Preprocessing: z-scored",
+    ),
+    ("card = configuration", edit(README, "<!-- facts -->", ""), "no block of facts"),
+    ("card = configuration", edit(META, '"modality": "MR"', '"modality": "CT"'), "say '- Data: 2018 Atrial"),
     ("README = metadata = results", edit(README, "72.60", "82.60"), "the figures of docs/README.md are not"),
     ("README = metadata = results", edit(META, "0.726", "0.826"), "eval_metrics of metadata.json"),
 ]

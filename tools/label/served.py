@@ -67,7 +67,8 @@ class Served:
 
     @property
     def description(self) -> str:
-        return f"{self.meta['task']} ({self.meta['name']}, version {self.meta['version']})"
+        known = f"{self.meta['task']} ({self.meta['name']}, version {self.meta['version']})"
+        return f"{known}. {self.meta.get('intended_use', '')}".rstrip(". ") + "."
 
     def takes(self, id: str) -> bool:
         """Whether an image is one of this model's, by its name."""

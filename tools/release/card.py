@@ -1,4 +1,4 @@
-"""The model card of weights that were trained on own data, written from their configuration."""
+"""The model card of a release, written from the configuration and the record of its weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from common.runs import Settings, assumed
 from common.runs.contract import FREE
-from common.tensors import read_tensors
+
+from .facts import facts
 
 ALWAYS = ("patch_size", "spacing", "window", "normalize", "iterations", "labeled_batch", "unlabeled_batch", "seed")
 ELSEWHERE = (
@@ -26,32 +27,24 @@ ELSEWHERE = (
 PLACES = FREE["where"] + FREE["how it is started"] + FREE["where it started from, which its state replaces"]
 
 
-def card(
-    bundle: Path, origin: Mapping, description: Mapping, settings: Settings, record: Mapping, weights: Path
-) -> str:
+def card(bundle: Path, origin: Mapping, release: Path, settings: Settings, record: Mapping) -> str:
     """Text of ``docs/README.md`` before figures and commands are put in.
 
     Args:
         bundle: folder of the method's bundle.
         origin: metadata of that bundle.
-        description: of the data, see ``tools.release.description``.
+        release: folder of the release, whose configurations and weights are written.
         settings: of the training.
         record: of the run, for the number of cases; may be empty.
-        weights: file of the weights.
     """
     cases = record.get("data") or {}
-    tensors = read_tensors(weights, "it should hold trained weights")
     values: dict[str, object] = {
-        "description": description,
         "method": str(origin["name"]).removesuffix(" semi-supervised segmentation"),
         "about": origin["description"],
-        "patch": _said(settings.get("patch_size")),
-        "numbered": ", ".join(f"{number} {name}" for number, name in enumerate(description["classes"])),
+        "facts": facts(release),
         "images": len(cases),
         "labeled": sum("label" in case for case in cases.values()),
         "settings": told(bundle, settings),
-        "parameters": sum(tensor.numel() for tensor in tensors.values()),
-        "megabytes": max(1, round(weights.stat().st_size / 1e6)),
         "references": origin.get("references", []),
     }
     templates = Environment(

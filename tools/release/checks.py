@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import jsonschema
@@ -16,7 +17,7 @@ from common.errors import InputError
 from common.options.entries import REFERENCE, children, is_code, literal, split_id
 
 from ..results import RECORD, TABLE, read_record, table
-from . import archive, figures, metadata, readme, render, vendor
+from . import archive, facts, figures, metadata, readme, render, vendor
 from .isolated import REPOSITORY
 
 SCHEMAS = Path(__file__).resolve().parents[1] / "schemas"
@@ -199,6 +200,19 @@ def stated_results(bundle: Bundle) -> str:
     return f"{len(record)} records"
 
 
+def own_card(bundle: Bundle) -> str:
+    """The card is of this release and of no other."""
+    if not bundle.released:
+        raise NotRun("a bundle of the repository has no weights of its own")
+    wanted, found = facts.facts(bundle.folder), facts.stated(bundle.readme)
+    if found is None:
+        raise InputError("docs/README.md: no block of facts; it is the card of another release, or was edited")
+    for line, other in zip_longest(wanted.splitlines(), found.splitlines()):
+        if line != other:
+            raise InputError(f"docs/README.md says '{other}', the files of the release say '{line}'")
+    return ""
+
+
 SIZES = ("files", "sums")  # first of all: after one of these fails, nothing else is looked at
 STATIC: Mapping[str, Callable[[Bundle], str]] = {
     "files": layout,
@@ -211,4 +225,5 @@ STATIC: Mapping[str, Callable[[Bundle], str]] = {
     "README sections": sections,
     "README commands": commands,
     "README = metadata = results": stated_results,
+    "card = configuration": own_card,
 }

@@ -15,22 +15,20 @@ from monai.bundle import scripts
 from common.errors import InputError
 from common.options import check_ids
 
-from .figures import TABLE, performance
+from .figures import performance
 
 SECTIONS = ("Model Overview", "Data", "Training configuration", "Performance", "Resources", "MONAI Bundle Commands",
             "Limitations", "Citation", "References", "License")  # fmt: skip
-REPOSITORY_ONLY = re.compile(r"<!-- repository only -->\n.*?<!-- end of repository only -->\n+", re.DOTALL)
 HEADING = re.compile(r"^#{1,2} (.+?) *$", re.MULTILINE)
 BLOCK = re.compile(r"```bash\n(.*?)```", re.DOTALL)
 
 
 def released_readme(text: str, summary: Mapping | None, values: Mapping[str, object]) -> str:
-    """README of the released form: no layers of the repository, its own commands, the figures of its weights."""
-    text = REPOSITORY_ONLY.sub("", text)
+    """A card with its commands and the figures of its weights."""
     templates = Environment(loader=PackageLoader("tools"), undefined=StrictUndefined, keep_trailing_newline=True)
     commands = templates.get_template("commands.md").render(**values)
     text = _replaced(text, "MONAI Bundle Commands", lambda old: "\n" + commands + "\n")
-    return _replaced(text, "Performance", lambda old: "\n" + performance(summary) + "\n" + TABLE.sub("", old).lstrip())
+    return _replaced(text, "Performance", lambda old: "\n" + performance(summary) + "\n")
 
 
 def _replaced(text: str, title: str, change) -> str:
