@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from common.files import atomic_path
 from common.groups import grouping
 from common.metrics import bootstrap_mean
 from common.options.layers import read_layer
+from common.runs.record import FILE as RECORD
 
 from .ensemble import ensemble as one_of_all
 from .experiment.file import Experiment, Row, check_jobs
@@ -90,7 +92,8 @@ def folds(
     with atomic_path(root / "folds.json") as temporary:
         temporary.write_text(json.dumps({"plan": str(path), "method": bundle, **found}, indent=1) + "\n", "utf-8")
     sys.stdout.write(as_text(found))
-    if ensemble and not (root / "ensemble").is_dir():
+    if ensemble and not (root / "ensemble" / RECORD).is_file():
+        shutil.rmtree(root / "ensemble", ignore_errors=True)  # what a stop left half-written
         one_of_all(*(str(root / job.name) for job in trainings), output_dir=str(root / "ensemble"))
     return found
 

@@ -6,6 +6,7 @@ import inspect
 import logging
 import logging.config
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,6 +56,8 @@ class Configuration:
         """The workflow, ready to be initialized."""
         from monai.bundle import ConfigWorkflow  # takes seconds; a mistake in an option is known before
 
+        logging.getLogger("monai.bundle.workflows").setLevel(logging.ERROR)  # layers may lie anywhere
+        warnings.filterwarnings("ignore", message="Can't merge entry")  # what a layer adds is checked before
         return ConfigWorkflow(
             config_file=list(self.files),
             workflow_type=self.kind,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +26,9 @@ from ..errors import InputError
 from .h5 import H5Reader
 from .pictures import PictureReader, recolored
 
+# MONAI tries out a decoder for GPUs with every loader and complains where there is none; nothing here uses it
+logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
+warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader")
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 

@@ -48,8 +48,10 @@ def test_every_labeled_case_is_measured_by_a_network_that_did_not_see_it(planned
     require_one_network(tmp_path / "out" / "ensemble", members)
     model = tmp_path / "out" / "fold-1-draw1-seed1337" / "model.pt"
     before = model.stat().st_mtime_ns
-    again = folds(str(planned), str(tmp_path / "out"), folds=3, **SHORT)
+    (tmp_path / "out" / "ensemble" / "record.json").unlink()  # as a stop on the way leaves it
+    again = folds(str(planned), str(tmp_path / "out"), folds=3, ensemble=True, **SHORT)
     assert again["cases"] == found["cases"] and model.stat().st_mtime_ns == before
+    assert (tmp_path / "out" / "ensemble" / "record.json").is_file()
 
 
 def require_one_network(folder, members):
