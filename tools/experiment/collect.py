@@ -151,7 +151,53 @@ def as_markdown(content: Mapping) -> str:
         parts.append("".join("| " + " | ".join(line) + " |\n" for line in lines))
         if widths := [np.ptp(row["difference interval"]) for row in rows if "difference" in row]:
             parts.append(f"A difference below about {50 * float(np.median(widths)):.1f} points cannot be told here.\n")
+    if len(content["tables"]) > 2:
+        parts.insert(2 if content.get("conditions") else 1, f"Dice % by number of labels:\n\n{_by_count(content)}")
     return "\n".join(parts)
+
+
+def _curves(content: Mapping) -> dict[str, dict[int, tuple[float, list[float]]]]:
+    """Dice and its interval by row and number of labels."""
+    found: dict[str, dict[int, tuple[float, list[float]]]] = {}
+    for table in content["tables"]:
+        for row in table["rows"]:
+            found.setdefault(row["title"], {})[table["labeled"]] = (row["dice"], row["dice interval"])
+    return found
+
+
+def _by_count(content: Mapping) -> str:
+    counts = sorted({table["labeled"] for table in content["tables"]})
+    lines = [["row", *map(str, counts)], ["---"] * (1 + len(counts))]
+    for title, by_count in _curves(content).items():
+        cells = [by_count.get(count) for count in counts]
+        lines.append(
+            [title, *(f"{100 * c[0]:.1f} ({100 * c[1][0]:.1f} to {100 * c[1][1]:.1f})" if c else "" for c in cells)]
+        )
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def curve_plot(content: Mapping, path: Path) -> None:
+    """Dice over the number of labels, a line for each row of several counts, from a row of one count on."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    curves = _curves(content)
+    starts = {count: dice for points in curves.values() if len(points) == 1 for count, (dice, _) in points.items()}
+    figure, axis = plt.subplots(figsize=(5.5, 3.6))
+    for number, (title, points) in enumerate((t, p) for t, p in curves.items() if len(p) > 1):
+        begin = max((count for count in starts if count < min(points)), default=None)
+        counts = [*([begin] if begin is not None else []), *sorted(points)]
+        axis.plot(counts, [100 * (points[c][0] if c in points else starts[c]) for c in counts], "o-", label=title)
+        ends = np.array([points[c][1] for c in sorted(points)])
+        axis.fill_between(sorted(points), *(100 * ends.T), alpha=0.12, color=f"C{number}")
+    axis.set_xlabel("labeled")
+    axis.set_ylabel("Dice %")
+    axis.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120, format="png")
+    plt.close(figure)
 
 
 def as_rows(content: Mapping) -> str:

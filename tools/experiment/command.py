@@ -36,7 +36,8 @@ def experiment(
     """Run the rows of an experiment file and make their table: ``experiment docs/experiments/la.yaml runs/la``.
 
     A run is a folder of ``output_dir``; what is done is skipped, what was stopped goes on, and a folder that holds a
-    run of other settings is refused. Afterwards ``results.json`` holds every figure and ``results.md`` the table.
+    run of other settings is refused. Afterwards ``results.json`` holds every figure and ``results.md`` the table,
+    ``curve.png`` Dice over more than two numbers of labels.
 
     Args:
         file: says which bundles, layers and options the rows are, how many labels, which draws and seeds.
@@ -75,7 +76,7 @@ def experiment(
 
 
 def _report(plan, jobs: list[Job], root: Path, results: str | None, note: str) -> None:
-    from .collect import as_markdown, collect, rank_plot
+    from .collect import as_markdown, collect, curve_plot, rank_plot
 
     content = {**collect(plan, jobs, root), "conditions": note}
     for path in (root / "results.json", *([Path(results)] if results else ())):
@@ -85,6 +86,9 @@ def _report(plan, jobs: list[Job], root: Path, results: str | None, note: str) -
         temporary.write_text(as_markdown(content), encoding="utf-8")
     with atomic_path(root / "ranks.png") as temporary:
         rank_plot(content, temporary)
+    if len(content["tables"]) > 2:
+        with atomic_path(root / "curve.png") as temporary:
+            curve_plot(content, temporary)
     sys.stdout.write(f"{root / 'results.md'}\n")
 
 

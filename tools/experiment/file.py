@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
@@ -27,7 +27,8 @@ KEYS = (
     "rows",
     "baseline",
 )
-ROW_KEYS = ("title", "bundle", "layers", "options", "labeled", "evaluate", "predictions")
+ROW_KEYS = ("title", "bundle", "layers", "options", "labeled", "evaluate", "predictions", "choose")
+STRATEGIES = ("foreground", "uncertainty", "coverage", "random")  # of the served app, see ``tools.label.ranking``
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Row:
         labeled: label counts; those of the experiment where it is empty.
         evaluate: options of the evaluation, such as ``statistics``.
         predictions: folder with ``metrics.csv`` for each run instead of a bundle; ``{run}`` is the run's name.
+        choose: strategy by which the labels beyond those of the run with fewer are chosen, by that run's network.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Row:
     labeled: tuple[int, ...] = ()
     evaluate: Mapping[str, object] = field(default_factory=dict)
     predictions: str = ""
+    choose: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Job:
         seed: of the training.
         layers: of the training in order.
         options: of the training but its output folder.
+        after: name of the run whose labels, and network, the chosen ones follow; empty where none are chosen.
     """
 
     name: str
@@ -76,10 +80,12 @@ class Job:
     seed: int
     layers: tuple[str, ...]
     options: Mapping[str, object]
+    after: str = ""
 
     def as_plain(self) -> dict[str, object]:
         """What decides its result, as JSON keeps it."""
-        return {"bundle": self.row.bundle, "layers": list(self.layers), "options": dict(self.options)}
+        plain = {"bundle": self.row.bundle, "layers": list(self.layers), "options": dict(self.options)}
+        return plain | ({"choose": self.row.choose, "after": self.after} if self.after else {})
 
 
 @dataclass(frozen=True)
@@ -117,10 +123,22 @@ class Experiment:
                         merged["splits"] = str((self.path.parent / self.splits.format(draw=draw)).resolve())
                     name = f"{row.name}-{labeled}-draw{draw}-seed{seed}"
                     found.append(Job(name, row, labeled, draw, seed, (*self.layers, *row.layers), merged))
-        return found
+        return [self._following(job, found) for job in found]
+
+    def _following(self, job: Job, jobs: Sequence[Job]) -> Job:
+        """A job of a row that chooses, with the one it goes on from: the row's own, else that of a fixed row."""
+        if not job.row.choose:
+            return job
+        before = [one for one in jobs if (one.draw, one.seed) == (job.draw, job.seed) and one.labeled < job.labeled]
+        before = [one for one in before if one.row.bundle and (one.row is job.row or not one.row.choose)]
+        if not before:
+            raise InputError(
+                f"{self.path}: row '{job.row.name}': chooses labels, but no run has fewer than {job.labeled}"
+            )
+        return replace(job, after=max(before, key=lambda one: (one.labeled, one.row is job.row)).name)
 
     def _counts(self) -> list[int]:
-        return list(dict.fromkeys([*self.labeled, *(count for row in self.rows for count in row.labeled)]))
+        return sorted({*self.labeled, *(count for row in self.rows for count in row.labeled)})
 
 
 def read_experiment(path: str | Path) -> Experiment:
@@ -129,7 +147,8 @@ def read_experiment(path: str | Path) -> Experiment:
     It names ``rows`` (each a ``bundle``, ``layers`` and ``options`` of its own), the ``layers`` and ``options`` that
     all rows share, ``labeled`` counts, ``draws`` of the labels with the pattern of their lists (``splits``, with
     ``{draw}``, beside the file), ``seeds``, the lists to ``evaluate``, and the row that differences are taken to
-    (``baseline``).
+    (``baseline``). A row with ``choose``, a strategy, adds labels to those of its run with fewer, or of a row that
+    chooses none: a curve over counts.
 
     Raises:
         InputError: naming file and key, for anything unknown, missing or of another kind.
@@ -183,6 +202,8 @@ def _row(path: Path, name: str, row: object) -> Row:
         raise InputError(f"{where}: expected a bundle, or predictions that were made elsewhere")
     if row.get("bundle"):
         bundle_folder(str(row["bundle"]))
+    if "choose" in row and (row["choose"] not in STRATEGIES or not row.get("bundle")):
+        raise InputError(f"{where}: choose: expected one of {', '.join(STRATEGIES)}, with a bundle")
     return Row(
         name,
         str(row.get("title", name)),
@@ -192,6 +213,7 @@ def _row(path: Path, name: str, row: object) -> Row:
         _counts(path, f"rows#{name}#labeled", row["labeled"]) if "labeled" in row else (),
         _mapping(path, f"rows#{name}#evaluate", row.get("evaluate", {})),
         str(row.get("predictions", "")),
+        str(row.get("choose", "")),
     )
 
 

@@ -14,8 +14,24 @@ from ..run import run
 STATE = "resume.pt"
 
 
-def do(folder: Path, bundle: str, layers: list[str], options: Mapping, splits: list[str], how: Mapping) -> None:
-    """Train into ``folder``, on from where a stopped run was, unless that is done; then evaluate what is not yet."""
+def do(
+    folder: Path,
+    bundle: str,
+    layers: list[str],
+    options: Mapping,
+    splits: list[str],
+    how: Mapping,
+    choose: str = "",
+    after: str = "",
+) -> None:
+    """Train into ``folder``, on from where a stopped run was, unless that is done; then evaluate what is not yet.
+
+    With ``choose``, labels are chosen before, by the network of the run ``after`` beside it.
+    """
+    if after:
+        from .choose import chosen_lists
+
+        options = {**options, "splits": str(chosen_lists(folder, folder.with_name(after), bundle, choose, options))}
     if not is_trained(folder):
         run(bundle, *layers, **options, output_dir=str(folder), resume=(folder / STATE).is_file(), progress=False)
     for split in splits:

@@ -62,15 +62,23 @@ def work_off(experiment: Experiment, jobs: Sequence[Job], root: Path, at_once: i
         while queue or live:
             if end is not None and time.monotonic() > end:
                 break
-            while queue and len(live) < at_once:
-                live.append(_start(queue.pop(0), root, experiment.evaluate, at_once))
+            while len(live) < at_once and (job := next((job for job in queue if _is_ready(job, root)), None)):
+                queue.remove(job)
+                live.append(_start(job, root, experiment.evaluate, at_once))
             for one in [one for one in live if one.process.poll() is not None]:
                 live.remove(one)
                 problems += _ended(one, root)
+            if queue and not live and not any(_is_ready(job, root) for job in queue):
+                break  # what they go on from has failed
             time.sleep(0.2)
     finally:
         problems += _stop(live)
     return problems + [f"{job.name}: not started" for job in queue]
+
+
+def _is_ready(job: Job, root: Path) -> bool:
+    """Whether the run that a job goes on from, if any, is trained."""
+    return not job.after or is_trained(root / job.after)
 
 
 def _start(job: Job, root: Path, splits: Sequence[str], at_once: int) -> Live:
@@ -115,9 +123,9 @@ def _stop(live: Sequence[Live]) -> list[str]:
 
 def _difference(before: Mapping, now: Mapping) -> str:
     """What of two jobs differs, in words; what only moved (folders of data and lists) does not count."""
-    for key in ("bundle", "layers"):
-        if before.get(key) != now[key]:
-            return f"{key} {before.get(key)}, not {now[key]}"
+    for key in ("bundle", "layers", "choose", "after"):
+        if before.get(key) != now.get(key):
+            return f"{key} {before.get(key)}, not {now.get(key)}"
     old, new = before.get("options", {}), now["options"]
     for name in (name for name in {**old, **new} if name not in ("dataset_dir", "device", "cache_device")):
         values = [Path(str(part.get(name))).name if name == "splits" else part.get(name) for part in (old, new)]
