@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes what begins so for one
 _PARTIAL = ".partial-"  # how the names of unfinished files begin
 
 
@@ -64,3 +65,13 @@ def _to_disk(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def spreadsheet_text(name: object) -> str:
+    """A name as spreadsheets show it, who take one that begins like a formula for a formula."""
+    return f"'{name}" if str(name)[:1] in FORMULA else str(name)
+
+
+def plain_text(cell: str) -> str:
+    """The name that ``spreadsheet_text`` was given."""
+    return cell[1:] if cell[:1] == "'" and cell[1:2] in FORMULA else cell

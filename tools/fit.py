@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 from common.errors import InputError
 from common.files import atomic_path
+from common.metrics import Calibration
 from common.options.layers import read_layer
 
 from .check import check
@@ -91,6 +92,8 @@ def fit(
         lists = _all_labels(root)
         run(method, str(root / "plan.yaml"), splits=str(lists), validation=None, labeled=None, output_dir=str(target),
             resume=(target / STATE).is_file())  # fmt: skip
+    if (calibration := Calibration.beside(root / "folds")) is not None:
+        calibration.write(target)
     if "archive" not in state:
         if license is None and not (Path(folder) / "data_license.txt").is_file():
             sys.stdout.write(f"{target}: trained; python -m tools package {target} --license '...' makes a release\n")

@@ -15,7 +15,7 @@ from common.datasets import load_datalist
 from common.errors import InputError, require_file
 from common.files import atomic_path
 from common.groups import grouping
-from common.metrics import bootstrap_mean
+from common.metrics import Calibration, bootstrap_mean, held_out, how_well
 from common.options.layers import read_layer
 from common.runs.record import FILE as RECORD
 
@@ -44,7 +44,9 @@ def folds(
     unlabeled images are there every time. ``folds.json`` holds the Dice of every labeled case by a network that did not
     see it, the mean and its 95 % interval over patients. Runs that are done are skipped, stopped ones go on. The
     networks of the folds are in ``fold-...``; the one to deploy is best trained on all labels, or is their ensemble,
-    a run in ``ensemble`` (see ``python -m tools ensemble``).
+    a run in ``ensemble`` (see ``python -m tools ensemble``). ``expected_dice.json``, which the ensemble has too, tells
+    inference what Dice to expect of a case without a label, in an interval: put it beside the weights of a network that
+    was trained as these.
 
     Args:
         plan: file that ``plan`` wrote, of a method that takes one domain.
@@ -88,13 +90,19 @@ def folds(
     problems = work_off(experiment, trainings, root, jobs, None if hours is None else 3600 * hours)
     if problems:
         raise InputError(f"{root}: {len(problems)} of {len(dealt)} folds are not done: {problems[0]}")
-    found = out_of_fold([root / job.name / "validation" for job in trainings], patient)
+    evaluated = [root / job.name / "validation" for job in trainings]
+    found = out_of_fold(evaluated, patient)
+    calibration = calibrated(evaluated, patient, found)
     with atomic_path(root / "folds.json") as temporary:
         temporary.write_text(json.dumps({"plan": str(path), "method": bundle, **found}, indent=1) + "\n", "utf-8")
+    if calibration is not None:
+        calibration.write(root)
     sys.stdout.write(as_text(found))
     if ensemble and not (root / "ensemble" / RECORD).is_file():
         shutil.rmtree(root / "ensemble", ignore_errors=True)  # what a stop left half-written
         one_of_all(*(str(root / job.name) for job in trainings), output_dir=str(root / "ensemble"))
+    if ensemble and calibration is not None:
+        calibration.write(root / "ensemble")
     return found
 
 
@@ -133,6 +141,30 @@ def out_of_fold(evaluated: Sequence[Path], patient) -> dict[str, object]:
     }
 
 
+def calibrated(evaluated: Sequence[Path], patient, found: dict) -> Calibration | None:
+    """What Dice to expect by confidence; enters how well that holds, patient by patient left out, into ``found``.
+
+    ``None`` for evaluations without confidence, which are older than it, and for fewer than four patients.
+    """
+    scores: dict[str, list[tuple[float, float]]] = {}
+    for folder in evaluated:
+        for row in read_rows(folder):
+            if row.get("confidence"):
+                scores.setdefault(row["case"], []).append((float(row["confidence"]), row["dice"]))
+    owners = [patient(case) for case in scores]
+    if len(set(owners)) <= FEWEST:
+        return None
+    confidence, dice = np.array([np.mean(pairs, axis=0) for pairs in scores.values()]).T
+    rows = held_out(confidence, dice, owners)
+    calibration = Calibration.fit(confidence, dice, owners)
+    found["expected"] = {
+        "level": calibration.level,
+        **how_well(rows),
+        "of cases": {case: {key: round(v, 5) for key, v in row.items()} for case, row in zip(scores, rows)},
+    }
+    return calibration
+
+
 def as_text(found: Mapping) -> str:
     """The measure in lines, the worst cases first."""
     low, high = (100 * end for end in found["interval"])
@@ -143,6 +175,18 @@ def as_text(found: Mapping) -> str:
         f"{found['patients']} patients{wide})\nby class: "
         + ", ".join(f"{value}: {100 * dice:.2f}" for value, dice in found["classes"].items())
         + f"\nlowest: {worst}\n"
+        + (expected_text(found["expected"]) if "expected" in found else "")
+    )
+
+
+def expected_text(told: Mapping) -> str:
+    """How well intervals of single cases held, in a line."""
+    level = f" of {100 * told['level']:.0f} %" if "level" in told else ""
+    ranks = told["rank_correlation"]
+    return (
+        f"expected Dice of single cases: intervals{level} held for {told['held']} of {told['cases']}, half width "
+        f"{100 * told['half_width']:.1f} points, mean error {100 * told['error']:.1f}"
+        + (f", rank correlation {ranks:.2f}\n" if ranks is not None else "\n")
     )
 
 

@@ -14,6 +14,7 @@ from monai.utils import ensure_tuple
 
 from common.errors import InputError, require_file
 from common.files import atomic_path
+from common.metrics import Calibration
 from common.options import table_of
 from common.options.command import canonical
 from common.runs import Settings, assumed, weights_file
@@ -100,6 +101,8 @@ def package(
         write_python(model.source, target, configs, meta)
         (target / "models").mkdir()
         shutil.copyfile(model.weights, target / "models" / "model.pt")
+        if (calibration := Calibration.beside(model.weights)) is not None:
+            calibration.write(target / "models")
         write_documents(model, target, summary, meta, configs["train"], terms)
         finished = completed(target, model, meta["version"])
         path = Path(output) / finished.name

@@ -12,6 +12,7 @@ import nibabel
 import numpy as np
 from jinja2 import Environment, PackageLoader
 
+from common.data.expected import TABLE, read_expected
 from common.datasets.lists import load_json
 from common.errors import InputError, printable
 from common.files import atomic_path
@@ -31,7 +32,8 @@ def report(
 
     Args:
         runs: name of each method and the output folder of its run: ``<split>/summary.json`` (evaluate),
-            ``history.csv`` (train) and ``predictions/`` (inference) are read from it, the last two if present.
+            ``history.csv`` (train) and ``predictions/`` (inference) are read from it, the last two if present, and
+            with them what Dice inference expects of each case.
         dataset_dir: the data set the runs were evaluated on; by default that of the first one's training.
         split: evaluated list.
     """
@@ -48,9 +50,11 @@ def report(
         _curves(histories, target / "curves.png"),
         _overlays(folders, Path(dataset_dir or _trained_on(folders)), target / "overlays.png"),
     ]
+    expectations = {name: read_expected(folder / "predictions" / TABLE) for name, folder in folders.items()}
     page = Environment(loader=PackageLoader("tools"), autoescape=True).get_template("report.html")
     any_summary = next(iter(summaries.values()))
-    text = page.render(header=header, rows=rows, summary=any_summary, split=split, pictures=[p for p in pictures if p])
+    text = page.render(header=header, rows=rows, summary=any_summary, split=split, pictures=[p for p in pictures if p],
+                       expectations={name: found for name, found in expectations.items() if found})  # fmt: skip
     _write(target / "index.html", text)
     return str(target / "index.html")
 

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
+from common.data.expected import TABLE, read_expected
 from common.datasets.endings import image_files
 from common.datasets.pairing import named
 from common.errors import InputError, require_folder
 from common.files import atomic_path
 from common.groups import patient_of
-from common.metrics import bootstrap_mean, dice, jaccard, surface_dice, surface_distances
+from common.metrics import bootstrap_mean, dice, how_well, jaccard, surface_dice, surface_distances
 
 from .check.inspect import read_label
+from .folds import expected_text
 from .report import draw_outlines
 from .volumes import array, read, same_grid
 
@@ -42,7 +44,8 @@ def score(
     Dice, Jaccard, 95 % Hausdorff and average surface distance and normalized surface Dice of every class of every
     case, on the grid of the files, in mm by each label's own header (in pixels for pictures). A class that is there and
     not found scores Dice 0 and no distance, and counts as a failure; a class that is neither there nor found is left
-    out. Writes ``scores.csv``, ``scores.json`` and, with images, ``worst.png`` beside the predictions.
+    out. Where inference said what Dice to expect (``expected_dice.csv``), it tells how well that held. Writes
+    ``scores.csv``, ``scores.json`` and, with images, ``worst.png`` beside the predictions.
 
     Args:
         predictions: folder of segmentations, as inference writes them.
@@ -66,7 +69,7 @@ def score(
         raise InputError(f"{labels}: no label has a foreground, so there is nothing to measure")
     rows = [row for name, parts in maps.items() for row in _measured(name, *parts, chosen, tolerance)]
     content = {"predictions": predictions, "labels": labels, "tolerance": tolerance, "cases": len(pairs),
-               **_summary(rows, chosen, patient)}  # fmt: skip
+               **_summary(rows, chosen, patient), **_expectations(Path(predictions), rows)}  # fmt: skip
     folder = Path(output or predictions)
     _write(folder, rows, content)
     if images is not None:
@@ -143,6 +146,16 @@ def _summary(rows: Sequence[Mapping], classes: Sequence[int], patient) -> dict[s
             "classes": found, "failures": failures}  # fmt: skip
 
 
+def _expectations(predictions: Path, rows: Sequence[Mapping]) -> dict[str, object]:
+    """How well the intervals of expected Dice held that inference wrote beside its segmentations."""
+    found = []
+    for row in read_expected(predictions / TABLE):
+        dice = [measured["dice"] for measured in rows if measured["case"] == row["case"]]
+        if dice:
+            found.append({**row, "dice": float(np.mean(dice))})
+    return {"expected": how_well(found) | {"of cases": {row.pop("case"): row for row in found}}} if found else {}
+
+
 def as_text(content: Mapping) -> str:
     """The summary in lines."""
     low, high = content["dice interval"]
@@ -156,6 +169,8 @@ def as_text(content: Mapping) -> str:
             f"class {value}: Dice {100 * row['dice']:.2f} % ({100 * low:.1f} to {100 * high:.1f}), 95HD "
             f"{row['hd95']:.2f}, ASD {row['asd']:.2f}, surface Dice {100 * row['surface_dice']:.2f} %"
         )
+    if "expected" in content:
+        lines.append(expected_text(content["expected"]).strip())
     words = {"empty": "found nothing of", "absent": "found what the label has not"}
     lines += [f"FAILURE {words[kind]}: {', '.join(names)}" for kind, names in content["failures"].items() if names]
     return "\n".join(lines) + "\n"

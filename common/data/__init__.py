@@ -1,5 +1,6 @@
 from .cache import CachedDataset, CheckedDataset, unlabeled_of
 from .dicom_outputs import SaveDicomSegd
+from .expected import SaveExpectedDiced, read_expected
 from .h5 import H5Reader
 from .inputs import ReadableCases
 from .masks import ENCODINGS, DecodeMaskd
@@ -23,11 +24,13 @@ __all__ = [
     "PicturePreprocessing",
     "ReadableCases",
     "SaveDicomSegd",
+    "SaveExpectedDiced",
     "SaveImageOfCased",
     "StagedLoader",
     "TwoStreamLoader",
     "VolumePreprocessing",
     "WriteSegmentation",
+    "read_expected",
     "unlabeled_of",
     "write_phantom_domains",
     "write_phantoms",

@@ -16,8 +16,10 @@ from monai.transforms import (
 )
 
 from ..transforms.components import KeepLargestComponentd
+from ..transforms.confidence import ConfidenceSumsd
 from ..transforms.uncertainty import AnswerInPercentd, UncertaintyMapd
 from .dicom_outputs import SaveDicomSegd
+from .expected import SaveExpectedDiced
 from .masks import stored_values
 from .outputs import SaveImageOfCased
 
@@ -40,6 +42,8 @@ class WriteSegmentation(Compose):
         encoding: of the training's labels, see ``common.data.ENCODINGS``: files hold the values that those did. The
             prediction itself stays class numbers.
         probabilities: also write those of all classes, background first.
+        checkpoint: of the network; where it is calibrated, a table of expected Dice is written, see
+            ``SaveExpectedDiced``.
     """
 
     def __init__(
@@ -55,12 +59,15 @@ class WriteSegmentation(Compose):
         class_names: Sequence[str] | None = None,
         encoding: str | Mapping = "index",
         probabilities: bool = False,
+        checkpoint: str | None = None,
     ) -> None:
         chain: list = []
         if any(isinstance(transform, (Orientationd, Spacingd)) for transform in preprocessing.transforms):
             chain.append(Invertd("pred", preprocessing, orig_keys="image", nearest_interp=False, to_tensor=True))
         if uncertainty or answer_uncertainty:
             chain.append(UncertaintyMapd("pred", kind=uncertainty or "entropy", offered=offered))
+        if checkpoint is not None:
+            chain.append(SaveExpectedDiced("pred", output_dir, checkpoint))
         if probabilities:
             chain.append(SaveImageOfCased("pred", output_dir, "probabilities", "float32", channels=True))
         chain.append(AsDiscreted("pred", argmax=True))
@@ -84,11 +91,19 @@ class ClassesForDice(Compose):
         num_classes: background included.
         largest_component: keep only the largest component of each class of the prediction.
         size: resize both to these extents first, by nearest neighbors; ``None`` leaves them.
+        confidence: add what the probabilities promise, see ``ConfidenceSumsd``.
     """
 
-    def __init__(self, num_classes: int, largest_component: bool = False, size: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        largest_component: bool = False,
+        size: Sequence[int] | None = None,
+        confidence: bool = False,
+    ) -> None:
         super().__init__(
             [
+                *([ConfidenceSumsd("pred")] if confidence else []),
                 AsDiscreted("pred", argmax=True),
                 *([KeepLargestComponentd("pred")] if largest_component else []),
                 *([Resized(("pred", "label"), size, mode="nearest-exact")] if size is not None else []),

@@ -13,10 +13,8 @@ from ignite.engine import Engine, Events
 from torch import Tensor
 
 from ..errors import InputError
-from ..files import atomic_path
-from ..metrics import METRICS, case_metrics, summarise, summarise_domains
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+from ..files import atomic_path, spreadsheet_text
+from ..metrics import METRICS, Calibration, case_metrics, confidence_of, how_well, summarise, summarise_domains
 
 
 class CaseMetrics:
@@ -32,8 +30,11 @@ class CaseMetrics:
         labeled: the labeled cases of the training; their number is noted, and their domain counts as in-domain.
         stacked: measure the volumes that the 2D cases of a ``patient`` make up, in the order they come; a case of more
             dimensions or without a patient counts by itself.
+        checkpoint: weights, or the folder of their run; where a calibration lies beside them (see
+            ``common.metrics.Calibration``), the summary says how well the intervals of expected Dice held.
 
-    Cases that have a ``domain`` are summarised per domain as well: see ``summarise_domains``.
+    Outputs with ``confidence`` (see ``common.transforms.ConfidenceSumsd``) have a column of that name, by class. Cases
+    that have a ``domain`` are summarised per domain as well: see ``summarise_domains``.
 
     Raises:
         InputError: at run time, when the slices of a patient differ in size.
@@ -49,12 +50,14 @@ class CaseMetrics:
         parts: Mapping[str, Collection[int]] | None = None,
         labeled: Sequence[Mapping] = (),
         stacked: bool = False,
+        checkpoint: str | Path | None = None,
     ) -> None:
         self.folder, self.classes, self.spacing = Path(folder), classes, spacing
         self.empty_policy, self.notes = empty_policy, {**(notes or {}), **_about(labeled)}
         self.parts, self.stacked = parts, stacked
+        self.calibration = None if checkpoint is None else Calibration.beside(checkpoint)
         self.rows: list[dict] = []
-        self.slices: dict[tuple, list[tuple[np.ndarray, np.ndarray]]] = {}
+        self.slices: dict[tuple, list[tuple[np.ndarray, np.ndarray, np.ndarray | None]]] = {}
         self.logger = logging.getLogger(type(self).__name__)
 
     def attach(self, engine: Engine) -> None:
@@ -66,21 +69,39 @@ class CaseMetrics:
         for source, output in zip(engine.state.batch, engine.state.output):
             pred, label = _label_map(output["pred"]), _label_map(output["label"])
             domain = {"domain": source["domain"]} if "domain" in source else {}
+            sums = output["confidence"].numpy() if "confidence" in output and self.parts is None else None
             if self.stacked and pred.ndim == 2 and "patient" in source:
-                self.slices.setdefault((source["patient"], *domain.values()), []).append((pred, label))
+                self.slices.setdefault((source["patient"], *domain.values()), []).append((pred, label, sums))
             else:
-                self._add({"case": source["case"], **domain}, pred, label)
+                self._add({"case": source["case"], **domain}, pred, label, sums)
 
-    def _add(self, case: Mapping, pred: np.ndarray, label: np.ndarray) -> None:
+    def _add(self, case: Mapping, pred: np.ndarray, label: np.ndarray, sums: np.ndarray | None) -> None:
         measured = case_metrics(pred, label, self.classes, self.spacing, self.empty_policy, self.parts)
-        self.rows += [{**case, **row} for row in measured]
+        promised = [{}] * len(measured) if sums is None else [{"confidence": float(c)} for c in confidence_of(sums)]
+        self.rows += [{**case, **row, **more} for row, more in zip(measured, promised)]
 
     def _add_volumes(self) -> None:
-        for (patient, *domain), pairs in self.slices.items():
+        for (patient, *domain), parts in self.slices.items():
+            pairs = [(pred, label) for pred, label, _ in parts]
             if len({array.shape for pair in pairs for array in pair}) > 1:
                 raise InputError(f"patient {patient}: slices of different sizes make up no volume (stacked)")
             pred, label = (np.stack(maps, axis=-1) for maps in zip(*pairs))
-            self._add({"case": patient, **dict(zip(["domain"], domain))}, pred, label)
+            sums = None if parts[0][2] is None else np.sum([sums for *_, sums in parts], axis=0)
+            self._add({"case": patient, **dict(zip(["domain"], domain))}, pred, label, sums)
+
+    def _expectations(self) -> dict[str, object]:
+        """How well intervals of expected Dice held on these cases, if the network is calibrated."""
+        if self.calibration is None or not self.rows or "confidence" not in self.rows[0]:
+            return {}
+        cases: dict[tuple, list[dict]] = {}
+        for row in self.rows:
+            cases.setdefault((row["case"], row.get("domain")), []).append(row)
+        found = []
+        for rows in cases.values():
+            expected, low, high = self.calibration(float(np.mean([row["confidence"] for row in rows])))
+            dice = float(np.mean([row["dice"] for row in rows]))
+            found.append({"dice": dice, "expected": expected, "low": low, "high": high})
+        return {"expected": {"level": self.calibration.level, **how_well(found)}}
 
     def write(self, engine: Engine) -> None:
         self._add_volumes()
@@ -90,9 +111,11 @@ class CaseMetrics:
             **(summarise_domains(self.rows, self.notes.get("labeled_domain")) if by_domain else {}),
             "unit": "mm" if self.spacing else "voxel",
             "empty_policy": self.empty_policy,
+            **self._expectations(),
             **self.notes,
         }
         columns = ["case", *(["domain"] if by_domain else []), "class", *METRICS, "empty"]
+        columns += ["confidence"] if any("confidence" in row for row in self.rows) else []
         with (
             atomic_path(self.folder / "metrics.csv") as temporary,
             open(temporary, "w", encoding="utf-8", newline="") as file,
@@ -100,7 +123,7 @@ class CaseMetrics:
             writer = csv.DictWriter(file, columns, extrasaction="ignore")
             writer.writeheader()
             for row in self.rows:
-                names = {name: _cell(row[name]) for name in ("case", "domain") if name in row}
+                names = {name: spreadsheet_text(row[name]) for name in ("case", "domain") if name in row}
                 writer.writerow({**row, **names})
         with atomic_path(self.folder / "summary.json") as temporary:
             temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
@@ -112,11 +135,11 @@ class CaseMetrics:
             f"95HD {mean['hd95']:.2f} {summary['unit']}, ASD {mean['asd']:.2f} {summary['unit']}, "
             f"{summary['empty']} empty predictions; {self.folder / 'metrics.csv'}"
         )
-
-
-def _cell(name: object) -> str:
-    """A name as spreadsheets show it, who take one that begins like a formula for a formula."""
-    return f"'{name}" if str(name)[:1] in FORMULA else str(name)
+        if told := summary.get("expected"):
+            self.logger.info(
+                f"intervals of expected Dice ({100 * told['level']:.0f} %) held for {told['held']} of {told['cases']} "
+                f"cases, half width {100 * told['half_width']:.1f} points"
+            )
 
 
 def _label_map(tensor: Tensor) -> np.ndarray:

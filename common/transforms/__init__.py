@@ -3,6 +3,7 @@ from .appearance import RandomAppearance
 from .batch import Batch, BatchTransform
 from .box_mask import RandomBoxMask, ScaledBoxMask
 from .components import KeepLargestComponentd, largest_component, largest_per_class
+from .confidence import ConfidenceSumsd, ExpectedDiced
 from .contrast import RandomContrast
 from .copy_paste import CopyPaste, CutMix, paste, unlabeled_of_halves
 from .geometry import RandomGeometry
@@ -21,8 +22,10 @@ __all__ = [
     "AnswerInPercentd",
     "Batch",
     "BatchTransform",
+    "ConfidenceSumsd",
     "CopyPaste",
     "CutMix",
+    "ExpectedDiced",
     "KeepLargestComponentd",
     "MixUp",
     "OneOf",

@@ -13,7 +13,7 @@ from common.groups import grouping
 from common.runs import load_weights
 from tests.tools import archives
 from tools.ensemble import ensemble
-from tools.folds import deal, folds, out_of_fold
+from tools.folds import as_text, calibrated, deal, folds, out_of_fold
 from tools.plan import plan
 from tools.runs import require_run
 
@@ -98,7 +98,24 @@ def test_figures_are_means_over_cases_with_an_interval_over_patients(tmp_path):
     found = out_of_fold([tmp_path / "one", tmp_path / "two"], grouping("{patient}_*"))
     assert found["dice"] == pytest.approx((0.7 + 0.9 + 0.5) / 3) and found["patients"] == 2
     assert found["classes"] == {"1": pytest.approx((0.8 + 0.9 + 0.5) / 3), "2": 0.6}
+    assert calibrated([tmp_path / "one", tmp_path / "two"], grouping("{patient}_*"), found) is None  # older evaluations
     assert list(found["cases"]) == ["b_1", "a_1", "a_2"] and found["interval"] == pytest.approx([0.5, 0.8])
+
+
+def test_expected_dice_is_learned_from_cases_out_of_fold(tmp_path):
+    names = [f"{patient}_{frame}" for patient in "abcde" for frame in (1, 2)]
+    dice = [0.9, 0.88, 0.5, 0.6, 0.7, 0.72, 0.8, 0.79, 0.6, 0.66]
+    lines = ["case,class,dice,jaccard,hd95,asd,empty,confidence"]
+    for name, value in zip(names, dice):  # two classes each, whose means count
+        lines += [f"{name},{number},{value + d},0,0,0,0,{value + 0.1 + d}" for number, d in ((1, 0.02), (2, -0.02))]
+    (tmp_path / "metrics.csv").write_text("\n".join(lines), encoding="utf-8")
+    found = out_of_fold([tmp_path], grouping("{patient}_*"))
+    learned = calibrated([tmp_path], grouping("{patient}_*"), found)
+    assert (learned.cases, learned.units, learned.level) == (10, 5, pytest.approx(5 / 6))
+    assert learned(0.8)[0] == pytest.approx(0.7)
+    told = found["expected"]
+    assert told["cases"] == 10 and told["held"] == 10 and list(told["of cases"]) == names
+    assert "intervals of 83 % held for 10 of 10, half width 0.0 points" in as_text(found)
 
 
 @pytest.mark.parametrize(

@@ -39,12 +39,16 @@ def test_report_shows_the_figures_of_the_runs(tmp_path):
     data = write_phantoms(tmp_path / "data", Phantom((24, 24, 16)), labeled=1, unlabeled=1, validation=0, test=2)
     cases = load_datalist(data)["test"]
     exact, moved = (make_run(tmp_path / name, cases, shift) for name, shift in (("exact", 0), ("moved", 2)))
+    lines = ["case,expected,low,high,confidence", "<worst>,0.412,0.2,0.61,0.5", "best,0.9,0.8,1.0,0.95"]
+    (tmp_path / "moved" / "predictions" / "expected_dice.csv").write_text("\n".join(lines), encoding="utf-8")
     page = report({"exact": tmp_path / "exact", "moved": tmp_path / "moved"}, data, tmp_path / "out", split="test")
     table = (tmp_path / "out" / "table.md").read_text(encoding="utf-8").splitlines()
     assert table[2].startswith("| exact | 100.00 ± 0.00 | 100.00 ± 0.00 | 0.00 ± 0.00 | 0.00 ± 0.00 | 0.60 |")
     assert f"{100 * moved['dice']:.2f} ±" in table[3] and set(METRICS) <= set(exact)
     html = Path(page).read_text(encoding="utf-8")
     assert "overlays.png" in html and "curves.png" in html and f"{100 * moved['dice']:.2f}" in html
+    assert "moved: where to look first" in html and "exact: where" not in html
+    assert "<td>&lt;worst&gt;</td><td>41.2</td><td>20.0</td><td>61.0</td>" in html
     assert {"overlays.png", "curves.png", "index.html", "table.md"} == {p.name for p in (tmp_path / "out").iterdir()}
 
 

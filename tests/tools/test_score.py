@@ -109,3 +109,13 @@ def test_what_does_not_fit_is_one_line_and_nothing_is_written(data, change, word
 def test_wrong_options_are_refused(data, options, words):
     with pytest.raises(InputError, match=words):
         score(str(data / "made"), str(data / "labels"), **options)
+
+
+def test_what_inference_expected_is_judged(data, capsys):
+    lines = ["case,expected,low,high,confidence", "p1_b,0.9,0.7,1.0,0.9", "p2_a,0.9,0.8,1.0,0.9", "p9,0.5,0.4,0.6,0.5"]
+    (data / "made" / "expected_dice.csv").write_text("\n".join(lines), encoding="utf-8")
+    content = score(str(data / "made"), str(data / "labels"))
+    told = content["expected"]
+    assert (told["cases"], told["held"]) == (2, 1) and told["of cases"]["p2_a"]["dice"] == 0.5  # a class too many
+    assert "expected Dice of single cases: intervals held for 1 of 2" in capsys.readouterr().out
+    assert json.loads((data / "made" / "scores.json").read_text(encoding="utf-8"))["expected"] == told

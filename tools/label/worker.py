@@ -6,6 +6,7 @@ that models of any two versions can be served side by side.
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
 import os
@@ -71,7 +72,7 @@ class Model:
             workflow.initialize()
             workflow.run()
             workflow.finalize()
-            files = sorted(Path(folder).glob("*.*"), key=lambda file: len(file.name))
+            files = sorted((f for f in Path(folder).glob("*.*") if f.suffix != ".csv"), key=lambda file: len(file.name))
             label, doubt = files[0], next((file for file in files if "_uncertainty" in file.name), None)
             shutil.copyfile(label, output)
             answer = {"ending": "".join(label.suffixes)[-7:], "score": None}
@@ -79,6 +80,7 @@ class Model:
                 target = Path(output).with_name("uncertainty.nii.gz")
                 shutil.copyfile(doubt, target)
                 answer |= {"uncertainty": str(target), "score": score(label, doubt)}
+            answer |= expected_dice(Path(folder))
         return answer | {"seconds": round(time.monotonic() - started, 2)}
 
     def train(self, data: str, output: str, weights: str, options: Mapping[str, object]) -> dict:
@@ -110,6 +112,16 @@ class Model:
                 self.segment(case["image"], weights, place, options)
                 found[case["case"]] = overlap(voxels(place), voxels(case["label"]), classes)
         return found
+
+
+def expected_dice(folder: Path) -> dict[str, list[float]]:
+    """What Dice inference expects of its one image, and the interval; nothing where the network is not calibrated."""
+    table = folder / "expected_dice.csv"
+    if not table.is_file():
+        return {}
+    with table.open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    return {"expected_dice": [float(row[name]) for name in ("expected", "low", "high")]}
 
 
 def loader(config: Mapping) -> str:

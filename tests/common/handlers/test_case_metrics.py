@@ -7,6 +7,7 @@ from ignite.engine import Engine
 
 from common.errors import InputError
 from common.handlers import CaseMetrics
+from common.metrics import Calibration
 
 
 def one_hot(indices, classes=3):
@@ -142,3 +143,31 @@ def test_slices_are_stacked_along_the_last_axis(tmp_path):
     evaluate_slices(tmp_path, cases, stacked=True, spacing=(1.0, 2.0, 5.0))
     (row,) = rows(tmp_path)
     assert (float(row["dice"]), float(row["hd95"]), float(row["asd"])) == (0, 5, 5)
+
+
+def test_confidence_has_a_column_and_intervals_are_judged(tmp_path):
+    """Case a promises 0.9 and has a Dice of 0.83, inside its interval; case b promises 0.8 and has 0.33, outside."""
+    sums = {"a": [[9, 10, 10], [9, 10, 10]], "b": [[7, 10, 10], [9, 10, 10]]}
+    maps = {
+        case: {"pred": one_hot(PRED[case]), "label": one_hot(LABEL[case]), "confidence": torch.tensor(sums[case])}
+        for case in PRED
+    }
+    engine = Engine(lambda engine, batch: [maps[c["case"]] for c in batch])
+    Calibration(slope=1.0, offset=-0.05, reach=0.5, level=0.9, cases=8, units=8).write(tmp_path / "run")
+    CaseMetrics(tmp_path, classes=3, checkpoint=tmp_path / "run" / "model.pt").attach(engine)
+    engine.run([[{"case": name}] for name in PRED])
+    assert [float(row["confidence"]) for row in rows(tmp_path)] == pytest.approx([0.9, 0.9, 0.7, 0.9])
+    told = summary(tmp_path)["expected"]
+    assert (told["level"], told["cases"], told["held"]) == (0.9, 2, 1)
+    assert told["half_width"] == pytest.approx((0.5 * (0.05 + 0.15) + 0.5 * (0.05 + 0.25)) / 2)
+    assert told["error"] == pytest.approx((0.85 - 5 / 6 + 0.75 - 1 / 3) / 2)
+
+
+def test_confidence_of_slices_is_that_of_their_volume(tmp_path):
+    sums = [[[9, 10, 10], [0, 0, 0]], [[1, 2, 4], [3, 3, 3]]]
+    outputs = [{"pred": one_hot(PRED["a"]), "label": one_hot(LABEL["a"]), "confidence": torch.tensor(s)} for s in sums]
+    engine = Engine(lambda engine, batch: [outputs[batch[0]["number"]]])
+    CaseMetrics(tmp_path, classes=3, stacked=True).attach(engine)
+    engine.run([[{"case": f"s{k}", "patient": "p", "number": k}] for k in (0, 1)])
+    assert [float(row["confidence"]) for row in rows(tmp_path)] == pytest.approx([2 * 10 / 26, 1])
+    assert "expected" not in summary(tmp_path)
