@@ -20,18 +20,19 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "SECURITY.md": "security.md",
 }
-PACKAGES = (
-    "losses",
-    "transforms",
-    "networks",
-    "sam",
-    "engines",
-    "inferers",
-    "metrics",
-    "handlers",
-    "data",
-    "datasets",
-    "runs",
+MODULES = (  # in the order of the interface
+    "tools.api",
+    "common.losses",
+    "common.transforms",
+    "common.networks",
+    "common.sam",
+    "common.engines",
+    "common.inferers",
+    "common.metrics",
+    "common.handlers",
+    "common.data",
+    "common.datasets",
+    "common.runs",
 )
 LINK = re.compile(r"(!?\[[^\]]*\])\(([^)#\s]+)(#[^)]*)?\)")
 MATH = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
@@ -47,7 +48,7 @@ def methods() -> dict[str, Path]:
 
 def on_config(config):
     """Fill in the parts of the navigation that follow from the folders."""
-    parts = {"METHODS": list(methods()), "INTERFACE": [f"interface/{name}.md" for name in PACKAGES]}
+    parts = {"METHODS": list(methods()), "INTERFACE": [f"interface/{name}.md" for name in MODULES]}
     config.nav = [
         {title: parts.get(part, part) if isinstance(part, str) else part for title, part in entry.items()}
         for entry in config.nav
@@ -63,8 +64,8 @@ def on_files(files, config):
         if path.parent != ROOT / "docs":
             text = page(path, target, sources)
             files.append(File.generated(config, target, content=text))
-    for name in PACKAGES:
-        files.append(File.generated(config, f"interface/{name}.md", content=f"# common.{name}\n\n::: common.{name}\n"))
+    for name in MODULES:
+        files.append(File.generated(config, f"interface/{name}.md", content=f"# {name}\n\n::: {name}\n"))
     return files
 
 

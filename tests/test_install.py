@@ -7,6 +7,8 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("bundles", "common", "tools")
@@ -37,3 +39,13 @@ def test_the_console_command_exists(setup, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", [name, "--help"])
     getattr(import_module(module), function)()
     assert "experiment" in capsys.readouterr().out
+
+
+def test_constraints_hold_every_requirement_at_a_version_it_allows():
+    lines = (ROOT / "docs" / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
+    pinned = {canonicalize_name(name): version for name, version in pinned.items()}
+    for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            wanted = Requirement(line)
+            assert wanted.specifier.contains(pinned[canonicalize_name(wanted.name)]), line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +16,7 @@ from .release.isolated import run_isolated
 from .runs import read_run
 
 TOLERANCE = 1e-4
+NEEDED = ("onnx", "onnxruntime")
 
 
 def export(bundle: str, output: str | None = None) -> str:
@@ -24,6 +26,8 @@ def export(bundle: str, output: str | None = None) -> str:
         bundle: folder of a run; or folder or archive that ``package`` wrote, with TorchScript in it already.
         output: file to write; ``<bundle>.onnx`` in this folder by default.
     """
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        raise InputError(f"export needs the package {missing[0]} (the extra export): pip install {' '.join(NEEDED)}")
     with TemporaryDirectory() as temporary_folder, ExitStack() as stack:
         if read_run(bundle) is not None:
             name = Path(bundle).resolve().name

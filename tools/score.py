@@ -57,8 +57,7 @@ def score(
         output: folder for the results; by default that of the predictions.
         worst: how many cases to draw.
     """
-    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or tolerance < 0:
-        raise InputError(f"--tolerance {tolerance}: expected a distance in mm from 0")
+    _require_tolerance(tolerance)
     pairs = _pairs(Path(require_folder(predictions, "it must hold the segmentations")),
                    Path(require_folder(labels, "it must hold the labels")))  # fmt: skip
     patient = patient_of(group, list(pairs))
@@ -77,6 +76,39 @@ def score(
         _draw(folder / "worst.png", _worst(rows, worst), own, maps)
     sys.stdout.write(as_text(content) + f"{folder / 'scores.csv'}, {folder / 'scores.json'}\n")
     return content
+
+
+def score_arrays(
+    predictions: np.ndarray,
+    labels: np.ndarray,
+    spacing: Sequence[float] | None = None,
+    classes: Sequence[int] | None = None,
+    tolerance: float = 2.0,
+) -> dict:
+    """What ``score`` finds of one case, for the arrays of a segmentation and of a label.
+
+    Args:
+        predictions: class of each voxel.
+        labels: the same extents.
+        spacing: of the voxels in mm, one for each axis; ``None``: distances are in voxels.
+        classes: values to measure; by default those of the label but 0.
+        tolerance: of surface Dice, in mm (voxels).
+    """
+    _require_tolerance(tolerance)
+    if predictions.shape != labels.shape:
+        raise InputError(f"predictions: {_times(predictions.shape)} voxels, and labels {_times(labels.shape)}")
+    if spacing is not None and (len(spacing) != labels.ndim or min(spacing) <= 0):
+        raise InputError(f"spacing {spacing}: expected {labels.ndim} lengths in mm above 0")
+    chosen = [int(v) for v in (np.unique(labels) if classes is None else np.atleast_1d(classes)) if int(v)]
+    rows = list(_measured("array", predictions, labels, spacing, chosen, tolerance))
+    if not rows:
+        raise InputError("labels: no foreground, so there is nothing to measure")
+    return {"tolerance": tolerance, "cases": 1, **_summary(rows, chosen, str)}
+
+
+def _require_tolerance(tolerance: float) -> None:
+    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or tolerance < 0:
+        raise InputError(f"--tolerance {tolerance}: expected a distance in mm from 0")
 
 
 def _pairs(predictions: Path, labels: Path) -> dict[str, tuple[Path, Path]]:

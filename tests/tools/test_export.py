@@ -1,5 +1,7 @@
 """ONNX of a release: the same output as its weights, at other extents too."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -28,4 +30,10 @@ def test_onnx_gives_the_output_of_the_weights(tiny_release, tiny_weights, tmp_pa
 
 def test_only_releases_are_exported(tmp_path):
     with pytest.raises(InputError, match="export takes a released bundle: python -m tools package"):
+        export(str(tmp_path))
+
+
+def test_a_package_that_is_missing_is_named_with_its_extra(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(InputError, match=r"needs the package onnxruntime \(the extra export\): pip install"):
         export(str(tmp_path))

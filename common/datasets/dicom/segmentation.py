@@ -26,7 +26,9 @@ SEXES = ("M", "F", "O", "")
 def require_highdicom() -> None:
     """Raise ``InputError`` unless the package that encodes segmentations is installed."""
     if not HAS_HIGHDICOM:
-        raise InputError("dicom_seg needs the package highdicom: pip install highdicom, or set dicom_seg to false")
+        raise InputError(
+            "dicom_seg needs the package highdicom (the extra dicom): pip install highdicom, or set dicom_seg to false"
+        )
 
 
 def encode(labels: np.ndarray, found: Stack, names: Sequence[str]) -> Dataset:
