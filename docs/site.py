@@ -6,6 +6,7 @@ MkDocs calls ``on_config`` and ``on_files``; nothing is written into the reposit
 from __future__ import annotations
 
 import html
+import json
 import posixpath
 import re
 from pathlib import Path
@@ -36,6 +37,8 @@ MODULES = (  # in the order of the interface
 )
 LINK = re.compile(r"(!?\[[^\]]*\])\(([^)#\s]+)(#[^)]*)?\)")
 MATH = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
+MATH_IN_LINE = re.compile(r"\$`(.+?)`\$")
+PICTURES = (".png", ".svg")
 BLOCK = re.compile(r"<p>\.\. math::(.*?)</p>(?:\s*<pre>\s*<code>(.*?)</code>\s*</pre>)?", re.DOTALL)  # of docstrings
 INLINE = re.compile(r":math:<code>(.*?)</code>", re.DOTALL)
 
@@ -89,11 +92,22 @@ def page(path: Path, target: str, sources: dict[Path, str]) -> str:
         place = (path.parent / link).resolve()
         if place in sources:
             return f"{label}({posixpath.relpath(sources[place], posixpath.dirname(target) or '.')}{anchor})"
-        if place.parent == ROOT / "docs" and place.suffix == ".png":
-            return f"{label}({posixpath.relpath(place.name, posixpath.dirname(target) or '.')})"
+        if ROOT / "docs" in place.parents and place.suffix in PICTURES:
+            inside = place.relative_to(ROOT / "docs").as_posix()
+            return f"{label}({posixpath.relpath(inside, posixpath.dirname(target) or '.')})"
         return (
             html.escape(label.lstrip("!")[1:-1]) + f" (`{place.relative_to(ROOT) if ROOT in place.parents else link}`)"
         )
 
-    text = path.read_text(encoding="utf-8")
-    return MATH.sub(lambda match: convert(match[1], display="block"), LINK.sub(moved, text))
+    text = LINK.sub(moved, path.read_text(encoding="utf-8"))
+    if target.startswith("methods/"):
+        text = titled(text, path.parents[1])
+    text = MATH_IN_LINE.sub(lambda match: convert(match[1], display="inline"), text)
+    return MATH.sub(lambda match: convert(match[1], display="block"), text)
+
+
+def titled(text: str, bundle: Path) -> str:
+    """A model card under the name of its method; its other headings of the first level are of the second here."""
+    name = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))["name"]
+    text = re.sub(r"^# ", "## ", text, flags=re.MULTILINE)
+    return text.replace("## Model Overview", f"# {name.partition(' semi-supervised')[0]}", 1)

@@ -13,6 +13,7 @@ from pathlib import Path
 from common.errors import InputError, require_file
 from common.files import atomic_path
 
+from . import published
 from .parity.certificate import CERTIFICATE, as_markdown
 from .run import BUNDLES
 
@@ -21,6 +22,7 @@ KEY = ("method", "configuration", "dataset", "labeled", "iterations", "seed")
 TABLE = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
 EXPERIMENT = re.compile(r"(<!-- experiment: (\S+) -->\n).*?(<!-- end of experiment -->)", re.DOTALL)
 PARITY = re.compile(r"(<!-- parity -->\n).*?(<!-- end of parity -->)", re.DOTALL)
+PUBLISHED = re.compile(r"(<!-- published -->\n).*?(<!-- end of published -->)", re.DOTALL)
 RESULTS = Path("docs") / "results.md"
 INTRODUCTION = """# Results
 
@@ -128,7 +130,8 @@ def tables(check: bool = False) -> list[str]:
     """Write ``docs/results.md``, and what stands between marks in the READMEs of the repository and of its bundles.
 
     ``<!-- results: ... -->`` holds measured results, ``<!-- experiment: ... -->`` the first table of an experiment,
-    ``<!-- parity -->`` the certificate of ``docs/parity.json``.
+    ``<!-- parity -->`` the certificate of ``docs/parity.json``, ``<!-- published -->`` what ``docs/published.json``
+    quotes, measured figures beside it.
 
     Args:
         check: only list the files that differ from their records.
@@ -153,6 +156,9 @@ def tables(check: bool = False) -> list[str]:
         if certificate.is_file():
             shown = as_markdown(json.loads(certificate.read_text(encoding="utf-8")))
             text = PARITY.sub(lambda mark, shown=shown: mark[1] + shown + mark[2], text)
+        if (bundle / published.PUBLISHED).is_file():
+            quoted = published.as_markdown(read_record(bundle / published.PUBLISHED), entries, root / EXPERIMENTS)
+            text = PUBLISHED.sub(lambda mark, quoted=quoted: mark[1] + quoted + mark[2], text)
         pages[page] = text
     changed = []
     for page, text in pages.items():
