@@ -1,6 +1,6 @@
 """Pages of the site that stand elsewhere in the repository: the front page, the methods' pages, the interface.
 
-MkDocs calls ``on_config`` and ``on_files``; nothing is written into the repository.
+MkDocs calls the functions named ``on_...``; nothing is written into the repository.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import html
 import json
 import posixpath
 import re
+from functools import cache
 from pathlib import Path
 
 from latex2mathml.converter import convert
@@ -38,7 +39,6 @@ MODULES = (  # in the order of the interface
 LINK = re.compile(r"(!?\[[^\]]*\])\(([^)#\s]+)(#[^)]*)?\)")
 MATH = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 MATH_IN_LINE = re.compile(r"\$`(.+?)`\$")
-PICTURES = (".png", ".svg")
 BLOCK = re.compile(r"<p>\.\. math::(.*?)</p>(?:\s*<pre>\s*<code>(.*?)</code>\s*</pre>)?", re.DOTALL)  # of docstrings
 INLINE = re.compile(r":math:<code>(.*?)</code>", re.DOTALL)
 
@@ -59,17 +59,34 @@ def on_config(config):
     return config
 
 
+@cache
+def places() -> dict[Path, str]:
+    """Name in the site of every page of the repository that is in it."""
+    pages = {ROOT / name: target for name, target in PAGES.items()} | {path: name for name, path in methods().items()}
+    return pages | {path: path.name for path in (ROOT / "docs").glob("*.md")}
+
+
 def on_files(files, config):
-    """Add the pages, their links turned to where pages are in the site."""
-    sources = {ROOT / name: target for name, target in PAGES.items()} | {path: name for name, path in methods().items()}
-    sources |= {path: path.name for path in (ROOT / "docs").glob("*.md")}
-    for path, target in sources.items():
+    """Add the pages that stand elsewhere, and those of the interface."""
+    for path, target in places().items():
         if path.parent != ROOT / "docs":
-            text = page(path, target, sources)
-            files.append(File.generated(config, target, content=text))
+            files.append(File.generated(config, target, content=path.read_text(encoding="utf-8")))
     for name in MODULES:
         files.append(File.generated(config, f"interface/{name}.md", content=f"# {name}\n\n::: {name}\n"))
     return files
+
+
+def on_page_markdown(text, page, **_):
+    """The text with its links turned to where pages are in the site, its title and its equations."""
+    target = page.file.src_uri
+    path = next((path for path, name in places().items() if name == target), None)
+    if path is None:
+        return text
+    text = LINK.sub(lambda match: moved(match, path, target), text)
+    if target.startswith("methods/"):
+        text = titled(text, path.parents[1])
+    text = MATH_IN_LINE.sub(lambda match: convert(match[1], display="inline"), text)
+    return MATH.sub(lambda match: convert(match[1], display="block"), text)
 
 
 def on_page_content(text, **_):
@@ -82,28 +99,17 @@ def on_page_content(text, **_):
     return INLINE.sub(lambda match: shown(match[1], "inline"), text)
 
 
-def page(path: Path, target: str, sources: dict[Path, str]) -> str:
-    """Text of a page of the repository for the place ``target`` in the site."""
-
-    def moved(match: re.Match) -> str:
-        label, link, anchor = match[1], match[2], match[3] or ""
-        if "://" in link:
-            return match[0]
-        place = (path.parent / link).resolve()
-        if place in sources:
-            return f"{label}({posixpath.relpath(sources[place], posixpath.dirname(target) or '.')}{anchor})"
-        if ROOT / "docs" in place.parents and place.suffix in PICTURES:
-            inside = place.relative_to(ROOT / "docs").as_posix()
-            return f"{label}({posixpath.relpath(inside, posixpath.dirname(target) or '.')})"
-        return (
-            html.escape(label.lstrip("!")[1:-1]) + f" (`{place.relative_to(ROOT) if ROOT in place.parents else link}`)"
-        )
-
-    text = LINK.sub(moved, path.read_text(encoding="utf-8"))
-    if target.startswith("methods/"):
-        text = titled(text, path.parents[1])
-    text = MATH_IN_LINE.sub(lambda match: convert(match[1], display="inline"), text)
-    return MATH.sub(lambda match: convert(match[1], display="block"), text)
+def moved(match: re.Match, path: Path, target: str) -> str:
+    """A link of the page in ``path``, for the place ``target`` in the site."""
+    label, link, anchor = match[1], match[2], match[3] or ""
+    if "://" in link:
+        return match[0]
+    place, folder = (path.parent / link).resolve(), posixpath.dirname(target) or "."
+    if place in places():
+        return f"{label}({posixpath.relpath(places()[place], folder)}{anchor})"
+    if ROOT / "docs" in place.parents:
+        return f"{label}({posixpath.relpath(place.relative_to(ROOT / 'docs').as_posix(), folder)}{anchor})"
+    return html.escape(label.lstrip("!")[1:-1]) + f" (`{place.relative_to(ROOT) if ROOT in place.parents else link}`)"
 
 
 def titled(text: str, bundle: Path) -> str:

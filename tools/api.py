@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -58,13 +59,13 @@ class Plan:
         configuration(method, [self.path], {})
 
     @classmethod
-    def of(cls, folder: str | PathLike, method: str = "meanteacher_segmentation", **wishes) -> Plan:
+    def of(cls, folder: str | PathLike, method: str = "meanteacher_segmentation", **wishes: Any) -> Plan:
         """Plan a training on the images and fewer labels of ``folder``; wishes are the options of ``tools plan``."""
         with redirect_stdout(io.StringIO()):
             write_plan(str(folder), method, **wishes)
         return cls(Path(str(wishes.get("output") or folder)) / "plan.yaml", method)
 
-    def train(self, output_dir: str | PathLike, **options) -> Model:
+    def train(self, output_dir: str | PathLike, **options: Any) -> Model:
         """Train into the folder ``output_dir``; options are those of ``tools run <method> --help``."""
         with _explained():
             run(self.method, self.path, output_dir=str(output_dir), **options)
@@ -108,7 +109,7 @@ class Model:
         image: np.ndarray | str | PathLike,
         spacing: Sequence[float] | None = None,
         affine: np.ndarray | None = None,
-        **options,
+        **options: Any,
     ) -> Prediction:
         """Segment one image.
 
@@ -138,7 +139,7 @@ class Model:
             return _read(written)
 
     def predict_files(
-        self, inputs: str | PathLike | Sequence[str | PathLike], output_dir: str | PathLike, **options
+        self, inputs: str | PathLike | Sequence[str | PathLike], output_dir: str | PathLike, **options: Any
     ) -> list[Path]:
         """Segment files into the folder ``output_dir``; returns the written segmentations in the order of the images.
 
@@ -154,7 +155,7 @@ class Model:
         stems = [Path(output_dir) / case["case"] for case in find_images(sources)]
         return [next(file for e in (".nii.gz", ".png") if (file := Path(f"{stem}{e}")).is_file()) for stem in stems]
 
-    def _store(self, image: np.ndarray, spacing, affine, path: Path) -> Path:
+    def _store(self, image: np.ndarray, spacing: Sequence[float] | None, affine: np.ndarray | None, path: Path) -> Path:
         """The file of an array."""
         channels = self.settings["in_channels"]
         if image.ndim == 2 or (image.ndim == 3 and channels == 3 == image.shape[-1]):
@@ -177,7 +178,7 @@ def score(
     predictions: np.ndarray | str | PathLike,
     labels: np.ndarray | str | PathLike,
     spacing: Sequence[float] | None = None,
-    **options,
+    **options: Any,
 ) -> dict:
     """Measure segmentations against labels as ``tools score`` does: two arrays, or two folders.
 

@@ -40,3 +40,11 @@ def test_links_lead_somewhere():
     for page in PAGES:
         for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
             assert link.startswith("http") or (page.parent / link).exists(), (page.name, link)
+
+
+def test_every_failure_names_tests_that_exist():
+    text = (DOCS / "failures.md").read_text(encoding="utf-8")
+    rows = [line for line in text.partition("## Who is trusted")[0].splitlines() if line.startswith("| ")][2:]
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)`", row.rpartition(" | ")[2])
+        assert named and all((DOCS.parent / name).is_file() for name in named), row
