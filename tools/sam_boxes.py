@@ -27,6 +27,7 @@ from common.sam import (
     group_masks,
     inject_lora,
     move_boxes,
+    refine_volume,
 )
 from common.sam.promptable import overlap
 
@@ -41,6 +42,7 @@ class Figures:
     Attributes:
         dice: of each domain and object, triples for the true box, a moved one and the filled true box.
         composed: of each domain and class, in the label map that the true boxes of all groups give.
+        volumes: the same of whole volumes, by the boxes of all their slices.
         encoding: seconds of processor time per image.
         decoding: the same per box.
         apart: largest difference of logits, boxes in one batch and one by one.
@@ -48,6 +50,7 @@ class Figures:
 
     dice: dict[tuple[str, str], list[tuple[float, ...]]] = field(default_factory=dict)
     composed: dict[tuple[str, str], list[tuple[float, ...]]] = field(default_factory=dict)
+    volumes: dict[tuple[str, str], list[tuple[float, ...]]] = field(default_factory=dict)
     encoding: list[float] = field(default_factory=list)
     decoding: list[float] = field(default_factory=list)
     apart: float = 0.0
@@ -60,6 +63,7 @@ def sam_boxes(
     groups: Sequence[Sequence[int]] | None = None,
     images: int = 40,
     split: str | None = None,
+    volumes: bool = False,
     moved: float = 0.15,
     arch: str = "litemedsam",
     checkpoint: str | None = "litemedsam",
@@ -80,6 +84,7 @@ def sam_boxes(
         groups: classes prompted together, [[2, 3], [3]]; by default each by itself.
         images: at most so many of each domain, spread evenly over its list.
         split: take one list of the data set alone: train, validation or test.
+        volumes: also prompt every slice of a volume by its true boxes, and count the Dice of the whole volume.
         moved: largest shift of a side, as a share of the box.
         arch: of the SAM.
         checkpoint: of the SAM, a path or the name of installed weights.
@@ -95,6 +100,11 @@ def sam_boxes(
     refiner = BoxRefiner(sam, num_classes, convention, groups, box_pad=0.0)
     figures, generator = Figures(), torch.Generator().manual_seed(seed)
     for domain, image, label in samples(dataset_dir, encoding, images, split):
+        if image.dim() == 5:
+            if volumes:
+                measure_volume(refiner, domain, image[0], label[0], figures)
+            middle = image.shape[-1] // 2
+            image, label = image[..., middle], label[..., middle]
         measure(refiner, domain, image, label, moved, generator, figures)
     if not figures.dice:
         raise InputError(f"{dataset_dir}: no labeled image with a class that is prompted (num_classes, encoding)")
@@ -107,7 +117,7 @@ def sam_boxes(
 
 
 def samples(dataset_dir: str, encoding: str, most: int, split: str | None) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Domain, image ``1, C, H, W`` and label map ``1, H, W`` of evenly spread labeled cases of each domain."""
+    """Domain, image ``1, C, H, W[, D]`` and label map ``1, H, W[, D]`` of labeled cases spread evenly."""
     roles = {None: ROLES, "train": TRAINING}.get(split, (split,))
     load = Compose(
         [LoadImageOrSeriesd("image", picture_channels=1), DecodeMaskd("label", encoding), EnsureTyped("image")]
@@ -122,8 +132,6 @@ def samples(dataset_dir: str, encoding: str, most: int, split: str | None) -> It
         for item in tqdm(chosen, desc=domain or "images", disable=None, leave=False):
             case = load(item.entry())
             image, label = (torch.as_tensor(case[key]).float() for key in ("image", "label"))
-            if image.dim() == 4:
-                image, label = image[..., image.shape[-1] // 2], label[..., label.shape[-1] // 2]
             yield domain, image[None], label.long()
 
 
@@ -159,6 +167,15 @@ def measure(
         figures.composed.setdefault((domain, str(number)), []).append((score,))
 
 
+def measure_volume(refiner: BoxRefiner, domain: str, image: Tensor, label: Tensor, figures: Figures) -> None:
+    """Add a volume ``C, H, W, D``, every slice of ``H, W, D`` labels prompted by its true boxes, to the figures."""
+    refined = refine_volume(refiner, image, label)
+    for number in sorted({group.paint for group in refiner.groups} & set(label.unique().tolist())):
+        truth = label == number
+        score = overlap((refined == number).flatten(1), truth.flatten(1)).item()
+        figures.volumes.setdefault((domain, str(number)), []).append((score,))
+
+
 def answer(refiner: BoxRefiner, embeddings: Tensor, boxes: Tensor, figures: Figures) -> Tensor:
     """Logits ``N, h, w`` of the boxes of one image, decoded at once and, to be timed and compared, one by one."""
     logits = refiner.masks(embeddings, boxes, torch.zeros(len(boxes), dtype=torch.long))
@@ -187,13 +204,22 @@ def summary(figures: Figures) -> dict[str, object]:
         rows.append(
             {"domain": domain, "object": name, "boxes": len(scores), "true": true, "moved": moved, "filled": filled}
         )
-    composed = [
-        {"domain": domain, "class": name, "true": statistics.fmean(score for (score,) in scores)}
-        for (domain, name), scores in sorted(figures.composed.items())
-    ]
+    composed, volumes = (
+        [
+            {"domain": domain, "class": name, "true": statistics.fmean(score for (score,) in scores)}
+            for (domain, name), scores in sorted(found.items())
+        ]
+        for found in (figures.composed, figures.volumes)
+    )
     milliseconds = {f"ms_per_{what}": 1000 * statistics.median(seconds) for what, seconds in
                     (("image", figures.encoding), ("box", figures.decoding))}  # fmt: skip
-    return {"dice": rows, "composed": composed, **milliseconds, "batch_against_single": figures.apart}
+    return {
+        "dice": rows,
+        "composed": composed,
+        "volumes": volumes,
+        **milliseconds,
+        "batch_against_single": figures.apart,
+    }
 
 
 def show(about: dict) -> None:
@@ -206,6 +232,8 @@ def show(about: dict) -> None:
     if any("+" in name for name in objects):
         for row in about["composed"]:
             write(f"{row['domain']:12} {row['class']:8} {'':5}  {row['true']:8.3f}  (composed of all groups)\n")
+    for row in about["volumes"]:
+        write(f"{row['domain']:12} {row['class']:8} {'':5}  {row['true']:8.3f}  (whole volumes, boxes of all slices)\n")
     write(f"{about['ms_per_image']:.0f} ms of processor time per image, {about['ms_per_box']:.0f} per box; ")
     write(f"boxes in one batch and one by one: {about['batch_against_single']:.1e} apart; ")
     write(f"LoRA of rank 4: {about['lora_rank_4']:,} parameters\n")

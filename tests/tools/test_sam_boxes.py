@@ -9,6 +9,7 @@ import torch
 
 from common.data import Phantom, write_phantom_domains, write_phantoms
 from common.errors import InputError
+from common.sam import BoxRefiner, build_sam, refine_volume
 from common.sam.testing import write_tiny_checkpoint
 from common.wheels import installed
 from tests.downloads import WRITERS
@@ -62,6 +63,27 @@ def test_nested_groups_are_composed_on_the_middle_slices_of_volumes(tiny, tmp_pa
     out = capsys.readouterr().out
     assert [line.split()[0] for line in out.splitlines()[1:-1]] == ["1+2", "2", "1", "2"]
     assert out.count("(composed of all groups)") == 2
+
+
+def test_every_slice_of_a_volume_is_prompted_where_asked(tiny, tmp_path, capsys):
+    label = np.zeros((32, 32, 3), np.uint8)
+    label[4:28, 4:28, :2], label[8:20, 8:20, 2] = 1, 2
+    for folder, values in (("images", label.astype(np.float32)), ("labels", label)):
+        (tmp_path / folder).mkdir()
+        nib.save(nib.Nifti1Image(values, np.eye(4)), tmp_path / folder / "heart.nii.gz")
+    sam_boxes(str(tmp_path), num_classes=3, volumes=True, output=str(tmp_path / "f.json"), **tiny)
+    about = json.loads((tmp_path / "f.json").read_text(encoding="utf-8"))
+    assert [row["object"] for row in about["dice"]] == ["1"]  # the middle slice has no second class
+    assert [row["class"] for row in about["volumes"]] == ["1", "2"]
+    sam = build_sam(tiny["arch"], 32, checkpoint=tiny["checkpoint"]).eval()
+    image, truth = (torch.from_numpy(label).to(kind) for kind in (torch.float32, torch.int64))
+    found = refine_volume(BoxRefiner(sam, 3, "litemedsam", box_pad=0.0), image[None], truth)
+    for row, number in zip(about["volumes"], (1, 2)):
+        mask, wanted = found == number, truth == number
+        assert row["true"] == pytest.approx(
+            2 * (mask & wanted).sum().item() / (mask.sum() + wanted.sum()).item(), abs=1e-6
+        )
+    assert capsys.readouterr().out.count("(whole volumes, boxes of all slices)") == 2
 
 
 def test_mistakes_are_one_line(tiny, tmp_path):
