@@ -65,10 +65,9 @@ class TwoStreamLoader:
     ) -> None:
         if len(labeled) == 0 or labeled_batch < 1:
             raise InputError("training needs at least one labeled case, in the list and in a batch (labeled_batch)")
-        logger = logging.getLogger(type(self).__name__)
-        logger.info(f"{len(labeled)} labeled and {len(unlabeled)} unlabeled samples")
+        self.samples = (len(labeled), len(unlabeled))
         if unlabeled_batch and len(unlabeled) == 0 and supervised_fallback:
-            logger.warning("no unlabeled samples: training on the labeled ones alone")
+            logging.getLogger(type(self).__name__).warning("no unlabeled samples: training on the labeled ones alone")
             unlabeled_batch = 0
         if unlabeled_batch and len(unlabeled) == 0:
             raise InputError("the unlabeled list is empty: give unlabeled cases or set unlabeled_batch to 0")

@@ -10,10 +10,11 @@ from monai.handlers import LrScheduleHandler
 from torch import nn
 
 from ..engines import SemiSupervisedTrainer
-from ..handlers import CollapseWarning, History, Progress
-from ..options import current_configuration
+from ..handlers import CollapseWarning, History
+from ..options import Configuration, current_configuration
 from .checkpoint import NAME
 from .process import is_main
+from .progress import Progress
 from .record import fingerprint, write_record
 from .resume import Resume
 from .save_model import SaveModel
@@ -36,7 +37,7 @@ class RunHandler:
         ckpt_dir: folder of the weights.
         lr_schedulers: stepped every iteration.
         resume: continue the run in ``output_dir``.
-        progress: show progress bars.
+        progress: show a bar over the iterations, if there is a terminal.
         export: makes the deployed network of the trained one, see ``SaveModel``.
     """
 
@@ -58,7 +59,8 @@ class RunHandler:
         self.lr_schedulers, self.continues = list(lr_schedulers), resume
         self.last = SaveModel(network, self.folder / WEIGHTS, export=export)
         self.best = SaveModel(network, self.folder / BEST, best=True, export=export)
-        self.log = [CollapseWarning(), History(self.output / "history.csv"), *([Progress()] if progress else [])]
+        shown = Progress(evaluator, progress, _subject(configuration))
+        self.log = [shown, CollapseWarning(), History(self.output / "history.csv")]
 
     def attach(self, engine: SemiSupervisedTrainer) -> None:
         for handler in self.schedules:
@@ -90,3 +92,12 @@ class RunHandler:
             iterations=engine.state.iteration,
             data={case: sums for cases in self.resume.data.values() for case, sums in cases.items()},
         )
+
+
+def _subject(configuration: Configuration | None) -> str:
+    """Bundle and data set of a training, by the names of their folders."""
+    words = []
+    for key in ("bundle_root", "dataset_dir"):
+        if configuration is not None and key in configuration and (value := configuration.value(key)):
+            words.append(Path(str(value)).resolve().name)
+    return " on ".join(words) or "training"
