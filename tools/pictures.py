@@ -14,9 +14,9 @@ from torch import Tensor
 from common.engines import Objective
 from common.errors import InputError, require_choice, require_file
 from common.files import atomic_path
+from common.outlines import draw_outlines
 from common.runs.checkpoint import NAME, Generations
 
-from .report import draw_outlines
 from .runs import Run, require_run
 
 

@@ -16,6 +16,7 @@ from common.data.expected import TABLE, read_expected
 from common.datasets.lists import load_json
 from common.errors import InputError, printable
 from common.files import atomic_path
+from common.outlines import draw_outlines, fullest_slice
 
 from .runs import require_run
 
@@ -141,7 +142,7 @@ def _overlays(folders: Mapping[str, Path], dataset: Path, path: Path, most: int 
     )
     for row, case in zip(axes, shown):
         image, label = _array(dataset / "images" / case), _array(dataset / "labels" / case)
-        z = int(np.argmax((label > 0).sum(axis=(0, 1)))) if label.ndim == 3 else None
+        z = fullest_slice(label) if label.ndim == 3 else None
         maps = {"label": label, **{n: _array(p / case) for n, p in predicted.items()}}
         for axis, (name, mask) in zip(row, maps.items()):
             draw_outlines(axis, *((image, mask) if z is None else (image[..., z], mask[..., z])))
@@ -151,13 +152,3 @@ def _overlays(folders: Mapping[str, Path], dataset: Path, path: Path, most: int 
 
 def _array(path: str | Path) -> np.ndarray:
     return np.asarray(nibabel.load(path).dataobj)
-
-
-def draw_outlines(axis, image: np.ndarray, mask: np.ndarray) -> None:
-    """A slice ``H, W`` in gray with the outlines of the classes of a label map."""
-    low, high = np.percentile(image, (1, 99))
-    axis.imshow(image.T, cmap="gray", vmin=low, vmax=high, origin="lower")
-    for number in range(1, int(mask.max()) + 1):
-        if (mask == number).any():
-            axis.contour((mask == number).T, levels=[0.5], colors=[f"C{number % 10}"], linewidths=1.2)
-    axis.axis("off")

@@ -17,10 +17,10 @@ from common.errors import InputError, require_folder
 from common.files import atomic_path
 from common.groups import patient_of
 from common.metrics import bootstrap_mean, dice, how_well, jaccard, surface_dice, surface_distances
+from common.outlines import draw_outlines
 
 from .check.inspect import read_label
 from .folds import expected_text
-from .report import draw_outlines
 from .volumes import array, read, same_grid
 
 COLUMNS = ("case", "class", "dice", "jaccard", "hd95", "asd", "surface_dice", "ml", "label_ml", "failure")

@@ -183,6 +183,7 @@ SHARED = (
     Option("overwrite", Boolean(), "replace the run in output_dir", base="train"),
     Option("overwrite", Boolean(), "replace files that output_dir has already", base="inference"),
     Option("progress", Boolean(), "progress bars"),
+    Option("tensorboard", Boolean(), "curves and pictures of validation cases in output_dir/tensorboard"),
     # inference and evaluation
     Option("largest_component", Boolean(), "keep only the largest component of each class"),
     Option("uncertainty", Optional(Choice("entropy")), "second map, 0 certain to 1: entropy", base="inference"),

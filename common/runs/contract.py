@@ -13,6 +13,7 @@ FREE = {
         "val_interval",
         "check_every",
         "progress",
+        "tensorboard",
     ),
     "the learning rate": ("learning_rate", "learning_rate_sam", "pretrain#learning_rate", "sam#learning_rate"),
     "where": ("output_dir", "ckpt_dir", "bundle_root", "device", "cache_device", "dist_backend", "is_main", "threads"),

@@ -20,7 +20,16 @@ FREE = frozenset(  # settings that need not be those of training
         "amp",
         "stride",
     }
-    | {"largest_component", "class_names", "progress", "studies", "empty_policy", "metric_spacing", "seed"}
+    | {
+        "largest_component",
+        "class_names",
+        "progress",
+        "tensorboard",
+        "studies",
+        "empty_policy",
+        "metric_spacing",
+        "seed",
+    }
     | {
         "uncertainty",
         "stacked",

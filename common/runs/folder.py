@@ -18,7 +18,7 @@ from .checkpoint import NAME, Generations, rank
 from .contract import as_written, check_resumable, check_same_data
 from .lock import FolderLock
 
-HISTORY, RECORD, WEIGHTS = "history.csv", "record.json", "model.pt"
+HISTORY, RECORD, WEIGHTS, LIVE = "history.csv", "record.json", "model.pt", "tensorboard"
 BESIDE_STATES = (WEIGHTS, "model_best.pt", "settings.json", RECORD)
 _NEEDED_BY_STUDIES = (WEIGHTS, "settings.json")  # what the next training starts from
 _LOG = logging.getLogger("Resume")
@@ -137,7 +137,7 @@ def _decide(
 def _run_files(output: Path, weights: Path) -> list[Path]:
     """What a run may have left, besides its states."""
     places = [output / HISTORY, *(folder / name for folder in (weights, output) for name in BESIDE_STATES)]
-    return list(dict.fromkeys(places))
+    return [*dict.fromkeys(places), *sorted((output / LIVE).glob("events.out.tfevents.*"))]
 
 
 def require_place(folder: str | Path, option: str, keep: bool = True) -> Path:

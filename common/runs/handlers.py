@@ -13,6 +13,7 @@ from ..engines import SemiSupervisedTrainer
 from ..handlers import CollapseWarning, History
 from ..options import Configuration, current_configuration
 from .checkpoint import NAME
+from .live import LiveView
 from .process import is_main
 from .progress import Progress
 from .record import fingerprint, write_record
@@ -38,6 +39,7 @@ class RunHandler:
         lr_schedulers: stepped every iteration.
         resume: continue the run in ``output_dir``.
         progress: show a bar over the iterations, if there is a terminal.
+        tensorboard: write a live view, see ``LiveView``.
         export: makes the deployed network of the trained one, see ``SaveModel``.
     """
 
@@ -50,6 +52,7 @@ class RunHandler:
         lr_schedulers: Sequence = (),
         resume: bool = False,
         progress: bool = True,
+        tensorboard: bool = False,
         export: Callable[[nn.Module], nn.Module] | None = None,
     ) -> None:
         self.output, self.folder, self.evaluator = Path(output_dir), Path(ckpt_dir), evaluator
@@ -60,7 +63,9 @@ class RunHandler:
         self.last = SaveModel(network, self.folder / WEIGHTS, export=export)
         self.best = SaveModel(network, self.folder / BEST, best=True, export=export)
         shown = Progress(evaluator, progress, _subject(configuration))
-        self.log = [shown, CollapseWarning(), History(self.output / "history.csv")]
+        history = History(self.output / "history.csv")
+        live = [LiveView(history, evaluator, self.output)] if tensorboard else []
+        self.log = [shown, CollapseWarning(), history, *live]
 
     def attach(self, engine: SemiSupervisedTrainer) -> None:
         for handler in self.schedules:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import InputError, one_line_errors, require_folder
 from ..options import check_options, current_configuration
 from .folder import open_run, require_place
+from .live import require_tensorboard
 from .released import refuse_changed
 from .weights import require_weights
 
@@ -29,6 +30,8 @@ def before_training(package: str) -> None:
     require_folder(package, "give the folder of the bundle as --bundle_root")
     configuration = current_configuration()
     if configuration is not None:
+        if "tensorboard" in configuration and configuration.value("tensorboard"):
+            require_tensorboard()
         open_run(**{name: configuration.value(name) for name in RUN if name in configuration})
 
 

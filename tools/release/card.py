@@ -17,6 +17,7 @@ ELSEWHERE = (
     "dataset_dir",
     "epoch_length",
     "progress",
+    "tensorboard",
     "num_classes",
     "in_channels",
     "splits",

@@ -27,7 +27,8 @@ LAYERS = {
     "evaluate": "inference",
     "multi_gpu_train": "train",
 }  # override files of a release, and what they go on top of
-WHERE = ("bundle_root", "dataset_dir", "output_dir", "ckpt_dir", "cache_device", "resume", "overwrite", "progress")
+PLACES = ("bundle_root", "dataset_dir", "output_dir", "ckpt_dir", "cache_device")
+WHERE = (*PLACES, "resume", "overwrite", "progress", "tensorboard")
 WHICH = ("labeled", "validation", "group", "splits")  # of the cases of one data set: no matter of the next one
 SETTINGS = ("trained", "layers")  # entries of an inference file that a release does without
 ADD_PATH = "$sys.path.insert(0, os.path.abspath(@bundle_root))"
