@@ -21,7 +21,7 @@ CASES = 3  # of a validation that are drawn: its first
 def require_tensorboard() -> None:
     """Raise ``InputError`` where TensorBoard is not installed."""
     if not optional_import("tensorboard")[1]:
-        raise InputError("tensorboard: true needs the package tensorboard: pip install tensorboard, or set it to false")
+        raise InputError("tensorboard: true needs the package tensorboard (the extra live): pip install tensorboard")
 
 
 class LiveView:
