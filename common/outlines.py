@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 def fullest_slice(mask: np.ndarray) -> int:
@@ -16,8 +11,8 @@ def fullest_slice(mask: np.ndarray) -> int:
     return int(np.argmax(areas)) if areas.any() else mask.shape[-1] // 2
 
 
-def draw_outlines(axis: Axes, image: np.ndarray, mask: np.ndarray) -> None:
-    """Draw a slice ``H, W`` in gray with the outlines of the classes of a label map."""
+def draw_outlines(axis, image: np.ndarray, mask: np.ndarray) -> None:
+    """Draw a slice ``H, W`` in gray on axes of Matplotlib, with the outlines of the classes of a label map."""
     low, high = np.percentile(image, (1, 99))
     axis.imshow(image.T, cmap="gray", vmin=low, vmax=high, origin="lower")
     for number in range(1, int(mask.max()) + 1):

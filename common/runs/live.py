@@ -15,13 +15,14 @@ from ..handlers import History
 from ..outlines import draw_outlines, fullest_slice
 from .folder import LIVE
 
+NEEDED = ("tensorboard", "matplotlib")  # by those who ask for it; slow to import, and a release does without
 CASES = 3  # of a validation that are drawn: its first
 
 
 def require_tensorboard() -> None:
-    """Raise ``InputError`` where TensorBoard is not installed."""
-    if not optional_import("tensorboard")[1]:
-        raise InputError("tensorboard: true needs the package tensorboard (the extra live): pip install tensorboard")
+    """Raise ``InputError`` where TensorBoard, or what draws its pictures, is not installed."""
+    if not all(optional_import(name)[1] for name in NEEDED):
+        raise InputError("tensorboard: true needs two packages (the extra live): pip install tensorboard matplotlib")
 
 
 class LiveView:
@@ -53,7 +54,7 @@ class LiveView:
 
     def open(self, engine: SemiSupervisedTrainer) -> None:
         if self.writer is None:
-            from torch.utils.tensorboard import SummaryWriter  # takes seconds, of those who ask for it
+            from torch.utils.tensorboard import SummaryWriter
 
             self.writer = SummaryWriter(self.folder, purge_step=engine.state.iteration + 1)
             engine.while_running.callback(self.close)
@@ -89,15 +90,13 @@ class LiveView:
 
 def _drawn(image: Tensor, label: Tensor, found: Tensor):
     """A figure of label and prediction side by side, as outlines on a slice."""
-    from matplotlib.figure import Figure
-
+    figure = optional_import("matplotlib.figure", name="Figure")[0](figsize=(5.2, 2.8), layout="constrained")
     if image.shape != label.shape:  # compared at another size
         image = torch.nn.functional.interpolate(image[None, None], label.shape)[0, 0]
     parts = [torch.as_tensor(part).numpy() for part in (image, label, found)]
     if image.dim() == 3:
         place = fullest_slice(parts[1])
         parts = [part[..., place] for part in parts]
-    figure = Figure(figsize=(5.2, 2.8), layout="constrained")
     for axis, mask, title in zip(figure.subplots(1, 2), parts[1:], ("label", "prediction")):
         draw_outlines(axis, parts[0], mask)
         axis.set_title(title, fontsize=9)
