@@ -32,7 +32,7 @@ class VolumePreprocessing(Compose):
     Images become ``C, x, y, z`` float32, interpolated linearly; labels become class numbers. Invertible.
 
     Args:
-        spacing: voxel size in mm; ``None`` keeps the file's.
+        spacing: voxel size in mm; ``None``, also along one axis, keeps the file's.
         window: range of intensities that becomes 0 to 1, values outside clipped; ``None`` leaves them.
         normalize: then give each channel zero mean and unit variance.
         in_channels: of the network; pictures become grey (1) or color (3), other volumes are refused; ``None``: any.
@@ -44,7 +44,7 @@ class VolumePreprocessing(Compose):
 
     def __init__(
         self,
-        spacing: Sequence[float] | None = None,
+        spacing: Sequence[float | None] | None = None,
         window: Sequence[float] | None = None,
         normalize: bool = False,
         in_channels: int | None = None,
@@ -62,7 +62,8 @@ class VolumePreprocessing(Compose):
             MatchGridd(other=label_grid),
         ]
         if spacing is not None:
-            chain.append(SpacingOfKeysd(KEYS, spacing, mode=("bilinear", "nearest"), allow_missing_keys=True))
+            sizes = [-1.0 if size is None else size for size in spacing]  # which MONAI reads as the file's own
+            chain.append(SpacingOfKeysd(KEYS, sizes, mode=("bilinear", "nearest"), allow_missing_keys=True))
         if window is not None:
             chain += [ScaleIntensityRanged("image", *window, b_min=0.0, b_max=1.0, clip=True), CheckScaledd("image")]
         if normalize:

@@ -1,7 +1,7 @@
 from .case_by_case import CaseByCaseEvaluator
 from .make import make_inferer
 from .slicewise import SliceWiseInferer
-from .sliding_window import SlidingWindowInferer
+from .sliding_window import SlidingWindowInferer, WindowsOfSlices
 from .statistics import AdaptStatistics, adapt_statistics
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "CaseByCaseEvaluator",
     "SliceWiseInferer",
     "SlidingWindowInferer",
+    "WindowsOfSlices",
     "adapt_statistics",
     "make_inferer",
 ]

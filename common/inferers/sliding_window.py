@@ -149,6 +149,17 @@ class SlidingWindowInferer(Inferer):
         return [start for start, place in places.items() if start not in set(done) and bool(wanted[place].any())]
 
 
+class WindowsOfSlices(SlidingWindowInferer):
+    """A 2D network on windows of the slices of volumes ``B, C, H, W, D``, cut along D; or of images ``B, C, H, W``."""
+
+    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args, **kwargs) -> Tensor:
+        if inputs.dim() == 4:
+            return super().__call__(inputs, network, *args, **kwargs)
+        slices = inputs.movedim(-1, 1).flatten(0, 1)
+        maps = super().__call__(slices, network, *args, **kwargs)
+        return maps.unflatten(0, (len(inputs), inputs.shape[-1])).movedim(1, -1)
+
+
 def overlaps(window: Sequence[int], stride: Sequence[int]) -> list[float]:
     """What MONAI takes for exact strides."""
     return [max(1 - (step + 0.5) / side, 0.0) for step, side in zip(stride, window)]

@@ -18,13 +18,16 @@ def make_network(
     base_channels: int = 16,
     dropout: float = 0.5,
     norm: str = "batch",
+    pooling: Sequence[int] | None = None,
 ) -> nn.Module:
-    """``VNet`` for patches of three extents, ``UNet2D`` for slices; ``norm`` is the latter's."""
+    """``VNet`` for patches of three extents, whose ``pooling`` is, ``UNet2D`` for slices, whose ``norm`` is."""
     if dimensions(patch_size) == 2:
+        if pooling is not None:
+            raise InputError(f"pooling={list(pooling)}: only the network for volumes has a choice")
         return UNet2D(in_channels, out_channels, base_channels, dropout, norm)
     if norm != "batch":
         raise InputError(f"norm={norm}: the V-Net has batch norm; only networks for slices have a choice")
-    return VNet(in_channels, out_channels, base_channels, dropout)
+    return VNet(in_channels, out_channels, base_channels, dropout, pooling=pooling)
 
 
 def dimensions(patch_size: Sequence[int]) -> int:

@@ -17,28 +17,32 @@ def check_rules(values: Mapping[str, object], multiple: int = 1) -> None:
 
     Args:
         values: canonical values by name, of those options that are known.
-        multiple: what the extents of a patch must be multiples of.
+        multiple: what the extents of a patch must be multiples of, where no ``pooling`` says otherwise.
     """
     if "iterations" in values and "epoch_length" in values:
         whole_epochs(values["iterations"], values["epoch_length"])
     if "patch_size" not in values:
         return
     patch = values["patch_size"]
-    _check_patch(patch, multiple)
+    multiples = _multiples(values, multiple)
+    _check_patch(patch, multiples)
     for name in ("labeled_batch", "unlabeled_batch"):
-        if multiple > 1 and values.get(name) == 1 and all(side == multiple for side in patch):
+        if multiple > 1 and values.get(name) == 1 and patch == multiples:
             raise InputError(
                 f"--{name} 1: batch norm needs two values, and a patch of {patch} leaves one; take 2 or more"
             )
     if "slices" in values and values["slices"] != (len(patch) == 2):
         given = "slices are cut: give two extents" if values["slices"] else "two extents are of slices: give three"
         raise InputError(f"--patch_size {patch}: {given}, or set slices to {str(not values['slices']).lower()}")
-    if values.get("symmetries", "none") != "none" and patch[0] != patch[1]:
-        raise InputError(f"--patch_size {patch}: quarter turns need two equal first extents, or symmetries none")
+    if values.get("symmetries", "none") not in ("none", "mirrors") and patch[0] != patch[1]:
+        raise InputError(
+            f"--patch_size {patch}: quarter turns need two equal first extents, or symmetries mirrors or none"
+        )
     if values.get("stride") == FAST and values.get("stride_factor", 1) != 1:
         raise InputError(f"--stride_factor {values['stride_factor']}: stride fast has no steps; leave one of them out")
     for name in STRIDES:
-        if len(patch) == 3 and values.get(name, FAST) != FAST:
+        windows = len(patch) == 3 or (values.get("slice_fit") == "patch" and len(values.get(name, ())) == 2)
+        if windows and values.get(name, FAST) != FAST:
             _check_stride(name, values[name], patch)
 
 
@@ -76,9 +80,20 @@ def whole_epochs(iterations: int, epoch_length: int) -> int:
     return iterations // epoch_length
 
 
-def _check_patch(patch: list[int], multiple: int) -> None:
-    if any(side % multiple for side in patch):
-        raise InputError(f"--patch_size {patch}: the network takes multiples of {multiple} on each axis")
+def _multiples(values: Mapping[str, object], multiple: int) -> list[int]:
+    """What each extent of a patch must be a multiple of: less where the network halves an axis less often."""
+    patch, pooling = values["patch_size"], values.get("pooling")
+    if pooling is None:
+        return [multiple] * len(patch)
+    if len(patch) == 2:
+        raise InputError(f"--pooling {pooling}: slices are pooled along both axes alike; leave it null")
+    return [2**n if multiple > 1 else 1 for n in pooling]
+
+
+def _check_patch(patch: list[int], multiples: list[int]) -> None:
+    if any(side % multiple for side, multiple in zip(patch, multiples)):
+        text = multiples[0] if len({*multiples}) == 1 else " x ".join(map(str, multiples))
+        raise InputError(f"--patch_size {patch}: the network takes multiples of {text} on each axis")
     if prod(patch) > MOST_VOXELS:
         raise InputError(f"--patch_size {patch}: expected at most {MOST_VOXELS} voxels; no memory holds more")
 

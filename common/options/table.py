@@ -87,7 +87,11 @@ SHARED = (
     ),
     Option("num_classes", Integer(2, 255), "background included"),
     Option("in_channels", Integer(1, 64), "of the images"),
-    Option("spacing", Optional(Sequence(MILLIMETERS, 3, one_for_all=True)), "resample to this voxel size in mm"),
+    Option(
+        "spacing",
+        Optional(Sequence(Optional(MILLIMETERS), 3, one_for_all=True)),
+        "resample to this voxel size in mm, null: the file's",
+    ),
     Option("window", Optional(RANGE), "map this range of intensities to 0..1 and clip, in HU for CT"),
     Option("layout", Choice(*LAYOUTS), "where files and splits are, see common.datasets.LAYOUTS"),
     Option(
@@ -108,6 +112,11 @@ SHARED = (
         EXTENTS,
         "voxels; two extents: whole slices are resized to it and a 2D network is trained",
     ),
+    Option(
+        "slice_fit",
+        Choice("resize", "patch"),
+        "of slices: resize to patch_size; patch: keep their pixels, pad small ones, cut large ones",
+    ),
     Option("stride", STEPS, "of validation windows during training; or fast", base="train"),
     Option(
         "stride",
@@ -119,8 +128,8 @@ SHARED = (
     Option("stride_factor", Number(0.01, 100), "take steps so many times the stride: faster and coarser"),
     Option(
         "symmetries",
-        Choice("full", "reflections", "none"),
-        "random symmetries of the plane; reflections: the four of published code; none",
+        Choice("full", "reflections", "mirrors", "none"),
+        "random symmetries of the plane; reflections: the four of published code; mirrors: no quarter turns; none",
     ),
     Option(
         "official_sample",
@@ -171,6 +180,11 @@ SHARED = (
         "norm",
         Choice("batch", "group", "instance"),
         "of the 2D network: batch, group (8 groups) or instance",
+    ),
+    Option(
+        "pooling",
+        Optional(Sequence(Integer(0, 4), 3)),
+        "of the 3D network: halvings of each axis, 0 to 4, e.g. [4, 4, 1] for thick slices; null: four of each",
     ),
     Option(
         "amp",

@@ -14,13 +14,22 @@ from .patch import RandomPatch, ResizedSlice
 from .rotate import RandomRotate2D
 from .rotflip import RandomRotFlip
 
-SYMMETRIES = ("full", "reflections", "none")
+SYMMETRIES = ("full", "reflections", "mirrors", "none")
+SLICE_FITS = ("resize", "patch")
 RECIPES = ("none", "geometry", "appearance", "strong")
 
 
-def make_sample(patch_size: Sequence[int], official: bool = False) -> RandomPatch | ResizedSlice:
-    """A random patch for three extents (``official``: see ``RandomPatch``), the resized slice for two."""
-    return RandomPatch(patch_size, official=official) if len(patch_size) == 3 else ResizedSlice(patch_size)
+def make_sample(
+    patch_size: Sequence[int], official: bool = False, slice_fit: str = "resize"
+) -> RandomPatch | ResizedSlice:
+    """A random patch for three extents (``official``: see ``RandomPatch``), the resized slice for two.
+
+    With ``slice_fit`` ``patch`` slices keep their pixels too, and the network sees random parts of them.
+    """
+    require_choice(slice_fit=(slice_fit, SLICE_FITS))
+    if len(patch_size) == 2 and slice_fit == "resize":
+        return ResizedSlice(patch_size)
+    return RandomPatch(patch_size, official=official)
 
 
 def make_augment(
@@ -30,9 +39,9 @@ def make_augment(
 
     Args:
         patch_size: of three extents, or two for slices.
-        symmetries: ``full``: the eight of the square; ``reflections``: the four that published code draws; ``none``.
-            With either, slices follow the ACDC protocol of SSL4MIS: half of them get a symmetry, a quarter a rotation
-            of up to 20 degrees.
+        symmetries: ``full``: the eight of the square; ``reflections``: the four that published code draws;
+            ``mirrors``: the four of any rectangle, without quarter turns; ``none``. With any, slices follow the ACDC
+            protocol of SSL4MIS: half of them get a symmetry, a quarter a rotation of up to 20 degrees.
         contrast: strength of ``RandomContrast``; 0: none.
         recipe: ``geometry``: ``RandomGeometry``; ``appearance``: ``RandomAppearance``; ``strong``: both; ``none``.
     """
@@ -42,7 +51,7 @@ def make_augment(
     chain += [RandomContrast(contrast)] if contrast else []
     if symmetries == "none":
         return chain
-    turns = RandomRotFlip("full_d4" if symmetries == "full" else "official")
+    turns = RandomRotFlip({"full": "full_d4", "reflections": "official", "mirrors": "mirrors"}[symmetries])
     if len(patch_size) == 2:
         return [OneOf([turns, RandomRotate2D(20)], [0.5, 0.25]), *chain]
     return [turns, *chain]

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..errors import require_choice
 from .batch import Batch, BatchTransform
 
-MODES = ("full_d4", "official")
+MODES = ("full_d4", "official", "mirrors")
 
 
 class RandomRotFlip(BatchTransform):
@@ -20,6 +20,7 @@ class RandomRotFlip(BatchTransform):
     Args:
         mode: ``full_d4`` draws uniformly from all eight symmetries. ``official`` reproduces published code: k
             quarter turns, then always a flip, so that only the four reflections occur and never the identity.
+            ``mirrors`` draws uniformly from the four of any rectangle: either axis is mirrored or not.
     """
 
     def __init__(self, mode: str = "full_d4") -> None:
@@ -40,6 +41,7 @@ class RandomRotFlip(BatchTransform):
         chosen = []
         for _ in range(count):
             turns = int(torch.randint(4, (1,), generator=generator))
+            turns = 2 * (turns % 2) if self.mode == "mirrors" else turns
             axis = int(torch.randint(2, (1,), generator=generator))
             chosen.append((turns, axis if self.mode == "official" else axis - 1))
         return chosen

@@ -56,11 +56,15 @@ def _size(inference: Mapping) -> str:
 def _preprocessing(inference: Mapping) -> str:
     spacing, window = inference.get("spacing"), inference.get("window")
     done = [
-        f"resampled to {_extents(spacing)} mm" if spacing else "",
+        f"resampled to {_sizes(spacing)} mm" if spacing else "",
         f"intensities {window[0]:g} to {window[1]:g} mapped to 0 to 1" if window else "",
         "z-scored image by image" if inference.get("normalize") else "",
     ]
     return ", ".join(filter(None, done)) or "intensities and voxel size as they are in the files"
+
+
+def _sizes(spacing: list) -> str:
+    return " x ".join("the file's" if size is None else f"{size:g}" for size in spacing)
 
 
 def _extents(values: list) -> str:

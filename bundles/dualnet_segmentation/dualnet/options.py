@@ -15,8 +15,8 @@ OPTIONS = (
     Option("base_channels", Integer(1, 1024), "of the first level of both networks"),
     Option(
         "symmetries",
-        Choice("none", "full", "reflections"),
-        "of the plane, as published; full; reflections: the four that other published code draws",
+        Choice("none", "full", "reflections", "mirrors"),
+        "of the plane, as published; full; reflections: the four of other published code; mirrors: no quarter turns",
     ),
     Option(
         "alpha",

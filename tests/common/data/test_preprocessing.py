@@ -31,6 +31,7 @@ def test_volumes_are_scaled_as_asked(case):
     normal = VolumePreprocessing(normalize=True)(case)["image"]
     assert float(normal.mean()) == pytest.approx(0, abs=1e-6) and float(normal.std(correction=0)) == pytest.approx(1)
     assert VolumePreprocessing(spacing=(1, 1, 1))(case)["label"].shape == (1, 2, 3, 7)
+    assert VolumePreprocessing(spacing=(0.5, None, None))(case)["image"].shape == (1, 3, 3, 4)
 
 
 @pytest.mark.parametrize("preprocessing", [VolumePreprocessing(), PicturePreprocessing()])

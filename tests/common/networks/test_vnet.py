@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from common.errors import InputError
 from common.networks import VNet
+from common.networks.vnet import halvings, kernels
 
 
 def count(module):
@@ -133,3 +135,38 @@ def test_scripted_network_returns_one_tensor_equal_to_eager():
         result = scripted(x)
         assert isinstance(result, torch.Tensor)
         torch.testing.assert_close(result, network(x))
+
+
+def test_axes_are_halved_as_often_as_asked_in_the_last_steps():
+    assert halvings(None) == [(2, 2, 2)] * 4
+    assert halvings([4, 4, 1]) == [(2, 2, 1)] * 3 + [(2, 2, 2)]
+    assert kernels([4, 3, 1]) == [(3, 1, 1), (3, 3, 1), (3, 3, 1), (3, 3, 3), (3, 3, 3)]
+
+
+@pytest.mark.parametrize("pooling", [[4, 4], [4, 4, 5], [4, 4, -1], [4, 4, 0.5]])
+def test_other_halvings_are_refused(pooling):
+    with pytest.raises(InputError, match="expected three numbers from 0 to 4"):
+        halvings(pooling)
+
+
+@pytest.mark.parametrize("pooling", [(4, 4, 1), (4, 4, 0), (1, 4, 4)])
+def test_thick_slices_are_pooled_less_and_keep_their_extent(pooling):
+    network = small(pooling=pooling).eval()
+    extents = [2 * 2**n for n in pooling]
+    logits, feature = network.forward_features(torch.randn(1, 1, *extents))
+    assert list(logits.shape) == [1, 2, *extents] and list(feature.shape) == [1, 2, *extents]
+    assert [math.prod(level.shape[2:]) for level in network.encode(torch.zeros(1, 1, *extents))][-1] == 8
+    with pytest.raises(ValueError, match="multiples of"):
+        network(torch.zeros(1, 1, *(max(side - 1, 1) for side in extents)))
+
+
+def test_a_voxel_of_a_slice_that_is_not_pooled_yet_sees_its_own_slice_alone():
+    """At the finest level a kernel is 1 along the thick axis."""
+    first = small(pooling=(4, 4, 1)).encoder[0][0].conv
+    assert first.kernel_size == (3, 3, 1) and small().encoder[0][0].conv.kernel_size == (3, 3, 3)
+
+
+def test_an_anisotropic_network_can_be_scripted():
+    network = small(pooling=(4, 4, 1)).eval()
+    x = torch.randn(1, 1, 16, 16, 2)
+    assert torch.equal(torch.jit.script(network)(x), network(x))

@@ -112,6 +112,13 @@ def test_text_is_never_code(text):
         ({"iterations": "50"}, "iterations=50 must be a positive multiple of epoch_length=100"),
         ({"patch_size": "[20,20,16]"}, "--patch_size [20, 20, 16]: the network takes multiples of 16 on each axis"),
         ({"patch_size": "[32,16,16]"}, "--patch_size [32, 16, 16]: quarter turns need two equal first extents"),
+        ({"pooling": "[4,4]"}, "--pooling [4,4]: expected a list of 3 values"),
+        ({"pooling": "[4,4,5]"}, "--pooling [4,4,5]: expected a list of 3 values, each an integer from 0 to 4"),
+        (
+            {"pooling": "[4,4,2]", "patch_size": "[16,16,18]"},
+            "--patch_size [16, 16, 18]: the network takes multiples of 16 x 16 x 4",
+        ),
+        ({"pooling": "[4,4,2]", "patch_size": "[16,16]", "slices": "true"}, "--pooling [4, 4, 2]: slices are pooled"),
         ({"patch_size": "[16,16]"}, "--patch_size [16, 16]: two extents are of slices: give three"),
         ({"slices": "true"}, "--patch_size [16, 16, 16]: slices are cut: give two extents"),
         ({"patch_size": "[2048,2048,512]"}, "--patch_size [2048, 2048, 512]: expected at most 134217728 voxels"),

@@ -108,3 +108,12 @@ def test_without_labels_none_are_gathered():
     batch = RandomRotFlip().apply(Batch(image[None], torch.zeros(0, 1, 4, 4, dtype=torch.uint8)), [(1, 0)])
     batch.image[0, 0, 0, 0].backward()
     assert batch.label.shape == (0, 1, 4, 4) and image.grad.sum() == 1
+
+
+def test_mirrors_are_drawn_equally_often_and_need_no_square():
+    seen = symmetries(RandomRotFlip("mirrors")(many(), torch.Generator().manual_seed(0)))
+    assert set(seen) == {(0, 1, 2, 3), (2, 3, 0, 1), (1, 0, 3, 2), (3, 2, 1, 0)}
+    assert all(140 < count < 260 for count in seen.values())
+    long = torch.arange(6.0).view(1, 1, 2, 3).repeat(8, 1, 1, 1)
+    result = RandomRotFlip("mirrors")(Batch(long, long.to(torch.uint8)), torch.Generator().manual_seed(0))
+    assert result.image.shape == long.shape
