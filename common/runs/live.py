@@ -72,10 +72,9 @@ class LiveView:
         self.writer.flush()
 
     def look(self, evaluator: Engine) -> None:
-        room = CASES - len(self.seen)
-        for case, image in list(zip(evaluator.state.output, evaluator.state.batch["image"]))[: max(room, 0)]:
-            label, found = (case[key].argmax(dim=0).cpu() for key in ("label", "pred"))
-            self.seen.append((f"case {len(self.seen) + 1}", image[0].detach().float().cpu(), label, found))
+        for case in evaluator.state.output[: CASES - len(self.seen)]:
+            image, label, found = (case[key].detach().cpu() for key in ("image", "label", "pred"))
+            self.seen.append((f"case {len(self.seen) + 1}", image[0].float(), label.argmax(dim=0), found.argmax(dim=0)))
 
     def validated(self, evaluator: Engine) -> None:
         if self.writer is None:  # an evaluation of its own

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Events
+from monai.inferers import SimpleInferer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from common.engines import SemiSupervisedTrainer, StepSettings
+from common.engines import SemiSupervisedTrainer, StepSettings, make_evaluator
 from common.errors import InputError
 from common.handlers import History
 from common.outlines import fullest_slice
@@ -13,32 +14,29 @@ from common.runs.live import LiveView
 from tests.toys import LinearObjective, batches
 
 
-def one_hot(mask):
-    return torch.nn.functional.one_hot(mask, 2).movedim(-1, 0)
+class Half(torch.nn.Module):
+    """Takes the image for the probability of the foreground."""
+
+    def forward(self, image):
+        return torch.cat([1 - image, image], dim=1)
 
 
 def validation(cases=5, size=(8, 8, 4)):
-    """An evaluator of cases with a box as label, of which the prediction has one half."""
-
-    def case(engine, number):
-        label = torch.zeros(size, dtype=torch.long)
-        label[2:6, 2:6, 1] = 1
-        found = label.clone()
-        found[4:] = 0
-        engine.state.batch = {"image": torch.rand(1, 1, *size)}
-        return [{"label": one_hot(label), "pred": one_hot(found)}]
-
-    evaluator = Engine(case)
-    evaluator.add_event_handler(Events.COMPLETED, lambda e: e.state.metrics.update(val_mean_dice=0.5))
-    return evaluator, range(cases)
+    """The evaluator of cases with a box as label, of which the prediction has one half."""
+    label = torch.zeros(1, *size, dtype=torch.uint8)
+    label[:, 2:6, 2:6, 1] = 1
+    image = label.float()
+    image[:, 4:] = 0
+    dataset = [{"image": image, "label": label} for _ in range(cases)]
+    return make_evaluator("cpu", dataset, Half(), SimpleInferer(), num_classes=2)
 
 
 def train(folder, epochs, start=0):
-    objective, (evaluator, cases) = LinearObjective(), validation()
+    objective, evaluator = LinearObjective(), validation()
     optimizer = torch.optim.SGD(objective.parameters(), lr=0.25)
     history = History(folder / "history.csv")
     trainer = SemiSupervisedTrainer("cpu", epochs, batches(5), objective, optimizer, StepSettings(amp="float32"))
-    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda _: evaluator.run(cases))
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda _: evaluator.run())
     for handler in (history, LiveView(history, evaluator, folder)):
         handler.attach(trainer)
     if start:
@@ -61,7 +59,7 @@ def test_curves_and_pictures_are_written(tmp_path):
     found = events(tmp_path)
     assert steps(found, "loss/supervised") == steps(found, "validation/mean_dice") == [5, 10]
     assert {event.value for event in found.Scalars("rate/0")} == {0.25}
-    assert found.Scalars("validation/mean_dice")[0].value == 0.5
+    assert found.Scalars("validation/mean_dice")[0].value == pytest.approx(2 * 8 / (8 + 16))
     assert sorted(found.Tags()["images"]) == [f"validation/case {number}" for number in (1, 2, 3)]
     assert all(len(found.Images(name)) == 2 for name in found.Tags()["images"])
     picture = found.Images("validation/case 1")[0]
