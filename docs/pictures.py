@@ -197,12 +197,14 @@ def _arrow(places: dict[str, tuple[float, float]], arrow: str) -> str:
         a, b = (y1 + BOX_HEIGHT, y2) if down else (y1, y2 + BOX_HEIGHT)
         x = x1 + BOX_WIDTH / 2
         path, at = f"M{x:g} {a:g}L{x:g} {b:g}", (x + 6, (a + b) / 2 + 4, "start")
-    else:
-        right = x2 > x1
-        a, b = (x1 + BOX_WIDTH, x2) if right else (x1, x2 + BOX_WIDTH)
-        bend = (b - a) / 2
+    elif x2 > x1:
+        a, b, bend = x1 + BOX_WIDTH, x2, (x2 - x1 - BOX_WIDTH) / 2
         path = f"M{a:g} {y1 + middle:g}C{a + bend:g} {y1 + middle:g} {b - bend:g} {y2 + middle:g} {b:g} {y2 + middle:g}"
         at = ((a + b) / 2, (y1 + y2) / 2 + middle - 5, "middle")
+    else:  # back, to the top of a lower box
+        x = x2 + BOX_WIDTH / 2
+        path = f"M{x1:g} {y1 + middle:g}Q{x:g} {y1 + middle:g} {x:g} {y2:g}"
+        at = ((x1 + x) / 2, y1 + middle - 5, "middle")
     label = (
         f'<text x="{at[0]:g}" y="{at[1]:g}" text-anchor="{at[2]}" font-size="11" fill="#555">{html.escape(word)}</text>'
         if word

@@ -85,15 +85,15 @@ def on_page_markdown(text, page, **_):
     text = LINK.sub(lambda match: moved(match, path, target), text)
     if target.startswith("methods/"):
         text = titled(text, path.parents[1])
-    text = MATH_IN_LINE.sub(lambda match: convert(match[1], display="inline"), text)
-    return MATH.sub(lambda match: convert(match[1], display="block"), text)
+    text = MATH_IN_LINE.sub(lambda match: mathml(match[1], "inline"), text)
+    return MATH.sub(lambda match: mathml(match[1], "block"), text)
 
 
 def on_page_content(text, **_):
     """Equations of docstrings as MathML, which browsers show without a script or a font."""
 
     def shown(latex: str, display: str) -> str:
-        return convert(html.unescape(re.sub(r"<[^>]+>", "", latex)).strip(), display=display)
+        return mathml(html.unescape(re.sub(r"<[^>]+>", "", latex)).strip(), display)
 
     text = BLOCK.sub(lambda match: f"<p>{shown(match[1] + (match[2] or ''), 'block')}</p>", text)
     return INLINE.sub(lambda match: shown(match[1], "inline"), text)
@@ -110,6 +110,11 @@ def moved(match: re.Match, path: Path, target: str) -> str:
     if ROOT / "docs" in place.parents:
         return f"{label}({posixpath.relpath(place.relative_to(ROOT / 'docs').as_posix(), folder)}{anchor})"
     return html.escape(label.lstrip("!")[1:-1]) + f" (`{place.relative_to(ROOT) if ROOT in place.parents else link}`)"
+
+
+def mathml(latex: str, display: str) -> str:
+    """An equation as browsers show it; what the converter does not know is said in other words."""
+    return convert(latex.replace(r"\arg", r"\mathrm{arg}\,"), display=display)
 
 
 def titled(text: str, bundle: Path) -> str:
