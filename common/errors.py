@@ -8,13 +8,14 @@ import os
 import re
 import sys
 from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 
 class InputError(ValueError):
     """Something the user gave is wrong; the message names the file or option and what was expected."""
 
 
-def require_choice(**choices: tuple[object, Collection]) -> None:
+def require_choice(**choices: tuple[Any, Collection]) -> None:
     """Raise ``InputError`` for the first value outside its choices: ``require_choice(mask=(mask, ("xor", "or")))``."""
     for name, (value, known) in choices.items():
         if value not in known:
@@ -78,7 +79,7 @@ def _from_outside(error: BaseException) -> bool:
     return isinstance(error, KeyboardInterrupt) or (isinstance(error, OSError) and error.errno in FULL | REFUSED)
 
 
-def printable(text: object) -> str:
+def printable(text: Any) -> str:
     """Text on one line without what a terminal or an editor would obey: control characters, marks of direction.
 
     Names of files and cases come from outside; such a character in them is shown by its number.

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes what begins so for one
 _PARTIAL = ".partial-"  # how the names of unfinished files begin
@@ -67,7 +68,7 @@ def _to_disk(path: Path) -> None:
         os.close(handle)
 
 
-def spreadsheet_text(name: object) -> str:
+def spreadsheet_text(name: Any) -> str:
     """A name as spreadsheets show it, who take one that begins like a formula for a formula."""
     return f"'{name}" if str(name)[:1] in FORMULA else str(name)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from .errors import InputError
 
@@ -15,7 +16,7 @@ LONGEST = 200  # characters of a template
 TOKEN = re.compile(r"\{patient\}|\{number\}|.")
 
 
-def check_template(template: object) -> str:
+def check_template(template: Any) -> str:
     """Return the template, or raise ``ValueError`` saying what was expected."""
     if not isinstance(template, str) or template.count(PATIENT) != 1:
         raise ValueError(EXPECTED)

@@ -9,6 +9,7 @@ import stat
 import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -76,7 +77,7 @@ def _foreign(path: Path, head: bytes) -> str | None:
     return f"{kind}; expected a file of weights"
 
 
-def read_file(path: str | Path, purpose: str) -> object:
+def read_file(path: str | Path, purpose: str) -> Any:
     """The content of a file of ``torch.save`` on the CPU, once its checksums are found right.
 
     Args:
@@ -204,13 +205,13 @@ def _end(found: tuple[int, ...], needed: tuple[int, ...]) -> tuple[int, int, int
     return axes[0], found[axes[0]], needed[axes[0]]
 
 
-def write_file(content: object, path: str | Path) -> None:
+def write_file(content: Any, path: str | Path) -> None:
     """``torch.save``, whole or not at all; see ``save`` for errors."""
     with atomic_path(path) as temporary:
         save(content, temporary)
 
 
-def save(content: object, path: Path) -> None:
+def save(content: Any, path: Path) -> None:
     """``torch.save``, down to the disk.
 
     Raises:
@@ -256,7 +257,7 @@ def digest(tensor: Tensor) -> str:
     return hashlib.blake2b(values.numpy(), digest_size=16).hexdigest()
 
 
-def _a(value: object) -> str:
+def _a(value: Any) -> str:
     name = type(value).__name__
     if isinstance(value, Mapping) and not value:
         return f"an empty {name}"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from common.errors import InputError, one_line_errors, without_controls
 from common.options.names import hint
@@ -107,7 +107,7 @@ class Printable:
     def write(self, text: str) -> int:
         return self.stream.write(without_controls(text))
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
 
 
@@ -124,7 +124,7 @@ def _do(arguments: Sequence[str]) -> None:
         import_module("fire").Fire(function, command=words, name=name, serialize=_shown)
 
 
-def _shown(result: object) -> object:
+def _shown(result: Any) -> Any:
     """What of a verb's result is printed: the files that it names; what it found it has said."""
     return None if isinstance(result, dict) else result
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from common.datasets import LAYOUTS, Case, draw_lists, find_cases
 from common.datasets.domains import ONE_DOMAIN
@@ -107,7 +108,7 @@ def nearly_equal(cases: Sequence[Case]) -> list[tuple[str, str]]:
     return [(pair.first, pair.second) for pair in pairs if owner[pair.first] != owner[pair.second]]
 
 
-def summary(lists: Mapping[str, object], alike: Sequence[tuple[str, str]]) -> str:
+def summary(lists: Mapping[str, Any], alike: Sequence[tuple[str, str]]) -> str:
     """What was drawn, as text."""
     words = {"train": "to train on", "val": "for choices (val)", "test": "for figures (test)"}
     counts = [f"{len(lists[key]):>6} {text}" for key, text in words.items()]

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from common.errors import InputError
 from common.files import atomic_path
@@ -104,7 +105,7 @@ def fit(
     return str(target)
 
 
-def _state(root: Path, about: Mapping[str, object]) -> dict:
+def _state(root: Path, about: Mapping[str, Any]) -> dict:
     """What was done already; ``InputError`` where the folder is about something else."""
     path = root / "fit.json"
     state = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else dict(about)
@@ -113,7 +114,7 @@ def _state(root: Path, about: Mapping[str, object]) -> dict:
     return state
 
 
-def _note(root: Path, state: dict, **done: object) -> None:
+def _note(root: Path, state: dict, **done: Any) -> None:
     state.update(done)
     with atomic_path(root / "fit.json") as temporary:
         temporary.write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")

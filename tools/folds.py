@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def folds(
     jobs: int = 1,
     hours: float | None = None,
     ensemble: bool = False,
-    **options: object,
+    **options: Any,
 ) -> dict:
     """Cross-validate a plan over its labeled patients: ``folds my_data/plan.yaml runs/folds``.
 
@@ -122,7 +123,7 @@ def deal(names: Sequence[str], patient, folds: int, path: Path) -> list[list[str
     return [[name for name in names if place[patient(name)] == n] for n in range(min(folds, len(owners)))]
 
 
-def out_of_fold(evaluated: Sequence[Path], patient) -> dict[str, object]:
+def out_of_fold(evaluated: Sequence[Path], patient) -> dict[str, Any]:
     """Dice of every case by the network that did not see it; the mean and its interval over patients."""
     scores: dict[str, dict[str, float]] = {}
     for folder in evaluated:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -165,7 +166,7 @@ class Step:
     def __enter__(self) -> None:
         self.started = time.perf_counter()
 
-    def __exit__(self, kind: object, *_: object) -> None:
+    def __exit__(self, kind: Any, *_: Any) -> None:
         if kind is None:
             self.environment.seconds[self.name] = round(time.perf_counter() - self.started, 1)
             with atomic_path(self.environment.marks) as temporary:

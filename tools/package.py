@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from monai.utils import ensure_tuple
 
@@ -52,7 +53,7 @@ def package(
     organ: str | None = None,
     version: str | None = None,
     changes: str | None = None,
-    **options: object,
+    **options: Any,
 ) -> str:
     """Write ``<output>/<name>_v<version>.zip`` with its sum and an entry in ``model_info.json``; return its path.
 
@@ -129,7 +130,7 @@ class Model:
     weights: Path
     run: Run | None
     layers: list[str]
-    options: dict[str, object]
+    options: dict[str, Any]
     own: bool = False
 
     @property
@@ -137,7 +138,7 @@ class Model:
         return self.run.settings if self.run else None
 
     @property
-    def settings(self) -> Mapping[str, object]:
+    def settings(self) -> Mapping[str, Any]:
         return self.run.settings if self.run else {"dataset_dir": ""}
 
     @property
@@ -165,7 +166,7 @@ class Model:
 
 
 def trained_model(
-    bundle: str, weights: str | None, dataset: str | Sequence[str] | None, typed_options: Mapping[str, object]
+    bundle: str, weights: str | None, dataset: str | Sequence[str] | None, typed_options: Mapping[str, Any]
 ) -> Model:
     """The weights that are meant, with their settings; ``InputError`` for what contradicts them."""
     run = read_run(bundle)
@@ -206,7 +207,7 @@ def example(run: Run | None) -> str | None:
     return str(images[0]) if images and isinstance(images[0], str) else None
 
 
-def typed(source: Path, options: Mapping[str, object]) -> dict[str, object]:
+def typed(source: Path, options: Mapping[str, Any]) -> dict[str, Any]:
     """Values of the bundle's options as their types read them; ``InputError`` naming one that no release can have."""
     table = table_of(source)
     values = {name: canonical(name, value, table, quote=False) for name, value in options.items()}
@@ -222,7 +223,7 @@ def check_name(name: str) -> str:
     return name
 
 
-def provenance(source: Path, layers: Sequence[str], dirty: bool) -> dict[str, object]:
+def provenance(source: Path, layers: Sequence[str], dirty: bool) -> dict[str, Any]:
     """Commit and data set files of a release; ``InputError`` for uncommitted changes unless they are allowed."""
     commit = _git("rev-parse", "HEAD").strip()
     own = [str(source)] if source.is_relative_to(REPOSITORY) else []

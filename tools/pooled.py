@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ def read_rows(folder: Path) -> list[dict]:
     return [{**row, **{name: float(row[name]) for name in (*METRICS, "empty")}} for row in rows]
 
 
-def pooled(folders: Sequence[Path], against: Sequence[Path] = ()) -> dict[str, object]:
+def pooled(folders: Sequence[Path], against: Sequence[Path] = ()) -> dict[str, Any]:
     """An entry like ``summary.json`` for several runs that were measured on the same cases.
 
     Averages are over draws; ``std`` is that over cases of the mean of the draws. ``interval`` holds a 95 % interval of

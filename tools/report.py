@@ -6,6 +6,7 @@ import csv
 import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import nibabel
@@ -74,7 +75,7 @@ def _summary(path: Path) -> dict:
     return summary
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 

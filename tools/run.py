@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common.errors import InputError
 from common.options.command import Command, canonical
@@ -48,7 +48,7 @@ class Configuration:
 
     root: Path
     files: Sequence[str]
-    options: Mapping[str, object]
+    options: Mapping[str, Any]
     kind: str
     origin: Callable[[str], str] | None = None
 
@@ -85,7 +85,7 @@ def command(arguments: Sequence[str]) -> None:
         raise InputError(f"run: expected the name of a bundle; there are {bundle_names()}")
 
 
-def run(bundle: str, /, *layers: str, **options: object) -> None:
+def run(bundle: str, /, *layers: str, **options: Any) -> None:
     """Train, evaluate or infer with a bundle: ``run ssnet_segmentation la_quick --labeled 4``.
 
     Args:
@@ -102,7 +102,7 @@ def run(bundle: str, /, *layers: str, **options: object) -> None:
         workflow.finalize()
 
 
-def configuration(bundle: str, layers: Sequence[str], options: Mapping[str, object]) -> Configuration:
+def configuration(bundle: str, layers: Sequence[str], options: Mapping[str, Any]) -> Configuration:
     """Files and options of a command; ``InputError`` for a bundle, layer, option or value that does not exist.
 
     Inference and evaluation take their settings from the weights. Layers of training that are named with them say how

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from monai.transforms import Compose, EnsureTyped
@@ -196,7 +197,7 @@ def boxes_filled(masks: Tensor) -> Tensor:
     return (inside[0][:, :, None] & inside[1][:, None, :]).bool()
 
 
-def summary(figures: Figures) -> dict[str, object]:
+def summary(figures: Figures) -> dict[str, Any]:
     """Means and costs as plain values."""
     rows = []
     for (domain, name), scores in sorted(figures.dice.items()):

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -157,9 +158,9 @@ def _measured(name: str, made: np.ndarray, label: np.ndarray, spacing, classes: 
         yield row
 
 
-def _summary(rows: Sequence[Mapping], classes: Sequence[int], patient) -> dict[str, object]:
+def _summary(rows: Sequence[Mapping], classes: Sequence[int], patient) -> dict[str, Any]:
     """Means by class, Dice with its 95 % interval over cases or patients, and the failures by name."""
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     for value in classes:
         own = [row for row in rows if row["class"] == value]
         if own:
@@ -178,7 +179,7 @@ def _summary(rows: Sequence[Mapping], classes: Sequence[int], patient) -> dict[s
             "classes": found, "failures": failures}  # fmt: skip
 
 
-def _expectations(predictions: Path, rows: Sequence[Mapping]) -> dict[str, object]:
+def _expectations(predictions: Path, rows: Sequence[Mapping]) -> dict[str, Any]:
     """How well the intervals of expected Dice held that inference wrote beside its segmentations."""
     found = []
     for row in read_expected(predictions / TABLE):

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from common.data import Phantom, write_phantom_domains, write_phantoms
 from common.errors import InputError, printable
@@ -157,7 +158,7 @@ def below(bundle: Bundle, layer: str) -> list[str]:
     return list(dict.fromkeys([LAYERS.get(layer, "train"), *named]))
 
 
-def tiny(bundle: Bundle, name: str) -> dict[str, object]:
+def tiny(bundle: Bundle, name: str) -> dict[str, Any]:
     """Options of a run of seconds, those among them that the configuration has and that released weights allow."""
     config, small = bundle.config(name), smallest_patch(bundle)
     sizes = {"patch_size": small, "stride": small, "test_stride": small}

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -166,11 +167,11 @@ def _values(label: Tensor, classes: int) -> set[float]:
     return set(torch.unique(label).tolist())
 
 
-def _is_tensor(value: object) -> bool:
+def _is_tensor(value: Any) -> bool:
     return isinstance(value, Tensor)
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         value = torch.from_numpy(value)
     return value.detach().as_subclass(Tensor).contiguous() if isinstance(value, Tensor) else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import torch
 from monai.data import MetaTensor
@@ -41,7 +42,7 @@ class CheckImaged(MapTransform):
         super().__init__(keys)
         self.channels, self.dims, self.stored = channels, tuple(dims), stored
 
-    def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         for key in self.keys:
             image = data[key]
             path = file_of(image)
@@ -69,7 +70,7 @@ class CheckScaledd(MapTransform):
         InputError: naming the file.
     """
 
-    def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         for key in self.keys:
             image = data[key].detach().as_subclass(torch.Tensor)
             low, high = torch.aminmax(image)
@@ -101,7 +102,7 @@ class MatchGridd(MapTransform):
         self.image, self.other, self.said = image, other, False
         self.resample = ResampleToMatch(mode="nearest", padding_mode="zeros")
 
-    def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         for key in self.key_iterator(result):
             result[key] = self.matched(result[self.image], result[key])
@@ -146,6 +147,6 @@ def _is_placed(image: MetaTensor) -> bool:
     return image.meta.get(gate.PLACED, ending_of(file_of(image)) not in ("", *PICTURES))
 
 
-def file_of(image: object) -> str:
+def file_of(image: Any) -> str:
     """Path that a decoded image was read from; ``image`` where it does not say."""
     return str(getattr(image, "meta", {}).get(ImageMetaKey.FILENAME_OR_OBJ, "image"))

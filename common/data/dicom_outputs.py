@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from monai.config import KeysCollection
@@ -51,7 +52,7 @@ class SaveDicomSegd(MapTransform):
         self.folder, self.image = Path(output_dir), image
         self.logger = logging.getLogger(type(self).__name__)
 
-    def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         source = Path(result[self.image].meta["filename_or_obj"])
         if not source.is_dir() and not is_dicom(source):
@@ -69,6 +70,6 @@ class SaveDicomSegd(MapTransform):
             self._write(segmentation, str(result["case"]))
         return result
 
-    def _write(self, segmentation: object, case: str) -> None:
+    def _write(self, segmentation: Any, case: str) -> None:
         with atomic_path(self.folder / f"{case}.dcm") as temporary:
             segmentation.save_as(temporary)

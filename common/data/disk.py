@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,7 +109,7 @@ class DiskCache:
             ) from None
 
 
-def describe(thing: object, depth: int = 12) -> object:
+def describe(thing: Any, depth: int = 12) -> Any:
     """What decides the result of a transform, as plain values: its class, the source of that class, its settings."""
     if thing is None or isinstance(thing, (bool, int, float, complex, str, bytes)):
         return thing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Hashable, Mapping
 from pathlib import Path
+from typing import Any
 
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, SaveImaged
@@ -31,7 +32,7 @@ class SaveExpectedDiced(SaveImaged):
         MapTransform.__init__(self, keys)  # MONAI Label leaves out what is a ``SaveImaged``, and nothing else is used
         self.path, self.expect = Path(output_dir) / TABLE, ExpectedDiced(keys, checkpoint)
 
-    def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = self.expect(data)
         if told := result.pop(self.expect.output, None):
             known = {row["case"]: row for row in read_expected(self.path)}
@@ -40,7 +41,7 @@ class SaveExpectedDiced(SaveImaged):
         return result
 
 
-def write_expected(path: Path, rows: Mapping[str, Mapping[str, object]]) -> None:
+def write_expected(path: Path, rows: Mapping[str, Mapping[str, Any]]) -> None:
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,7 +59,7 @@ class DecodeMaskd(MapTransform):
         for reader in (PictureReader(3 if self.color else 1, kind), H5Reader("label"), VolumeReader(), NiftiReader()):
             self.load.register(reader)
 
-    def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         for key in self.key_iterator(result):
             result[key] = self.decode([Path(path) for path in ensure_tuple(result[key])])
@@ -130,7 +131,7 @@ def stored_values(encoding: str | Mapping, classes: int) -> list | None:
     codes = codes_of(encoding)
     if codes is None:
         return None
-    value_of: dict[int, object] = {}
+    value_of: dict[int, Any] = {}
     for value, number in codes.items():
         value_of.setdefault(int(number), value)
     if clash := [number for number in range(classes) if number not in value_of and number in codes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -50,7 +51,7 @@ class SaveImageOfCased(SaveImaged):
         self.values = None if values is None else _smallest(np.asarray(values))
         self.labels, self.channels = self.dtype == np.uint8 and not channels, channels
 
-    def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         for key in self.key_iterator(result):
             values = result[key]

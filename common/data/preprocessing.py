@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from monai.transforms import (
     Compose,
@@ -115,7 +116,7 @@ class PicturePreprocessing(Compose):
         super().__init__([*chain, EnsureTyped("image")])
 
 
-def _scaling(most: float, stored: Sequence[float] | None, ends: str) -> object:
+def _scaling(most: float, stored: Sequence[float] | None, ends: str) -> Any:
     """To the range 0 to ``most``."""
     if stored is not None:
         return ScaleIntensityRanged("image", *stored, b_min=0.0, b_max=most, clip=True)

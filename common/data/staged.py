@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .two_stream import TwoStreamLoader
 
 
@@ -15,7 +17,7 @@ class StagedLoader(TwoStreamLoader):
         options: of ``TwoStreamLoader``.
     """
 
-    def __init__(self, *arguments: object, first: int = 0, first_batch: int | None = None, **options: object) -> None:
+    def __init__(self, *arguments: Any, first: int = 0, first_batch: int | None = None, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.first, self.first_batch, self.drawn = first, first_batch, 0
 

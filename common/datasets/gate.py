@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ PLACED = "placed"  # metadata of an image: whether its file says where in space 
 MOST = 1e18  # the square of a voxel's value must stay within float32
 
 
-def check_affine(affine: np.ndarray, path: object) -> None:
+def check_affine(affine: np.ndarray, path: Any) -> None:
     """Raise ``InputError`` for a header whose axes are not finite, have no length or fall together."""
     axes = np.asarray(affine, float)[:-1, :-1]
     lengths = np.linalg.norm(axes, axis=0)
@@ -31,7 +32,7 @@ def check_affine(affine: np.ndarray, path: object) -> None:
         )
 
 
-def check_image(shape: Sequence[int], low: float, high: float, path: object) -> None:
+def check_image(shape: Sequence[int], low: float, high: float, path: Any) -> None:
     """Raise ``InputError`` for an image without voxels, with NaN or infinite values, or of one value everywhere.
 
     Args:
@@ -50,7 +51,7 @@ def check_image(shape: Sequence[int], low: float, high: float, path: object) -> 
         raise InputError(f"{path}: every voxel is {low:g}: there is nothing to see")
 
 
-def check_shape(shape: Sequence[int], dims: Collection[int], channels: int | None, path: object) -> None:
+def check_shape(shape: Sequence[int], dims: Collection[int], channels: int | None, path: Any) -> None:
     """Raise ``InputError`` unless an image has as many axes and channels as the network takes.
 
     Args:
@@ -95,7 +96,7 @@ def _numbers(values: np.ndarray) -> str:
     return "(" + ", ".join(f"{value:g}" for value in np.round(values, 3) + 0.0) + ")"
 
 
-def whole_numbers(values: np.ndarray, path: object) -> np.ndarray:
+def whole_numbers(values: np.ndarray, path: Any) -> np.ndarray:
     """Values of a label as whole numbers; what differs from one by more than float32's rounding is an ``InputError``.
 
     Args:
@@ -110,7 +111,7 @@ def whole_numbers(values: np.ndarray, path: object) -> np.ndarray:
     return rounded
 
 
-def check_classes(values: Collection[float], classes: int, path: object) -> None:
+def check_classes(values: Collection[float], classes: int, path: Any) -> None:
     """Raise ``InputError`` for label values outside ``0..classes - 1``."""
     if wrong := sorted(value for value in values if value not in range(classes)):
         some = ", ".join(f"{value:g}" for value in wrong[:5])

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
+from typing import Any
 
 from ..errors import InputError
 from .endings import ending_of, spelled, stem_of
@@ -42,7 +43,7 @@ class Lists:
     path: Path
     roles: Mapping[str, Mapping[str, list[str]]]
     keys: Mapping[str, str]
-    files: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     group: str | None = None
     origin: str | None = None
 
@@ -100,7 +101,7 @@ def read_lists(path: Path, training: bool = True, of_files: bool = False) -> Lis
     return Lists(path, roles, keys, files, _text(content, "group", path), _text(content, "origin", path))
 
 
-def _names(cases: object, where: str, what: str, folder: Path, files: dict, of_files: bool) -> list[str]:
+def _names(cases: Any, where: str, what: str, folder: Path, files: dict, of_files: bool) -> list[str]:
     """Names of one list; files that it names go to ``files``."""
     if not isinstance(cases, list) or not all(isinstance(case, (str, Mapping)) for case in cases):
         raise InputError(f"{what} a list of case names")
@@ -123,18 +124,18 @@ def _names(cases: object, where: str, what: str, folder: Path, files: dict, of_f
     return names
 
 
-def _files(table: object, path: Path) -> dict[str, dict]:
+def _files(table: Any, path: Path) -> dict[str, dict]:
     what = f"{path}: key 'files' must map each case to its image and label"
     if not isinstance(table, Mapping):
         raise InputError(what)
     return {name: _entry(entry, what, path.parent) for name, entry in table.items()}
 
 
-def _entry(entry: object, what: str, folder: Path) -> dict[str, object]:
+def _entry(entry: Any, what: str, folder: Path) -> dict[str, Any]:
     """Paths of a case: of its image, and a list of those of its label."""
     if not isinstance(entry, Mapping) or not isinstance(entry.get("image"), str) or not entry["image"]:
         raise InputError(what)
-    found: dict[str, object] = {"image": folder / entry["image"]}
+    found: dict[str, Any] = {"image": folder / entry["image"]}
     if label := entry.get("label"):
         masks = [label] if isinstance(label, str) else label
         if not isinstance(masks, list) or not all(isinstance(mask, str) and mask for mask in masks):
@@ -174,7 +175,7 @@ def read_text(path: Path, purpose: str) -> str:
         raise InputError(f"{path}: not UTF-8 text; save it in that encoding") from None
 
 
-def load_json(path: Path, purpose: str) -> object:
+def load_json(path: Path, purpose: str) -> Any:
     """Content of a JSON file, see ``read_text`` for its encodings.
 
     Raises:
@@ -190,7 +191,7 @@ def load_json(path: Path, purpose: str) -> object:
         raise InputError(f"{path}: not valid JSON ({error})") from None
 
 
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
         keys = [key for key, _ in pairs]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
@@ -71,10 +72,10 @@ class SemiSupervisedTrainer(Trainer):
         self,
         device: torch.device | str,
         max_epochs: int,
-        train_data_loader: object,
+        train_data_loader: Any,
         objective: Objective,
         optimizers: Optimizer | Sequence[Optimizer],
-        settings: StepSettings | Mapping[str, object] | None = None,
+        settings: StepSettings | Mapping[str, Any] | None = None,
         train_handlers: Sequence | None = None,
     ) -> None:
         super().__init__(device=device, max_epochs=max_epochs, data_loader=train_data_loader, decollate=False)

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ignite.engine import Engine, Events
@@ -46,7 +47,7 @@ class CaseMetrics:
         classes: int,
         spacing: Sequence[float] | None = None,
         empty_policy: str = "official",
-        notes: Mapping[str, object] | None = None,
+        notes: Mapping[str, Any] | None = None,
         parts: Mapping[str, Collection[int]] | None = None,
         labeled: Sequence[Mapping] = (),
         stacked: bool = False,
@@ -89,7 +90,7 @@ class CaseMetrics:
             sums = None if parts[0][2] is None else np.sum([sums for *_, sums in parts], axis=0)
             self._add({"case": patient, **dict(zip(["domain"], domain))}, pred, label, sums)
 
-    def _expectations(self) -> dict[str, object]:
+    def _expectations(self) -> dict[str, Any]:
         """How well intervals of expected Dice held on these cases, if the network is calibrated."""
         if self.calibration is None or not self.rows or "confidence" not in self.rows[0]:
             return {}
@@ -147,7 +148,7 @@ def _label_map(tensor: Tensor) -> np.ndarray:
     return (tensor[0] if tensor.shape[0] == 1 else tensor.argmax(dim=0)).cpu().numpy().astype(np.uint8)
 
 
-def _about(labeled: Sequence[Mapping]) -> dict[str, object]:
+def _about(labeled: Sequence[Mapping]) -> dict[str, Any]:
     """Number and domain of the labeled cases, as far as there are any."""
     domain = next((case["domain"] for case in labeled if "domain" in case), None)
     return {**({"labeled": len(labeled)} if labeled else {}), **({"labeled_domain": domain} if domain else {})}

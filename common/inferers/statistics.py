@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
@@ -81,7 +82,7 @@ class AdaptStatistics:
     ) -> None:
         require_choice(statistics=(statistics, STATISTICS))
         self.network, self.statistics, self.inferer, self.unlabeled = network, statistics, inferer, unlabeled
-        self.of: dict[object, dict[str, Tensor]] = {}
+        self.of: dict[Any, dict[str, Tensor]] = {}
 
     def attach(self, engine: Engine) -> None:
         if self.statistics == "trained":
@@ -92,14 +93,14 @@ class AdaptStatistics:
         engine.add_event_handler(Events.EPOCH_STARTED, self.collect)
         engine.add_event_handler(Events.ITERATION_STARTED, self.choose)
 
-    def group(self, case: Mapping) -> object:
+    def group(self, case: Mapping) -> Any:
         """What a case's statistics belong to."""
         return None if self.statistics == "all" else case.get("domain")
 
     def collect(self, engine: Engine) -> None:
         """Take the statistics of every group."""
         cases = self.unlabeled if self.statistics == "unlabeled" else engine.state.dataloader.dataset
-        images: dict[object, list[Tensor]] = {}
+        images: dict[Any, list[Tensor]] = {}
         for case in cases:
             images.setdefault(self.group(case), []).append(torch.as_tensor(case["image"]))
         for group, found in images.items():

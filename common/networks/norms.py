@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from ..errors import InputError, require_choice
@@ -10,7 +12,7 @@ NORMS = ("batch", "group", "instance")
 GROUPS = 8
 
 
-def monai_norm(kind: str) -> tuple[str, dict[str, object]]:
+def monai_norm(kind: str) -> tuple[str, dict[str, Any]]:
     """A normalization with scale and shift, as MONAI's networks take it."""
     require_choice(norm=(kind, NORMS))
     return (kind, {"num_groups": GROUPS} if kind == "group" else {"affine": True})

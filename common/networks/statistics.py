@@ -20,7 +20,7 @@ def batchnorm_layers(network: nn.Module) -> dict[str, _BatchNorm]:
 
 @contextmanager
 def collected_statistics(network: nn.Module) -> Iterator[None]:
-    r"""Within the block every pass is normalised by its batch; at its end the running statistics are those of all.
+    r"""Within the block every pass is normalized by its batch; at its end the running statistics are those of all.
 
     .. math:: \mu = \frac{\sum_b n_b \mu_b}{\sum_b n_b}, \qquad
               \sigma^2 = \frac{\sum_b n_b (\sigma_b^2 + \mu_b^2)}{\sum_b n_b} - \mu^2

@@ -6,7 +6,7 @@ What needs MONAI is imported when it is asked for: help on options must not wait
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .rules import whole_epochs
 from .table import Table, table_of
@@ -28,7 +28,7 @@ __all__ = ["Table", "check_ids", "check_options", "checked_request", "Configurat
 __all__ += ["table_of", "whole_epochs"]
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     if name not in LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{LATE[name]}"), name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..errors import InputError
 from .containers import Mapping as MappingType
@@ -24,20 +24,20 @@ class Written(Protocol):
 
     def __contains__(self, id: str) -> bool: ...
 
-    def written(self, id: str) -> object:
+    def written(self, id: str) -> Any:
         """The entry as it stands."""
 
-    def replace(self, id: str, value: object) -> None:
+    def replace(self, id: str, value: Any) -> None:
         """Let the entry be a value in its canonical form."""
 
 
 def check_configuration(
     configuration: Written,
-    base: Mapping[str, object],
+    base: Mapping[str, Any],
     table: Table,
     resolve: bool = False,
     origin: Callable[[str], str] | None = None,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Check every option of a configuration and bring it to its canonical form.
 
     Args:
@@ -54,7 +54,7 @@ def check_configuration(
         InputError: one line that names the option or file and says what was expected.
     """
     walk = _Walk(configuration, resolve, origin or (lambda id: f"--{id.replace('::', '#')}"))
-    values: dict[str, object] = {}
+    values: dict[str, Any] = {}
     for name in list(configuration):
         _require_whole(configuration.written(name), base.get(name), walk.origin(name), name)
         if name in table:
@@ -90,7 +90,7 @@ class _Walk:
     def __init__(self, configuration: Written, resolve: bool, origin: Callable[[str], str]) -> None:
         self.configuration, self.resolve, self.origin = configuration, resolve, origin
 
-    def value(self, id: str, option: Option) -> object:
+    def value(self, id: str, option: Option) -> Any:
         """Canonical value of the entry, which takes its place; ``UNKNOWN`` for one that only MONAI can tell."""
         written = self.configuration.written(id)
         kind = inner(option.type, written)
@@ -104,14 +104,14 @@ class _Walk:
             self.configuration.replace(id, canonical)
         return canonical
 
-    def _entry(self, id: str, key: str, kind: MappingType) -> object:
+    def _entry(self, id: str, key: str, kind: MappingType) -> Any:
         if key in kind.options:
             return self.value(id, kind.options[key])
         if kind.component:
             return UNKNOWN
         raise InputError(f"{self.origin(id)}: no such option in the configuration{hint(key, kind.options)}")
 
-    def _plain(self, id: str, written: object, kind: Type) -> object:
+    def _plain(self, id: str, written: Any, kind: Type) -> Any:
         if not holds_code(written) or (kind.code and _takes(kind, written)):
             return written
         if isinstance(written, str):
@@ -121,7 +121,7 @@ class _Walk:
                 pass
         return self.configuration.value(id) if self.resolve else self._followed(id, written)  # type: ignore
 
-    def _followed(self, id: str, written: object) -> object:
+    def _followed(self, id: str, written: Any) -> Any:
         """The value behind references to other options, as long as they lead to a plain one."""
         seen = [id]
         while isinstance(written, str) and written.startswith("@"):
@@ -135,14 +135,14 @@ class _Walk:
         return UNKNOWN if holds_code(written) else written
 
 
-def same(one: object, other: object) -> bool:
+def same(one: Any, other: Any) -> bool:
     """Whether two plain values are equal, type for type."""
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(one) == len(other) and all(map(same, one, other))
     return type(one) is type(other) and one == other
 
 
-def _takes(kind: Type, value: object) -> bool:
+def _takes(kind: Type, value: Any) -> bool:
     try:
         kind.parse(value)
     except WrongValueError:
@@ -150,7 +150,7 @@ def _takes(kind: Type, value: object) -> bool:
     return True
 
 
-def _multiple(configuration: Written, base: Mapping[str, object], table: Table) -> int:
+def _multiple(configuration: Written, base: Mapping[str, Any], table: Table) -> int:
     """What the extents of a patch must be a multiple of; 1 where the network is not the bundle's own."""
     network = configuration.written("network_def") if "network_def" in configuration else None
     known = base.get("network_def", network)
@@ -158,7 +158,7 @@ def _multiple(configuration: Written, base: Mapping[str, object], table: Table) 
     return table.patch_multiple if target == own else 1
 
 
-def _require_whole(written: object, base: object, given: str, name: str) -> None:
+def _require_whole(written: Any, base: Any, given: str, name: str) -> None:
     if not isinstance(written, Mapping) or not isinstance(base, Mapping):
         return
     if "_target_" in base and "_target_" not in written:

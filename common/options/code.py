@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from typing import Any
 
 from ..errors import InputError
 from .entries import REFERENCE, Entries, children, is_code, references, split_id
@@ -26,7 +27,7 @@ def check_code(layer: Layer, entries: Entries) -> None:
             _check_reference(id, entries, where)
 
 
-def _leaves(node: object, key: str) -> Iterator[tuple[str, str]]:
+def _leaves(node: Any, key: str) -> Iterator[tuple[str, str]]:
     for name, child in children(node).items():
         below = f"{key}#{name}" if key else name
         if is_code(child):

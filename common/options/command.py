@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..errors import InputError
 from .check import option_of
@@ -23,7 +24,7 @@ class Command:
     """The words of a command line: those before and between the options, and the options by name."""
 
     words: list[str] = field(default_factory=list)
-    options: dict[str, object] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, arguments: Sequence[str]) -> Command:
@@ -45,7 +46,7 @@ def _underscored(name: str) -> str:
     return name.replace("-", "_")
 
 
-def canonical(name: str, value: object, table: Table, quote: bool = True) -> object:
+def canonical(name: str, value: Any, table: Table, quote: bool = True) -> Any:
     """Value of an option in its canonical form, with ``quote`` as MONAI must get it.
 
     A word for an option of the table is read by its type, and text of it is never code. Words for anything else, the
@@ -65,7 +66,7 @@ def canonical(name: str, value: object, table: Table, quote: bool = True) -> obj
     return quoted(parsed) if quote and not option.type.code else parsed
 
 
-def plain(value: object) -> object:
+def plain(value: Any) -> Any:
     """A word as a Python or YAML literal, with words inside lists and mappings read alike; anything else as it is."""
     if isinstance(value, str):
         text = value.strip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from pydoc import ErrorDuringImport, locate
+from typing import Any
 
 import torch
 from monai.bundle import ConfigComponent
@@ -16,7 +17,7 @@ from .explain import origin_of
 PLAIN_MODE = (None, "default")
 
 
-def check_devices(values: Mapping[str, object]) -> None:
+def check_devices(values: Mapping[str, Any]) -> None:
     """Raise ``InputError`` for a device that this machine does not have."""
     for name in ("device", "cache_device"):
         if (word := str(values.get(name, "cpu"))) == "disk":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping as AnyMapping
 from collections.abc import Sequence as AnySequence
+from typing import Any
 
 import yaml
 
@@ -12,7 +13,7 @@ from .types import Option, Path, Text, Type, WrongValueError
 LONGEST = 100_000  # characters of a list or mapping on a command line
 
 
-def structure(text: str) -> object:
+def structure(text: str) -> Any:
     """Lists and mappings of words, from ``[a, b]``, ``(a, b)`` or ``{a: b}``; other text stays as it is.
 
     Words stay words here: what they mean is a matter of their types.
@@ -36,7 +37,7 @@ class Optional(Type):
     def __init__(self, type: Type) -> None:
         self.type, self.words, self.code = type, f"{type.words}, or null", type.code
 
-    def parse(self, value: object) -> object:
+    def parse(self, value: Any) -> Any:
         if value is None or isinstance(value, str) and value.strip() in ("null", "~"):
             return None
         try:
@@ -68,7 +69,7 @@ class Sequence(Type):
         self.words += ", in increasing order" if order else ""
         self.words += "; one value stands for all" if one_for_all else ""
 
-    def parse(self, value: object) -> list:
+    def parse(self, value: Any) -> list:
         if isinstance(value, str):
             value = structure(value)
         if isinstance(value, str) and "," in value and not takes_text(self.item):
@@ -85,7 +86,7 @@ class Sequence(Type):
             raise self.fail()
         return parsed
 
-    def _item(self, value: object) -> object:
+    def _item(self, value: Any) -> Any:
         try:
             return self.item.parse(value)
         except WrongValueError:
@@ -99,7 +100,7 @@ class Either(Type):
         self.types, self.words = types, ", or ".join(type.words for type in types)
         self.code = any(type.code for type in types)
 
-    def parse(self, value: object) -> object:
+    def parse(self, value: Any) -> Any:
         for type in self.types:
             try:
                 return type.parse(value)
@@ -120,7 +121,7 @@ class Mapping(Type):
         self.options, self.component, self.code = {option.name: option for option in options}, component, component
         self.words = "a component" if component else f"a mapping with the keys {', '.join(self.options)}"
 
-    def parse(self, value: object) -> dict:
+    def parse(self, value: Any) -> dict:
         if isinstance(value, str):
             value = structure(value)
         if not isinstance(value, AnyMapping) or not (value if not self.component else "_target_" in value):
@@ -129,7 +130,7 @@ class Mapping(Type):
             raise WrongValueError(f"only the keys {', '.join(self.options)}", f"#{unknown[0]}", value[unknown[0]])
         return {key: self._value(key, child) for key, child in value.items()}
 
-    def _value(self, key: str, value: object) -> object:
+    def _value(self, key: str, value: Any) -> Any:
         if key not in self.options:
             return value
         try:
@@ -144,7 +145,7 @@ class Named(Type):
     def __init__(self, value: Type, key: Type) -> None:
         self.value, self.key, self.words = value, key, f"a mapping from {key.words} to {value.words}"
 
-    def parse(self, value: object) -> dict:
+    def parse(self, value: Any) -> dict:
         if isinstance(value, str):
             value = structure(value)
         if not isinstance(value, AnyMapping) or not value:
@@ -155,7 +156,7 @@ class Named(Type):
             raise self.fail() from None
 
 
-def inner(type: Type, value: object) -> Type:
+def inner(type: Type, value: Any) -> Type:
     """The type inside optional and alternative ones that a mapping, a list or another value is of."""
     if isinstance(type, Optional):
         return inner(type.type, value) if value is not None else type

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from monai.bundle import ConfigItem, ConfigParser
 from monai.bundle.reference_resolver import ReferenceResolver
@@ -37,15 +38,15 @@ class Configuration:
         """Top-level ids, in the order of the files."""
         return (id for id in self.resolver.items if id and "::" not in id)
 
-    def written(self, id: str) -> object:
+    def written(self, id: str) -> Any:
         """The entry as the files and options have it; unchanged as long as nothing has resolved it."""
         return self.resolver.items[self.resolver.normalize_id(id)].get_config()
 
-    def value(self, id: str) -> object:
+    def value(self, id: str) -> Any:
         """The entry resolved: evaluated, instantiated."""
         return self.resolver.get_resolved_content(id)
 
-    def replace(self, id: str, value: object) -> None:
+    def replace(self, id: str, value: Any) -> None:
         """Let the entry be ``value``, taken as it stands, wherever it is referred to, unless it was resolved before."""
         id = self.resolver.normalize_id(id)
         above, _, last = id.rpartition("::")
@@ -54,13 +55,13 @@ class Configuration:
             whole[int(last) if isinstance(whole, list) else last] = quoted(value)
         self._put(id, value)
 
-    def _put(self, id: str, value: object) -> None:
+    def _put(self, id: str, value: Any) -> None:
         self.resolver.items[id] = ConfigItem(config=value, id=id)
         self.resolver.resolved_content[id] = value
         for key, child in children(value).items():
             self._put(f"{id}::{key}", child)
 
-    def literal(self, id: str) -> object:
+    def literal(self, id: str) -> Any:
         """The entry with plain values in place of references and expressions, as JSON takes it.
 
         A component stays a dictionary with its ``_target_``; ``_requires_``, which speaks of imports, is left out.
@@ -77,7 +78,7 @@ class Configuration:
         return _plain(self.value(id), id)
 
 
-def _plain(value: object, id: str) -> object:
+def _plain(value: Any, id: str) -> Any:
     if isinstance(value, PLAIN):
         return value
     if isinstance(value, (list, tuple)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ..errors import InputError
 
@@ -18,19 +19,19 @@ def split_id(id: str) -> list[str]:
     return id.replace("#", "::").split("::")
 
 
-def is_code(value: object) -> bool:
+def is_code(value: Any) -> bool:
     """Whether MONAI resolves a value instead of taking it as it stands."""
     return isinstance(value, str) and value.startswith(("$", "@", "%"))
 
 
-def holds_code(value: object) -> bool:
+def holds_code(value: Any) -> bool:
     """Whether there is any such value in nested lists and mappings."""
     if isinstance(value, Mapping):
         return "_target_" in value or any(map(holds_code, value.values()))
     return any(map(holds_code, value)) if isinstance(value, (list, tuple)) else is_code(value)
 
 
-def references(value: object) -> Iterator[str]:
+def references(value: Any) -> Iterator[str]:
     """Ids that a value refers to."""
     if isinstance(value, Mapping):
         for child in value.values():
@@ -42,7 +43,7 @@ def references(value: object) -> Iterator[str]:
         yield from REFERENCE.findall(f"@{value[1:]}" if value[:1] == "%" else value)
 
 
-def quoted(value: object) -> object:
+def quoted(value: Any) -> Any:
     """The value as MONAI must get it to take it as it stands: text with a special character becomes an expression.
 
     So does a mapping whose keys could be taken for ids or for those of a component.
@@ -56,7 +57,7 @@ def quoted(value: object) -> object:
     return value
 
 
-def literal(value: str) -> object:
+def literal(value: str) -> Any:
     """What an expression stands for that is nothing but a Python literal; ``ValueError`` for any other value."""
     try:
         return ast.literal_eval(value[1:]) if value.startswith("$") else ast.literal_eval("not a literal")
@@ -64,7 +65,7 @@ def literal(value: str) -> object:
         raise ValueError(str(error)) from None
 
 
-def is_literal(value: object) -> bool:
+def is_literal(value: Any) -> bool:
     """Whether a value is an expression that is nothing but a Python literal: quoted text, as a rule."""
     try:
         literal(value if isinstance(value, str) else "")
@@ -81,11 +82,11 @@ class Entries:
         origin: what messages call it.
     """
 
-    def __init__(self, content: Mapping[str, object], origin: str) -> None:
+    def __init__(self, content: Mapping[str, Any], origin: str) -> None:
         self.first, self.content = dict(content), _copy(content)
         self.first_origin = origin
         self.origins: dict[str, str] = {}
-        self.changed: dict[str, object] = {}
+        self.changed: dict[str, Any] = {}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.content)
@@ -97,7 +98,7 @@ class Entries:
             return False
         return True
 
-    def written(self, id: str) -> object:
+    def written(self, id: str) -> Any:
         """The entry as it stands; ``KeyError`` where there is none."""
         node = self.content
         for part in split_id(id) if id else ():
@@ -112,17 +113,17 @@ class Entries:
                 return place if place.startswith("--") and depth == len(parts) else f"{place}{_rest(parts[depth:])}"
         return f"{self.first_origin}: {'#'.join(parts)}"
 
-    def merge(self, content: Mapping[str, object], file: str) -> None:
+    def merge(self, content: Mapping[str, Any], file: str) -> None:
         """Put a file on top: a key may lead to a nested entry, and ``+`` before it adds to a mapping or list."""
         for key, value in content.items():
             self.set(key, _copy(value), f"{file}: {key}")
 
-    def give(self, name: str, value: object, origin: str) -> None:
+    def give(self, name: str, value: Any, origin: str) -> None:
         """Set an option of the command line, in the form that MONAI must be given."""
         self.set(name, value, origin)
         self.changed[name.replace("#", "::")] = value
 
-    def set(self, key: str, value: object, origin: str) -> None:
+    def set(self, key: str, value: Any, origin: str) -> None:
         """Set one entry.
 
         Raises:
@@ -144,14 +145,14 @@ class Entries:
         for below in [place for place in self.changed if place.startswith(f"{id.replace('#', '::')}::")]:
             del self.changed[below]
 
-    def _sum(self, known: object, value: object, origin: str) -> object:
+    def _sum(self, known: Any, value: Any, origin: str) -> Any:
         if isinstance(known, dict) and isinstance(value, dict):
             return {**known, **value}
         if isinstance(known, list) and isinstance(value, list):
             return [*known, *value]
         raise InputError(f"{origin}: + adds a mapping to a mapping or a list to a list")
 
-    def replace(self, id: str, value: object) -> None:
+    def replace(self, id: str, value: Any) -> None:
         """Let an entry be a value in its canonical form; ``changed`` holds all of them as MONAI takes them."""
         *above, last = split_id(id)
         node = self.written("::".join(above)) if above else self.content
@@ -159,13 +160,13 @@ class Entries:
         self.changed["::".join([*above, last])] = quoted(value)
 
 
-def children(node: object) -> dict[str, object]:
+def children(node: Any) -> dict[str, Any]:
     if isinstance(node, Mapping):
         return dict(node)
     return {str(i): child for i, child in enumerate(node)} if isinstance(node, list) else {}
 
 
-def _copy(node: object) -> object:
+def _copy(node: Any) -> Any:
     if isinstance(node, Mapping):
         return {key: _copy(child) for key, child in node.items()}
     return [_copy(child) for child in node] if isinstance(node, (list, tuple)) else node

@@ -7,6 +7,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from .containers import Mapping as MappingType
 from .containers import inner
@@ -77,7 +78,7 @@ def _options(file: Path, table: Table) -> Iterator[str]:
         yield from _lines(name, content[name], table[name])
 
 
-def _lines(name: str, value: object, option: Option) -> Iterator[str]:
+def _lines(name: str, value: Any, option: Option) -> Iterator[str]:
     kind = inner(option.type, value)
     if isinstance(kind, MappingType) and isinstance(value, Mapping):
         yield from _wrapped(f"  --{name}  ", option.description)
@@ -88,13 +89,13 @@ def _lines(name: str, value: object, option: Option) -> Iterator[str]:
         yield from _wrapped(f"  --{name}{_default(value)}  ", f"{option.description} [{option.type.words}]")
 
 
-def _default(value: object) -> str:
+def _default(value: Any) -> str:
     if is_code(value) or isinstance(value, Mapping) and "_target_" in value:
         return f" as {value[1:]}" if re.fullmatch(r"@[\w#]+", str(value)) else ""
     return f" {_shown(value)}"
 
 
-def _shown(value: object) -> str:
+def _shown(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, Mapping):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -29,7 +30,7 @@ class Layer:
     """
 
     file: str
-    content: dict[str, object]
+    content: dict[str, Any]
     words: dict[str, str] = field(default_factory=dict)
 
 
@@ -69,7 +70,7 @@ def read_layer(path: str | Path) -> Layer:
     return Layer(file, content, dict(_words(node)))
 
 
-def _json(text: str, file: str) -> dict[str, object]:
+def _json(text: str, file: str) -> dict[str, Any]:
     """JSON, whose numbers YAML would take for text: ``1e-05``."""
     try:
         content = json.loads(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from ..errors import InputError
 from .entries import children, split_id
@@ -15,7 +16,7 @@ BUNDLE_OPTIONS = {  # of MONAI's command, not of the configuration
 STRUCTURE = {"imports", "initialize", "preflight", "run", "finalize", "_meta_"}
 
 
-def check_names(names: Iterable[str], content: Mapping[str, object], known: Collection[str] = ()) -> None:
+def check_names(names: Iterable[str], content: Mapping[str, Any], known: Collection[str] = ()) -> None:
     """Raise ``InputError`` unless every name of an option is an id of the configuration, or of MONAI's command.
 
     Args:
@@ -31,7 +32,7 @@ def check_names(names: Iterable[str], content: Mapping[str, object], known: Coll
 def check_keys(
     file: str,
     keys: Iterable[str],
-    content: Mapping[str, object],
+    content: Mapping[str, Any],
     known: Collection[str],
     elsewhere: Collection[str] = (),
 ) -> None:
@@ -62,7 +63,7 @@ def hint(name: str, known: Collection[str], above: Iterable[str] = ()) -> str:
     return f"; did you mean '{'#'.join([*above, close[0]])}'?" if close else ""
 
 
-def _check_id(id: str, content: object, given: str, known: Collection[str]) -> None:
+def _check_id(id: str, content: Any, given: str, known: Collection[str]) -> None:
     walked, parts = content, split_id(id)
     for depth, part in enumerate(parts):
         if isinstance(walked, str) and walked.startswith("@"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from ..errors import InputError
 from ..wheels import require_installed
@@ -38,7 +39,7 @@ def _left_out(entries: Entries, kind: Path, id: str) -> bool:
     return other in entries and entries.written(other) == value
 
 
-def _text(place: object) -> str | None:
+def _text(place: Any) -> str | None:
     if not isinstance(place, str) or not is_code(place):
         return place if isinstance(place, str) else None
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..errors import InputError
 from .context import current_configuration
 from .table import table_of
@@ -11,7 +13,7 @@ SHOWN = "displayable_configs"
 ANSWER = Option("uncertainty_map", Boolean(), "answer with the uncertainty in percent instead of labels")
 
 
-def checked_request() -> dict[str, object]:
+def checked_request() -> dict[str, Any]:
     """Values of ``displayable_configs``, each read by the type of the option of its name.
 
     A component of ``inference.yaml``. A request is text from outside: MONAI Label puts its values into the
@@ -24,7 +26,7 @@ def checked_request() -> dict[str, object]:
     configuration = current_configuration()
     table = table_of(str(configuration.value("bundle_root")), "inference")
     known = {**table, ANSWER.name: ANSWER}
-    values: dict[str, object] = {}
+    values: dict[str, Any] = {}
     for name, value in dict(configuration.written(SHOWN)).items():
         if name not in known:
             raise InputError(f"{name}: no such option; there are {', '.join(configuration.written(SHOWN))}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
+from typing import Any
 
 from ..errors import InputError
 
@@ -12,7 +13,7 @@ FAST = "fast"  # instead of a stride: see common.inferers.SlidingWindowInferer
 MOST_VOXELS = 2**27  # of a patch; its activations would fill the largest machines
 
 
-def check_rules(values: Mapping[str, object], multiple: int = 1) -> None:
+def check_rules(values: Mapping[str, Any], multiple: int = 1) -> None:
     """Raise ``InputError`` for values that do not fit each other.
 
     Args:
@@ -46,7 +47,7 @@ def check_rules(values: Mapping[str, object], multiple: int = 1) -> None:
             _check_stride(name, values[name], patch)
 
 
-def mixed_halves(values: Mapping[str, object]) -> None:
+def mixed_halves(values: Mapping[str, Any]) -> None:
     """A rule of methods that mix the two halves of a batch; ``InputError`` for numbers that have none or do not fit."""
     labeled, unlabeled = values.get("labeled_batch"), values.get("unlabeled_batch")
     if isinstance(labeled, int) and labeled % 2:
@@ -55,7 +56,7 @@ def mixed_halves(values: Mapping[str, object]) -> None:
         raise InputError(f"--unlabeled_batch {unlabeled}: expected as many as labeled_batch, {labeled}, or 0")
 
 
-def fitted_strides(values: Mapping[str, object], base: Mapping[str, object]) -> dict[str, list[int]]:
+def fitted_strides(values: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, list[int]]:
     """Strides that nobody gave, cut to the patch where they exceed it: the defaults are those of a large one.
 
     Args:
@@ -80,7 +81,7 @@ def whole_epochs(iterations: int, epoch_length: int) -> int:
     return iterations // epoch_length
 
 
-def _multiples(values: Mapping[str, object], multiple: int) -> list[int]:
+def _multiples(values: Mapping[str, Any], multiple: int) -> list[int]:
     """What each extent of a patch must be a multiple of: less where the network halves an axis less often."""
     patch, pooling = values["patch_size"], values.get("pooling")
     if pooling is None:

@@ -6,6 +6,7 @@ import ast
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 from .check import check_configuration, option_of
@@ -20,7 +21,7 @@ from .stack import stacked
 from .table import Table, table_of
 
 
-def check_options(arguments: Sequence[str] | None = None, resolve: bool = True) -> dict[str, object]:
+def check_options(arguments: Sequence[str] | None = None, resolve: bool = True) -> dict[str, Any]:
     """Check the options of the run that this is a part of, and bring them to their canonical form.
 
     As a component of a configuration it checks the values there. Under ``python -m monai.bundle run`` it also reads the
@@ -83,7 +84,7 @@ def _table(command: Command, configuration: Configuration | None) -> Table:
     return table_of(root if isinstance(root, str) else ".", base)
 
 
-def _check_files(command: Command, table: Table) -> Mapping[str, object]:
+def _check_files(command: Command, table: Table) -> Mapping[str, Any]:
     """Check the names of options and the keys of files of MONAI's command; the content of its first file."""
     given = command.options.get("config_file")
     if not isinstance(given, str):

@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from .check import check_configuration, option_of
 from .code import check_code
@@ -69,7 +70,7 @@ def ids_nearby(configs: Path) -> set[str]:
 
 def checked(
     files: Sequence[str | Path],
-    options: Mapping[str, object],
+    options: Mapping[str, Any],
     bundle_root: str | Path,
     base: str = "train",
     trusted: Collection[Path] = (),

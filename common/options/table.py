@@ -105,7 +105,7 @@ SHARED = (
         "turn volumes to these axes before they are split along the last, e.g. RAS; null: as stored",
     ),
     # what the networks see
-    Option("normalize", Boolean(), "z-score each volume; the LA benchmark's files are normalised already"),
+    Option("normalize", Boolean(), "z-score each volume; the LA benchmark's files are normalized already"),
     Option("slices", Boolean(), "2D: split volumes along the last axis"),
     Option(
         "patch_size",

@@ -13,6 +13,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any
 
 from ..errors import InputError
 from ..groups import EXPECTED, check_template
@@ -29,7 +30,7 @@ class WrongValueError(ValueError):
     ``id`` leads to the part of the value that is wrong, ``#kind``, and ``part`` holds that part, if it is one.
     """
 
-    def __init__(self, expected: str, id: str = "", part: object = None) -> None:
+    def __init__(self, expected: str, id: str = "", part: Any = None) -> None:
         super().__init__(expected)
         self.id, self.part = id, part
 
@@ -44,7 +45,7 @@ class Type:
     words = "a value"
     code = False
 
-    def parse(self, value: object) -> object:
+    def parse(self, value: Any) -> Any:
         """The value in its canonical form; ``WrongValueError`` for any other."""
         return value
 
@@ -71,7 +72,7 @@ class Number(Type):
         between = f"from {low:.10g} to {high:.10g}" if not above and not below and least and most else ""
         self.words = f"{self.kind} {between or ' and '.join(filter(None, (least, most)))}".strip()
 
-    def parse(self, value: object) -> int | float:
+    def parse(self, value: Any) -> int | float:
         if isinstance(value, str):
             value = self._read(value.strip())
         if isinstance(value, bool) or not isinstance(value, Real):
@@ -111,7 +112,7 @@ class Boolean(Type):
 
     words = "true or false"
 
-    def parse(self, value: object) -> bool:
+    def parse(self, value: Any) -> bool:
         word = str(value).strip().lower() if isinstance(value, (str, bool, int)) else ""
         if word not in TRUE + FALSE:
             raise self.fail()
@@ -125,7 +126,7 @@ class Choice(Type):
         self.values = values
         self.words = f"one of {', '.join(map(str, values))}" if len(values) > 1 else str(values[0])
 
-    def parse(self, value: object) -> str | int:
+    def parse(self, value: Any) -> str | int:
         if value is False:
             value = next((word for word in ("off", "no", "none") if word in self.values), value)
         if isinstance(value, (str, int)) and not isinstance(value, bool):
@@ -141,7 +142,7 @@ class Precision(Type):
     words = "auto, true, false, bfloat16, float16 or float32"
     values = ("auto", "bfloat16", "float16", "float32")
 
-    def parse(self, value: object) -> str | bool:
+    def parse(self, value: Any) -> str | bool:
         if isinstance(value, str) and value.strip() in self.values:
             return value.strip()
         try:
@@ -162,7 +163,7 @@ class Text(Type):
     def __init__(self, pattern: str = ".*", words: str = "text", empty: bool = False) -> None:
         self.pattern, self.words, self.empty = re.compile(pattern), words, empty
 
-    def parse(self, value: object) -> str:
+    def parse(self, value: Any) -> str:
         if not isinstance(value, str):
             raise WrongValueError(f"{self.words}, in quotes")
         if not (value.strip() or self.empty) or len(value) > LONGEST_TEXT or not value.isprintable():
@@ -178,7 +179,7 @@ class Template(Text):
     def __init__(self) -> None:
         super().__init__(words=EXPECTED)
 
-    def parse(self, value: object) -> str:
+    def parse(self, value: Any) -> str:
         try:
             return check_template(value)
         except ValueError as error:
@@ -200,12 +201,12 @@ class Path(Type):
         kind: str = "path",
         read: bool = False,
         named: Collection[str] = (),
-        unless: tuple[str, object] | None = None,
+        unless: tuple[str, Any] | None = None,
     ) -> None:
         self.kind, self.read, self.named, self.unless = kind, read, tuple(named), unless
         self.words = " or ".join([f"a {kind}", *self.named])
 
-    def parse(self, value: object) -> str:
+    def parse(self, value: Any) -> str:
         if isinstance(value, os.PathLike):
             value = os.fspath(value)
         if not isinstance(value, str):
@@ -226,7 +227,7 @@ class Device(Type):
 
     words = "cpu, cuda, cuda:0 (or another number) or mps"
 
-    def parse(self, value: object) -> str:
+    def parse(self, value: Any) -> str:
         word = str(value).strip() if isinstance(value, str) or type(value).__name__ == "device" else ""
         if not re.fullmatch(r"cpu|mps|cuda(:\d{1,2})?", word, re.ASCII):
             raise self.fail()
@@ -241,7 +242,7 @@ class Reference(Type):
     def __init__(self, *names: str) -> None:
         self.names, self.words = names, " or ".join(f'"@{name}"' for name in names)
 
-    def parse(self, value: object) -> str:
+    def parse(self, value: Any) -> str:
         name = value.strip().lstrip("@") if isinstance(value, str) else ""
         if name not in self.names:
             raise self.fail()
@@ -260,7 +261,7 @@ class Option:
     description: str
     base: str = ""
 
-    def parse(self, value: object, given: str = "") -> object:
+    def parse(self, value: Any, given: str = "") -> Any:
         """The canonical value.
 
         Args:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from pydoc import ErrorDuringImport, locate
+from typing import Any
 
 from monai.bundle import ConfigComponent, ConfigParser
 
@@ -23,7 +24,7 @@ def packages_of(bundle_root: str | Path) -> list[str]:
     return sorted(file.parent.name for file in Path(bundle_root).glob("*/__init__.py"))
 
 
-def build(written: Mapping, packages: Collection[str], named: Collection[str], source: str) -> object:
+def build(written: Mapping, packages: Collection[str], named: Collection[str], source: str) -> Any:
     """Build a component whose strings count as they stand: none is an expression or a reference.
 
     A file of settings may come from strangers, so it cannot name just anything to be called: only classes and functions
@@ -42,7 +43,7 @@ def build(written: Mapping, packages: Collection[str], named: Collection[str], s
     return ConfigParser({"component": as_data(written)}).get_parsed_content("component")
 
 
-def as_data(node: object) -> object:
+def as_data(node: Any) -> Any:
     """The configuration in which every string but a ``_target_`` counts as it stands."""
     if next(targets_of(node), None) is None:
         return quoted(node)
@@ -65,7 +66,7 @@ def require_parts(written: Mapping, packages: Collection[str], named: Collection
             )
 
 
-def targets_of(node: object) -> Iterator[Mapping]:
+def targets_of(node: Any) -> Iterator[Mapping]:
     """All components in nested lists and mappings."""
     if isinstance(node, Mapping):
         if "_target_" in node:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ..errors import InputError
 
@@ -30,7 +31,7 @@ _FREE = tuple(name for names in FREE.values() for name in names)
 _ALLOWED = "more iterations, another learning rate, epoch length, device or number of processes may"
 
 
-def as_written(configuration: Mapping[str, object]) -> dict[str, object]:
+def as_written(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """Entries of a merged configuration by name (``sam#kind``), references and expressions as text.
 
     A value that follows from others, such as ``$@iterations // 2``, is the same setting as long as its text is.
@@ -43,7 +44,7 @@ def as_written(configuration: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def _leaves(name: str, node: object) -> Iterator[tuple[str, object]]:
+def _leaves(name: str, node: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(node, Mapping):
         for key, child in node.items():
             yield from _leaves(f"{name}#{key}", child)
@@ -56,11 +57,11 @@ def _leaves(name: str, node: object) -> Iterator[tuple[str, object]]:
         yield name, _plain(node)
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
-def check_resumable(before: Mapping[str, object], now: Mapping[str, object]) -> None:
+def check_resumable(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Compare the settings a run was started with and those it is to be continued with.
 
     Args:
@@ -127,12 +128,12 @@ class _Unset:
 _UNSET = _Unset()
 
 
-def _shown(value: object) -> str:
+def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _same(one: object, other: object) -> bool:
+def _same(one: Any, other: Any) -> bool:
     """Equal, whatever the kind of a sequence and whether a whole number is written 1 or 1.0."""
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(one) == len(other) and all(map(_same, one, other))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 
@@ -44,20 +45,20 @@ FREE = frozenset(  # settings that need not be those of training
 )
 
 
-def refuse_contradictions(trained: Mapping[str, object], given: Mapping[str, object], weights: Path) -> None:
+def refuse_contradictions(trained: Mapping[str, Any], given: Mapping[str, Any], weights: Path) -> None:
     """Raise ``InputError`` for the first given option that is neither as trained nor ``FREE``."""
     for name, value in given.items():
         option, *keys = name.split("#")
         if option in FREE or option not in trained:
             continue
-        known: object = trained[option]
+        known: Any = trained[option]
         for key in keys:
             known = known.get(key) if isinstance(known, Mapping) else None
         if not same(known, value):
             raise InputError(f"--{name} {value}: {weights} was trained with {name} {known}; leave the option out")
 
 
-def same(one: object, other: object) -> bool:
+def same(one: Any, other: Any) -> bool:
     """Whether two plain values are equal, whatever the kinds of their sequences and numbers."""
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(one) == len(other) and all(map(same, one, other))

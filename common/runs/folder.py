@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import distributed
 
@@ -47,7 +48,7 @@ def open_run(
     resume: bool = False,
     overwrite: bool = False,
     studies: str | None = None,
-    settings: Mapping[str, object] | None = None,
+    settings: Mapping[str, Any] | None = None,
     data: Mapping[str, Mapping] | None = None,
 ) -> int:
     """Decide, before any data are read, whether a run may write to its folder, and prepare it.
@@ -107,7 +108,7 @@ def _decide(
     weights: Path,
     resume: bool,
     replace: bool,
-    settings: Mapping[str, object] | None,
+    settings: Mapping[str, Any] | None,
     data: Mapping[str, Mapping] | None,
 ) -> tuple[int, list[Path]]:
     """The iteration after which the run goes on, and the files of an earlier one that are replaced when it starts."""
@@ -173,13 +174,13 @@ def results_folder(output_dir: str | Path, split: str, statistics: str = "traine
     return str(folder / (split if one is None else f"{split}_member_{one}"))
 
 
-def written_settings() -> dict[str, object] | None:
+def written_settings() -> dict[str, Any] | None:
     """Settings of the configuration that is being resolved, as it was written; ``None`` outside one."""
     configuration = current_configuration()
     return None if configuration is None else as_written(configuration.written(""))
 
 
-def check_contract(state: Mapping, settings: Mapping[str, object] | None, data: Mapping[str, Mapping] | None) -> None:
+def check_contract(state: Mapping, settings: Mapping[str, Any] | None, data: Mapping[str, Mapping] | None) -> None:
     """Raise ``InputError`` unless a saved state may be continued with these settings and data, where they are known.
 
     Where the contents of the cases are compared, now or (with ``data=None``) later, ``dataset_dir`` may be another.

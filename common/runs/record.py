@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 from monai.utils import ensure_tuple
@@ -44,7 +45,7 @@ def case_name(case: Mapping) -> str:
     return str(case.get("case") or Path(str(ensure_tuple(case["image"])[0])).name)
 
 
-def environment() -> dict[str, object]:
+def environment() -> dict[str, Any]:
     """Versions, commit, machine and command line of this process."""
     device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else platform.processor() or platform.machine()
     return {
@@ -79,7 +80,7 @@ def _commit() -> str | None:
     return result.stdout.strip() or None
 
 
-def write_record(folder: str | Path, weights: Iterable[str], **facts: object) -> None:
+def write_record(folder: str | Path, weights: Iterable[str], **facts: Any) -> None:
     """Write ``record.json`` with the sums of some files of the folder, this process's environment and ``facts``."""
     folder = Path(folder)
     content = {

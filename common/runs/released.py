@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 from ..options.context import Configuration
@@ -23,13 +24,13 @@ def refuse_changed(configuration: Configuration) -> None:
     file = Path(str(configuration.value("bundle_root"))) / INFERENCE
     if "trained" in configuration or not file.is_file():
         return
-    released: Mapping[str, object] = json.loads(file.read_text(encoding="utf-8"))
+    released: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     for id in options_of(released):
         if id not in FREE and id in configuration:
             _compare(id, released[id], configuration.literal(id))
 
 
-def _compare(name: str, trained: object, value: object) -> None:
+def _compare(name: str, trained: Any, value: Any) -> None:
     if isinstance(trained, Mapping) and isinstance(value, Mapping):
         for key in trained.keys() & value.keys():
             _compare(f"{name}#{key}", trained[key], value[key])

@@ -21,6 +21,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
@@ -66,11 +67,11 @@ class Resume:
         objective: torch.nn.Module,
         optimizers: Sequence,
         lr_schedulers: Sequence,
-        loader: object,
+        loader: Any,
         evaluator: Engine | None = None,
         resume: bool = False,
         interval: int = 1,
-        settings: Mapping[str, object] | None = None,
+        settings: Mapping[str, Any] | None = None,
         fingerprint: Callable[[Sequence[Mapping]], Mapping] | None = None,
     ) -> None:
         self.generations, self.folder = Generations(path), Path(path).parent
@@ -224,7 +225,7 @@ class Resume:
         raise StoppedError(message, number)
 
 
-def cases_of(loader: object, evaluator: Engine | None, fingerprint: Callable) -> dict[str, dict] | None:
+def cases_of(loader: Any, evaluator: Engine | None, fingerprint: Callable) -> dict[str, dict] | None:
     """The cases in each list, with their fingerprints; ``None`` where the data sets do not tell."""
     datasets = dict(zip(("labeled", "unlabeled"), (dataset for dataset, *_ in getattr(loader, "streams", ()))))
     if evaluator is not None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from monai.bundle import ConfigParser
 
@@ -43,9 +44,9 @@ class Settings(Mapping):
 
     def __init__(
         self,
-        options: Mapping[str, object],
+        options: Mapping[str, Any],
         components: Mapping[str, Mapping],
-        configuration: Mapping[str, object],
+        configuration: Mapping[str, Any],
         source: str = FILE,
         packages: Sequence[str] = (),
         named: Iterable[str] = (),
@@ -53,15 +54,15 @@ class Settings(Mapping):
         self.options, self.components, self.source = dict(options), dict(components), source
         self.configuration, self.packages, self.named = configuration, tuple(packages), frozenset(named)
 
-    def __getitem__(self, name: str) -> object:
+    def __getitem__(self, name: str) -> Any:
         if name not in self.options:
             raise InputError(f"{self.source}: says nothing of {name}; the weights are of another bundle or version")
         return self.options[name]
 
-    def get(self, name: str, default: object = None) -> object:
+    def get(self, name: str, default: Any = None) -> Any:
         return self.options.get(name, default)
 
-    def __contains__(self, name: object) -> bool:
+    def __contains__(self, name: Any) -> bool:
         return name in self.options
 
     def __iter__(self) -> Iterator[str]:
@@ -70,7 +71,7 @@ class Settings(Mapping):
     def __len__(self) -> int:
         return len(self.options)
 
-    def changed(self, options: Mapping[str, object]) -> Settings:
+    def changed(self, options: Mapping[str, Any]) -> Settings:
         """These settings with other values of some options, ``sam#kind`` for nested ones, and the same components."""
         values = json.loads(json.dumps(self.options))
         for name, value in options.items():
@@ -81,7 +82,7 @@ class Settings(Mapping):
             node[last] = value
         return Settings(values, self.components, self.configuration, self.source, self.packages, self.named)
 
-    def literal(self, name: str, **changes: object) -> dict:
+    def literal(self, name: str, **changes: Any) -> dict:
         """Configuration of a component, with some of its arguments changed."""
         if name not in self.components:
             raise InputError(f"{self.source}: holds no {name}; the weights are of another bundle or version")
@@ -93,7 +94,7 @@ class Settings(Mapping):
         require_parts(written, self.packages, self.named, self.source)
         return written
 
-    def component(self, name: str, **changes: object) -> object:
+    def component(self, name: str, **changes: Any) -> Any:
         """The component as training had it, built anew with some of its arguments changed; see ``build``."""
         return build(self.literal(name, **changes), self.packages, self.named, self.source)
 
@@ -136,7 +137,7 @@ class Settings(Mapping):
         return cls(options, components, configuration_files, source, named=named)
 
 
-def options_of(written: Mapping[str, object], plain: Iterable[str] = ()) -> list[str]:
+def options_of(written: Mapping[str, Any], plain: Iterable[str] = ()) -> list[str]:
     """Ids of a configuration's options: entries of plain data, or expressions over nothing but such entries.
 
     Args:
@@ -151,7 +152,7 @@ def options_of(written: Mapping[str, object], plain: Iterable[str] = ()) -> list
             known[id] = id in written and all(leaf_is_plain(leaf) for leaf in _leaves(written[id]))
         return known[id]
 
-    def leaf_is_plain(leaf: object) -> bool:
+    def leaf_is_plain(leaf: Any) -> bool:
         if not isinstance(leaf, str) or not leaf.startswith(("@", "$")):
             return isinstance(leaf, PLAIN) and not (isinstance(leaf, str) and leaf.startswith("%"))
         if is_literal(leaf):
@@ -164,7 +165,7 @@ def options_of(written: Mapping[str, object], plain: Iterable[str] = ()) -> list
     return [id for id in written if id not in hidden and not id.startswith("_") and is_option(id)]
 
 
-def references(leaf: object) -> list[str]:
+def references(leaf: Any) -> list[str]:
     """Ids that a reference or an expression refers to."""
     return REFERENCE.findall(leaf) if isinstance(leaf, str) and leaf.startswith(("@", "$")) else []
 
@@ -173,7 +174,7 @@ def _root(id: str) -> str:
     return re.split("#|::", id)[0]
 
 
-def _leaves(node: object) -> Iterator[object]:
+def _leaves(node: Any) -> Iterator[Any]:
     """Plain values of nested lists and mappings; a component counts as one value that is none."""
     if isinstance(node, Mapping):
         if "_target_" in node:
@@ -188,7 +189,7 @@ def _leaves(node: object) -> Iterator[object]:
         yield node
 
 
-def _is_component(node: object) -> bool:
+def _is_component(node: Any) -> bool:
     return isinstance(node, Mapping) and "_target_" in node
 
 
@@ -241,7 +242,7 @@ def weights_file(checkpoint: str | Path) -> Path:
     return path / WEIGHTS if path.is_dir() or not (path.suffix or path.exists()) else path
 
 
-def assumed(bundle_root: str | Path, layers: Iterable[str], given: Mapping[str, object] | None = None) -> Settings:
+def assumed(bundle_root: str | Path, layers: Iterable[str], given: Mapping[str, Any] | None = None) -> Settings:
     """Settings of a bundle's training configuration with some layers, and options as MONAI takes them, on top."""
     configs = Path(bundle_root) / "configs"
     base = next((file for file in (configs / "train.yaml", configs / "train.json") if file.is_file()), None)
@@ -259,7 +260,7 @@ def assumed(bundle_root: str | Path, layers: Iterable[str], given: Mapping[str, 
     return Settings.of(Configuration.of(parser), f"{base.name} of {Path(bundle_root).resolve().name}")
 
 
-def written_out(configuration: Configuration | None) -> dict[str, object]:
+def written_out(configuration: Configuration | None) -> dict[str, Any]:
     """Values of options, ``sam#kind`` for nested ones, that a configuration has instead of ``$@trained[...]``."""
     if configuration is None:
         return {}
@@ -278,7 +279,7 @@ def written_out(configuration: Configuration | None) -> dict[str, object]:
     return given
 
 
-def _named_leaves(name: str, node: object) -> Iterator[tuple[str, object]]:
+def _named_leaves(name: str, node: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(node, Mapping) and "_target_" not in node:
         for key, child in node.items():
             yield from _named_leaves(f"{name}#{key}", child)
@@ -291,7 +292,7 @@ def _as_trained(configuration: Configuration | None, trained: Settings) -> list[
     return [id for id in written if id in trained.options and id not in FREE]
 
 
-def _options_of_files(layers: Iterable[str]) -> dict[str, object]:
+def _options_of_files(layers: Iterable[str]) -> dict[str, Any]:
     content = {id: value for layer in layers for id, value in read_layer(layer).content.items()}
     parser = ConfigParser(content)
     plain = [id for id in options_of(content) if not any("@" in str(leaf) for leaf in _leaves(content[id]))]

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import distributed
@@ -42,7 +43,7 @@ class StopRequest:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _note(self, number: int, frame: object) -> None:
+    def _note(self, number: int, frame: Any) -> None:
         if not self.number:
             self.number, self.since = number, time.monotonic()
         elif time.monotonic() - self.since > PATIENCE:

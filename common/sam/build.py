@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -140,5 +141,5 @@ def _plain_encoder(sizes: Plain, grid: tuple[int, int]) -> nn.Module:
     return fuse_attention(encoder)
 
 
-def _after_loading(module: Sam, _: object) -> None:
+def _after_loading(module: Sam, _: Any) -> None:
     module.refresh_position_encoding()

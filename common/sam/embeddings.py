@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,7 +37,7 @@ class EmbeddingCache:
         self.settings = json.dumps(dict(settings or {}), sort_keys=True, default=str)
         self.kept: dict[str, Tensor] = {}
 
-    def get(self, keys: Sequence[str], compute: Callable[[list[int]], Tensor], device: object = None) -> Tensor:
+    def get(self, keys: Sequence[str], compute: Callable[[list[int]], Tensor], device: Any = None) -> Tensor:
         """Embeddings ``B, C, h, w`` of the images named by ``keys``.
 
         Args:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -88,11 +90,11 @@ def _frozen(module: nn.Module) -> dict[str, Tensor]:
     return {name: parameter.detach() for name, parameter in module.named_parameters() if not parameter.requires_grad}
 
 
-def _drop_frozen(module: nn.Module, state: dict, prefix: str, _: object) -> None:
+def _drop_frozen(module: nn.Module, state: dict, prefix: str, _: Any) -> None:
     for name in _frozen(module):
         state.pop(prefix + name, None)
 
 
-def _fill_frozen(module: nn.Module, state: dict, prefix: str, *_: object) -> None:
+def _fill_frozen(module: nn.Module, state: dict, prefix: str, *_: Any) -> None:
     for name, parameter in _frozen(module).items():
         state.setdefault(prefix + name, parameter)

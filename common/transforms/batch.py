@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,11 +52,11 @@ class BatchTransform(ABC):
     """
 
     @abstractmethod
-    def draw(self, batch: Batch, generator: torch.Generator | None = None) -> object:
+    def draw(self, batch: Batch, generator: torch.Generator | None = None) -> Any:
         """Random parameters of every sample of ``batch``."""
 
     @abstractmethod
-    def apply(self, batch: Batch, parameters: object) -> Batch:
+    def apply(self, batch: Batch, parameters: Any) -> Batch:
         """The augmented batch."""
 
     def gather(

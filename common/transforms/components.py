@@ -16,10 +16,10 @@ _ROUNDS = 24  # trees of random and of winding masks are flat after a dozen
 
 
 def largest_component(mask: Tensor) -> Tensor:
-    """Keep the largest component of each mask, connected over corners too (8 or 26 neighbours); empty stays empty.
+    """Keep the largest component of each mask, connected over corners too (8 or 26 neighbors); empty stays empty.
 
     Every pixel points to a pixel of its component, at first itself. In each round roots are hooked to the highest
-    parent among their pixels' neighbours, and pointers are shortened, so that the number of rounds grows with the
+    parent among their pixels' neighbors, and pointers are shortened, so that the number of rounds grows with the
     logarithm of a component's length. It is fixed for a GPU, for which the host never waits.
 
     Args:
@@ -28,14 +28,14 @@ def largest_component(mask: Tensor) -> Tensor:
     Returns:
         The same shape and type; of components of one size, one is kept.
 
-    Source: Zhang, Azad, Hu, SIAM PP 2020 (FastSV), with the maximum over an image's neighbourhood.
+    Source: Zhang, Azad, Hu, SIAM PP 2020 (FastSV), with the maximum over an image's neighborhood.
     """
     count, pixels = mask.shape[0], mask[0].numel()
     inside = mask.flatten(1)
     parent = torch.arange(pixels, device=mask.device).expand(count, -1)
     for _ in range(_ROUNDS):
         before = parent
-        highest = _highest_neighbour(torch.where(inside, parent, -1).view(mask.shape)).flatten(1)
+        highest = _highest_neighbor(torch.where(inside, parent, -1).view(mask.shape)).flatten(1)
         highest = torch.where(inside, highest, parent)
         hooked = parent.scatter_reduce(1, parent, highest, "amax")
         parent = torch.maximum(hooked, highest)
@@ -52,8 +52,8 @@ def largest_per_class(label: Tensor, classes: int) -> Tensor:
     return label * largest_component(masks.flatten(0, 1)).view_as(masks).any(dim=1)
 
 
-def _highest_neighbour(values: Tensor) -> Tensor:
-    """Maximum over each pixel's neighbourhood; float32 holds the indices of up to 2 ** 24 pixels exactly."""
+def _highest_neighbor(values: Tensor) -> Tensor:
+    """Maximum over each pixel's neighborhood; float32 holds the indices of up to 2 ** 24 pixels exactly."""
     return _POOLS[values.dim() - 1](values.unsqueeze(1).float(), 3, 1, 1).squeeze(1).long()
 
 

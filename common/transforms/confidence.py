@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from monai.config import KeysCollection
@@ -56,8 +57,8 @@ class ExpectedDiced(MapTransform):
         super().__init__(keys)
         self.calibration, self.output = Calibration.beside(checkpoint), output
 
-    def __call__(self, data: Mapping[Hashable, Tensor]) -> dict[Hashable, object]:
-        result: dict[Hashable, object] = dict(data)
+    def __call__(self, data: Mapping[Hashable, Tensor]) -> dict[Hashable, Any]:
+        result: dict[Hashable, Any] = dict(data)
         for key in self.key_iterator(result) if self.calibration is not None else ():
             sums = ConfidenceSumsd(key)(data)["confidence"]
             confidence = float(confidence_of(sums.numpy()).mean())

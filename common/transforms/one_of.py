@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ class OneOf(BatchTransform):
             raise ValueError(f"need one probability per transform, at most 1 in all, got {list(probabilities)}")
         self.transforms, self.probabilities = tuple(transforms), tuple(probabilities)
 
-    def draw(self, batch: Batch, generator: torch.Generator | None = None) -> list[tuple[Tensor, object]]:
+    def draw(self, batch: Batch, generator: torch.Generator | None = None) -> list[tuple[Tensor, Any]]:
         """Per transform the indices of its samples and its parameters for them."""
         edges = torch.tensor(self.probabilities).cumsum(0)
         choice = torch.bucketize(torch.rand(batch.image.shape[0], generator=generator), edges, right=True)
@@ -34,7 +35,7 @@ class OneOf(BatchTransform):
             drawn.append((index, transform.draw(_part(batch, index), generator) if len(index) else None))
         return drawn
 
-    def apply(self, batch: Batch, parameters: list[tuple[Tensor, object]]) -> Batch:
+    def apply(self, batch: Batch, parameters: list[tuple[Tensor, Any]]) -> Batch:
         image, label = batch.image.clone(), batch.label.clone()
         for transform, (index, drawn) in zip(self.transforms, parameters):
             if len(index):

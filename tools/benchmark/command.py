@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter, process_time
+from typing import Any
 
 import monai
 import numpy as np
@@ -88,7 +89,7 @@ def benchmark(
         raise SystemExit(f"slower here than the way in brackets: {', '.join(slower)}")
 
 
-def compare(contest: Contest, rounds: int, device: str = "cpu") -> dict[str, object]:
+def compare(contest: Contest, rounds: int, device: str = "cpu") -> dict[str, Any]:
     """Differences of the results and, if they are within the tolerance, median costs and ratios with quartiles.
 
     ``ways`` has for each its ``cost`` (seconds of the processor, or bytes), ``wall`` and, for others than ours, the
@@ -98,7 +99,7 @@ def compare(contest: Contest, rounds: int, device: str = "cpu") -> dict[str, obj
     if contest.bytes:
         results = {name: result[:-1] for name, result in results.items()}
     apart = max(difference(results["reference"], result) for name, result in results.items() if name != "reference")
-    found: dict[str, object] = {"difference": apart, "tolerance": contest.tolerance, "bytes": contest.bytes}
+    found: dict[str, Any] = {"difference": apart, "tolerance": contest.tolerance, "bytes": contest.bytes}
     if not apart <= contest.tolerance:
         return found
     costs: dict[str, list[tuple[float, float]]] = {name: [] for name in contest.ways}
@@ -139,7 +140,7 @@ def difference(reference: Result, ours: Result) -> float:
     return math.nan if any(map(math.isnan, shares)) else max(shares)
 
 
-def seconds(call: Callable[[], object], device: str) -> tuple[float, float]:
+def seconds(call: Callable[[], Any], device: str) -> tuple[float, float]:
     """Processor's and wall time of one call, the mean of as many as take ``LEAST`` together; on a GPU wall time twice.
 
     Time of child processes counts too.
@@ -161,7 +162,7 @@ def _now(device: str) -> tuple[float, float]:
     return process_time() + children.children_user + children.children_system, perf_counter()
 
 
-def machine(device: str) -> dict[str, object]:
+def machine(device: str) -> dict[str, Any]:
     """What the figures were measured on."""
     info = Path("/proc/cpuinfo")
     model = re.search(r"model name\s*: (.+)", info.read_text(encoding="utf-8")) if info.is_file() else None

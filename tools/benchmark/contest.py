@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-Result = Sequence[object]  # tensors, arrays or numbers
+Result = Sequence[Any]  # tensors, arrays or numbers
 Way = Callable[[], Result]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from monai.inferers import SlidingWindowInferer as StockInferer
@@ -41,17 +42,17 @@ def windows(
     )
 
 
-def volume(device: str, stride: Sequence[int] = (18, 18, 4), **sizes: object) -> Contest:
+def volume(device: str, stride: Sequence[int] = (18, 18, 4), **sizes: Any) -> Contest:
     """A left atrium volume at the published stride, in float32: one window at a time -> prepared network"""
     return windows(device, **{"shape": ATRIUM, "stride": stride, **sizes})
 
 
-def precision(device: str, **sizes: object) -> Contest:
+def precision(device: str, **sizes: Any) -> Contest:
     """Sliding window with the number type that this machine chooses: float32 loop -> prepared network"""
     return windows(device, **sizes, amp="auto", tolerance=0.05)
 
 
-def fast(device: str, stride: Sequence[int] = (18, 18, 4), **sizes: object) -> Contest:
+def fast(device: str, stride: Sequence[int] = (18, 18, 4), **sizes: Any) -> Contest:
     """A left atrium volume in float32, not the same result: published stride -> stride fast"""
     contest = volume(device, stride, **sizes)
     network = VNet(base_channels=sizes.get("channels", 16)).eval().to(device)

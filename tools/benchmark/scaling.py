@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from common.networks import VNet
 WINDOW = (64, 64, 32)
 
 
-def volume(device: str) -> Mapping[str, Callable[[], object]]:
+def volume(device: str) -> Mapping[str, Callable[[], Any]]:
     """voxels of a volume, inference at half a window's stride"""
     network = VNet(base_channels=8).eval().to(device)
     inferer = SlidingWindowInferer(WINDOW, [side // 2 for side in WINDOW], amp=False)
@@ -25,11 +26,11 @@ def volume(device: str) -> Mapping[str, Callable[[], object]]:
     return {voxels: torch.no_grad()(lambda image=image: inferer(image, network)) for voxels, image in images.items()}
 
 
-def classes(device: str) -> Mapping[int, Callable[[], object]]:
+def classes(device: str) -> Mapping[int, Callable[[], Any]]:
     """classes, the supervised loss and its gradient on 2 patches 64 x 64 x 32"""
     loss_of = SupervisedLoss(dice="squared", dice_weight=0.5, ce_weight=0.5)
 
-    def call(count: int) -> Callable[[], object]:
+    def call(count: int) -> Callable[[], Any]:
         logits = torch.randn(2, count, *WINDOW, device=device, requires_grad=True)
         label = torch.randint(count, (2, 1, *WINDOW), device=device)
         return lambda: torch.autograd.grad(loss_of(logits, label), logits)
@@ -37,11 +38,11 @@ def classes(device: str) -> Mapping[int, Callable[[], object]]:
     return {count: call(count) for count in (2, 8, 32)}
 
 
-def batch(device: str) -> Mapping[int, Callable[[], object]]:
+def batch(device: str) -> Mapping[int, Callable[[], Any]]:
     """samples of a batch, the V-Net of 8 channels forward and backward"""
     network = VNet(base_channels=8).to(device)
 
-    def call(count: int) -> Callable[[], object]:
+    def call(count: int) -> Callable[[], Any]:
         image = torch.randn(count, 1, *WINDOW, device=device)
         return lambda: torch.autograd.grad(network(image).mean(), network.head.weight)
 
@@ -51,7 +52,7 @@ def batch(device: str) -> Mapping[int, Callable[[], object]]:
 SCALINGS = (volume, classes, batch)
 
 
-def measure(device: str) -> list[dict[str, object]]:
+def measure(device: str) -> list[dict[str, Any]]:
     """Seconds at each size, and the exponent of a power that fits them."""
     found = []
     for scaling in SCALINGS:
@@ -70,7 +71,7 @@ def as_text(rows: Sequence[Mapping]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _least(call: Callable[[], object], rounds: int = 3) -> float:
+def _least(call: Callable[[], Any], rounds: int = 3) -> float:
     call()
     durations = []
     for _ in range(rounds):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
@@ -57,24 +58,24 @@ def layout(device: str, size: Sequence[int] = (64, 64, 48), batch: int = 2, chan
     )
 
 
-def ssnet(device: str, patch: Sequence[int] = (64, 64, 32), channels: int = 16, **options: object) -> Contest:
+def ssnet(device: str, patch: Sequence[int] = (64, 64, 32), channels: int = 16, **options: Any) -> Contest:
     """SS-Net's step, official, dropout off: as its code goes -> exact, the target being the main pass's"""
     options = {"row_limit": 0, "amp": False, "lds#clean_target": "reuse_main", **options}
     return _ssnet(device, patch, channels, ("la_quick", "official"), options, 1e-3)
 
 
-def ssnet_default(device: str, patch: Sequence[int] = (64, 64, 32), channels: int = 16, **options: object) -> Contest:
+def ssnet_default(device: str, patch: Sequence[int] = (64, 64, 32), channels: int = 16, **options: Any) -> Contest:
     """SS-Net's step, heads on other rows: as its code goes -> la_quick, target of the main pass, number type auto"""
     return _ssnet(device, patch, channels, ("la_quick",), {"lds#clean_target": "reuse_main", **options}, math.inf)
 
 
-def ssnet_main_pass(device: str, patch: Sequence[int] = (64, 64, 32), channels: int = 16, **options: object) -> Contest:
+def ssnet_main_pass(device: str, patch: Sequence[int] = (64, 64, 32), channels: int = 16, **options: Any) -> Contest:
     """SS-Net's step in float32, no probe at random: as its code goes -> target and direction of the main pass"""
     chosen = {"amp": False, "lds#clean_target": "reuse_main", "lds#direction": "main_pass", **options}
     return _ssnet(device, patch, channels, ("la_quick",), chosen, math.inf)
 
 
-def ssnet_fast(device: str, patch: Sequence[int] = (64, 64, 32), channels: int = 16, **options: object) -> Contest:
+def ssnet_fast(device: str, patch: Sequence[int] = (64, 64, 32), channels: int = 16, **options: Any) -> Contest:
     """SS-Net's step, smoothness on a part of the patch: as its code goes -> layer fast, number type auto"""
     return _ssnet(device, patch, channels, ("la_quick", "fast"), options, math.inf)
 
@@ -84,7 +85,7 @@ def _ssnet(
     patch: Sequence[int],
     channels: int,
     layers: Sequence[str],
-    options: Mapping[str, object],
+    options: Mapping[str, Any],
     tolerance: float,
     bundle: str = "ssnet_segmentation",
 ) -> Contest:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from ..volumes import array, read
 LISTS = "lists.json"
 
 
-def chosen_lists(folder: Path, before: Path, bundle: str, by: str, options: Mapping[str, object]) -> Path:
+def chosen_lists(folder: Path, before: Path, bundle: str, by: str, options: Mapping[str, Any]) -> Path:
     """Lists in which the labels of a run come first and those that a strategy adds follow; written once.
 
     Args:

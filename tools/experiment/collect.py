@@ -6,6 +6,7 @@ import csv
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from ..pooled import patient_of, read_rows
 from .file import Experiment, Job
 
 
-def collect(experiment: Experiment, jobs: Sequence[Job], root: Path) -> dict[str, object]:
+def collect(experiment: Experiment, jobs: Sequence[Job], root: Path) -> dict[str, Any]:
     """What the evaluated runs say, as plain values: ``{"experiment", "tables": [...]}``.
 
     There is a table for each label count and evaluated list. A row holds the mean over draws (and seeds) and cases of

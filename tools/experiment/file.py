@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from common.errors import InputError
 from common.options.layers import read_layer
@@ -51,9 +52,9 @@ class Row:
     title: str
     bundle: str = ""
     layers: tuple[str, ...] = ()
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     labeled: tuple[int, ...] = ()
-    evaluate: Mapping[str, object] = field(default_factory=dict)
+    evaluate: Mapping[str, Any] = field(default_factory=dict)
     predictions: str = ""
     choose: str = ""
 
@@ -79,10 +80,10 @@ class Job:
     draw: int
     seed: int
     layers: tuple[str, ...]
-    options: Mapping[str, object]
+    options: Mapping[str, Any]
     after: str = ""
 
-    def as_plain(self) -> dict[str, object]:
+    def as_plain(self) -> dict[str, Any]:
         """What decides its result, as JSON keeps it."""
         plain = {"bundle": self.row.bundle, "layers": list(self.layers), "options": dict(self.options)}
         return plain | ({"choose": self.row.choose, "after": self.after} if self.after else {})
@@ -100,7 +101,7 @@ class Experiment:
     seeds: tuple[int, ...]
     evaluate: tuple[str, ...]
     layers: tuple[str, ...] = ()
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     splits: str = ""
     baseline: str = ""
 
@@ -108,7 +109,7 @@ class Experiment:
     def name(self) -> str:
         return self.path.stem
 
-    def jobs(self, options: Mapping[str, object] | None = None) -> list[Job]:
+    def jobs(self, options: Mapping[str, Any] | None = None) -> list[Job]:
         """All runs, draw by draw, so that whole blocks of the table are there early.
 
         Args:
@@ -192,7 +193,7 @@ def check_jobs(jobs: Sequence[Job]) -> None:
             configuration(job.row.bundle, job.layers, {**job.options, "output_dir": "runs/experiment"})
 
 
-def _row(path: Path, name: str, row: object) -> Row:
+def _row(path: Path, name: str, row: Any) -> Row:
     where = f"{path}: row '{name}'"
     if not NAME.fullmatch(name):
         raise InputError(f"{where}: its name must be of small letters, digits and _")
@@ -222,13 +223,13 @@ def _known(content: Mapping, keys: Sequence[str], where: str) -> None:
         raise InputError(f"{where}: unknown key '{unknown}'; there are {', '.join(keys)}{hint(unknown, keys)}")
 
 
-def _mapping(path: Path, key: str, value: object) -> Mapping[str, object]:
+def _mapping(path: Path, key: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         raise InputError(f"{path}: key '{key}' must map names to values")
     return value
 
 
-def _words(path: Path, key: str, value: object, known: Sequence[str] = ()) -> list[str]:
+def _words(path: Path, key: str, value: Any, known: Sequence[str] = ()) -> list[str]:
     words = [value] if isinstance(value, str) else value
     if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
         raise InputError(f"{path}: key '{key}' must be a list of names")
@@ -237,7 +238,7 @@ def _words(path: Path, key: str, value: object, known: Sequence[str] = ()) -> li
     return words
 
 
-def _counts(path: Path, key: str, value: object) -> tuple[int, ...]:
+def _counts(path: Path, key: str, value: Any) -> tuple[int, ...]:
     counts = [value] if isinstance(value, int) else value
     fine = isinstance(counts, list) and counts
     if not fine or not all(isinstance(count, int) and not isinstance(count, bool) and count > 0 for count in counts):

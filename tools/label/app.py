@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -63,7 +64,7 @@ class FewLabelApp(MONAILabelApp):
     def init_scoring_methods(self) -> dict:
         return {name: Score(self, model) for name, model in self.served.items()}
 
-    def init_batch_infer(self) -> object:
+    def init_batch_infer(self) -> Any:
         return {}
 
     def model(self, name: str | None) -> Served:

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -24,7 +25,7 @@ PATH = "../../../../../../tmp/evil"
 OF_IMAGE = {"params": {"image": "{id}"}}
 
 
-def _infer(**options: object) -> tuple:
+def _infer(**options: Any) -> tuple:
     return "POST", "/infer/{model}", {**OF_IMAGE, "data": {"params": json.dumps(options)}}
 
 
@@ -154,7 +155,7 @@ class Session:
         self.say(f"next by {strategy}: {told.get('id')} ({told.get('reason')})")
         return told["id"]
 
-    def infer(self, model: str, id: str, **options: object) -> np.ndarray:
+    def infer(self, model: str, id: str, **options: Any) -> np.ndarray:
         answer = self.server.ask(
             "POST", f"/infer/{model}", params={"image": id, "output": "image"}, data={"params": json.dumps(options)}
         )

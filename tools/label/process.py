@@ -8,6 +8,7 @@ import os
 import subprocess
 import threading
 from pathlib import Path
+from typing import Any
 
 from common.errors import InputError
 
@@ -34,7 +35,7 @@ class Worker:
         self.log, self.lock = log, threading.Lock()
         self.process: subprocess.Popen | None = None
 
-    def ask(self, do: str, **request: object) -> dict:
+    def ask(self, do: str, **request: Any) -> dict:
         """Answer of ``tools.label.worker.Model`` to a request, one at a time.
 
         Raises:

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from common.errors import InputError
 from common.files import atomic_path
@@ -53,7 +54,7 @@ class Rounds:
         names = sorted(path.parent.name for path in self.folder.glob("rounds/*/round.json"))
         return (names[-1], self.read(names[-1])) if names else ("", {})
 
-    def begin(self, **facts: object) -> tuple[str, Path]:
+    def begin(self, **facts: Any) -> tuple[str, Path]:
         """Name and folder of a new round."""
         taken = [int(path.name) for path in self.folder.glob("rounds/*") if path.name.isdigit()]
         name = f"{max([0, *taken]) + 1:04d}"
@@ -62,7 +63,7 @@ class Rounds:
         self.record(name, status="running", started=time.time(), **facts)
         return name, folder
 
-    def record(self, name: str, **facts: object) -> None:
+    def record(self, name: str, **facts: Any) -> None:
         """Add to what is recorded of a round."""
         with atomic_path(self.folder / "rounds" / name / "round.json") as temporary:
             temporary.write_text(json.dumps({**self.read(name), **facts}, indent=1), encoding="utf-8")
@@ -86,7 +87,7 @@ class Rounds:
             temporary.write_text(json.dumps(kept), encoding="utf-8")
         return kept
 
-    def progress(self) -> dict[str, object]:
+    def progress(self) -> dict[str, Any]:
         """Statistics of the last training in the form that viewers show."""
         name, facts = self.last()
         if not name:

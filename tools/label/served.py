@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -113,9 +114,9 @@ class Served:
             )
         return found
 
-    def defaults(self, training: bool = False) -> dict[str, object]:
+    def defaults(self, training: bool = False) -> dict[str, Any]:
         """What viewers show, in forms that all of them can: lists of text, whole numbers and truth values."""
-        shown: dict[str, object] = {"precision": list(PRECISIONS), "threads": usual_threads()}
+        shown: dict[str, Any] = {"precision": list(PRECISIONS), "threads": usual_threads()}
         if training:
             shown |= {"iterations": self.usual_iterations(), "start_from": [NEWEST, *self.rounds.names()]}
             shown |= (
@@ -138,7 +139,7 @@ class Served:
         planned = self.train_config.get("iterations")
         return max(50, int(planned) // 5) if isinstance(planned, int) else 200
 
-    def checked(self, given: Mapping[str, object], training: bool = False) -> tuple[dict[str, object], list[str]]:
+    def checked(self, given: Mapping[str, Any], training: bool = False) -> tuple[dict[str, Any], list[str]]:
         """Values of all options, and names that nobody knows; ``InputError`` for a value that is none."""
         options = self.train_options() if training else self.infer_options()
         shown = self.defaults(training)
@@ -149,7 +150,7 @@ class Served:
         parsed = {name: options[name].parse(value, name) for name, value in values.items()}
         return parsed, sorted(str(name) for name in given if name not in options and name not in IGNORED)
 
-    def segment(self, id: str | None, image: str, output: Path, options: Mapping[str, object]) -> dict:
+    def segment(self, id: str | None, image: str, output: Path, options: Mapping[str, Any]) -> dict:
         """Write the segmentation of an image, class numbers, and note how sure the network is of it.
 
         Args:
@@ -176,8 +177,8 @@ class Served:
         self,
         labeled: Mapping[str, Mapping[str, str]],
         unlabeled: Mapping[str, str],
-        options: Mapping[str, object],
-        say: Callable[[str], object] = sys.stdout.write,
+        options: Mapping[str, Any],
+        say: Callable[[str], Any] = sys.stdout.write,
     ) -> dict:
         """One round of training; its record.
 

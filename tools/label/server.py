@@ -11,6 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import requests
 
@@ -104,18 +105,18 @@ class Server:
         code = self.process.wait()
         raise InputError(f"the server has ended ({code}): {last_error(self._said())}; {self.log}")
 
-    def ask(self, verb: str, path: str, **request: object) -> requests.Response:
+    def ask(self, verb: str, path: str, **request: Any) -> requests.Response:
         """Answer to a request, whatever it is."""
         return requests.request(verb, self.address + path, timeout=ANSWER_SECONDS, **request)
 
-    def told(self, verb: str, path: str, **request: object) -> dict:
+    def told(self, verb: str, path: str, **request: Any) -> dict:
         """JSON of an answer; ``InputError`` with the server's one line for a refusal."""
         answer = self.ask(verb, path, **request)
         if not answer.ok:
             raise InputError(f"{verb} {path}: {answer.status_code} {reason_of(answer)}")
         return answer.json()
 
-    def train(self, model: str, **options: object) -> dict:
+    def train(self, model: str, **options: Any) -> dict:
         """Train in the background until done; the task as the server describes it."""
         self.told("POST", f"/train/{model}", json=options)
         while (task := self.told("GET", "/train/"))["status"] in ("SUBMITTED", "RUNNING"):

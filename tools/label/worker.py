@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -39,7 +40,7 @@ class Model:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def workflow(self, name: str, kind: str, **options: object) -> ConfigWorkflow:
+    def workflow(self, name: str, kind: str, **options: Any) -> ConfigWorkflow:
         configs = self.folder / "configs"
         return ConfigWorkflow(
             config_file=str(configs / f"{name}.json"),
@@ -53,7 +54,7 @@ class Model:
     def config(self, name: str) -> dict:
         return json.loads((self.folder / "configs" / f"{name}.json").read_text(encoding="utf-8"))
 
-    def segment(self, image: str, weights: str, output: str, options: Mapping[str, object]) -> dict:
+    def segment(self, image: str, weights: str, output: str, options: Mapping[str, Any]) -> dict:
         """Write ``output``, class numbers, and ``uncertainty`` beside it, and tell how sure the network is."""
         started = time.monotonic()
         torch.set_num_threads(int(str(options.get("threads") or os.cpu_count() or 1)))
@@ -83,7 +84,7 @@ class Model:
             answer |= expected_dice(Path(folder))
         return answer | {"seconds": round(time.monotonic() - started, 2)}
 
-    def train(self, data: str, output: str, weights: str, options: Mapping[str, object]) -> dict:
+    def train(self, data: str, output: str, weights: str, options: Mapping[str, Any]) -> dict:
         """Train from ``weights`` on the lists in ``data``; the new ones are ``model.pt`` in ``output``."""
         torch.set_num_threads(int(str(options["threads"] or os.cpu_count() or 1)))
         config = self.config("train")
@@ -103,7 +104,7 @@ class Model:
         workflow.finalize()
         return {"weights": str(Path(output) / "model.pt")}
 
-    def dice(self, cases: list[Mapping[str, str]], weights: str, classes: int, options: Mapping[str, object]) -> dict:
+    def dice(self, cases: list[Mapping[str, str]], weights: str, classes: int, options: Mapping[str, Any]) -> dict:
         """Dice of every case, mean over the classes, in the geometry of the files."""
         found = {}
         for case in cases:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from .tables import PEER, module_of
 
@@ -39,7 +40,7 @@ def prepare(folder: Path) -> None:
             kind.cuda = lambda self, *_, **__: self
 
 
-def answer_of(peer: object, folder: Path, seed: int) -> Mapping:
+def answer_of(peer: Any, folder: Path, seed: int) -> Mapping:
     """Rows of a comparison with the clone's function, or why there are none."""
     file, _, name = peer.function.partition(": ")
     try:
@@ -54,7 +55,7 @@ def answer_of(peer: object, folder: Path, seed: int) -> Mapping:
         return {"why": f"called as at the recorded commit it stops: {one_line(error)}"}
 
 
-def load(folder: Path, file: str, name: str) -> object:
+def load(folder: Path, file: str, name: str) -> Any:
     """A function or class of a file of the clone."""
     path = folder / file
     if not path.is_file():

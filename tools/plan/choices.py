@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
+from typing import Any
 
 from common.errors import InputError
 
@@ -34,14 +35,14 @@ class Plan:
 
     dims: int = 3
     method: Method | None = None
-    values: dict[str, object] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
 
     @property
     def facts(self) -> Facts:
         return Facts() if self.method is None else self.method.facts
 
-    def set(self, key: str, value: object, reason: str) -> None:
+    def set(self, key: str, value: Any, reason: str) -> None:
         if self.method is None or self.method.has(key):
             self.values[key], self.reasons[key] = value, reason
 
@@ -57,7 +58,7 @@ def pick_dims(found: Fingerprint) -> tuple[int, str]:
     return 3, f"volumes: {found.sizes[1][2]:g} slices, {across}"
 
 
-def width_of(facts: Facts, machine: Machine) -> Mapping[str, object]:
+def width_of(facts: Facts, machine: Machine) -> Mapping[str, Any]:
     """Settings that make the networks of a method smaller where the machine is a CPU."""
     return facts.cpu if machine.device == "cpu" else {}
 

@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -98,7 +99,7 @@ def plan(
     sys.stdout.write(f"{text}\n{_command(train)}\n{_command(infer)}\n")
 
 
-def _command(words: Sequence[object]) -> str:
+def _command(words: Sequence[Any]) -> str:
     """A command to paste: words with spaces or signs of the shell in quotes."""
     quotes = (shlex.quote(word) if word.isprintable() else _escaped(word) for word in map(str, words))
     return " ".join(["python -m tools", *quotes])
@@ -172,7 +173,7 @@ def render(chosen: Plan, roles: Roles, home: Path, title: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def _line(key: str, value: object, reason: str) -> str:
+def _line(key: str, value: Any, reason: str) -> str:
     """An entry whose value MONAI takes as it stands, whatever a data set calls its domains and folders."""
     plain = quoted(value)
     unicode = not isinstance(plain, str) or plain.isprintable()

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from common.datasets import Case, Listing
 from common.datasets.case import plain_paths
@@ -36,9 +37,9 @@ class Roles:
         domain: of the labeled cases, where there are several.
     """
 
-    values: Mapping[str, object]
+    values: Mapping[str, Any]
     reasons: Mapping[str, str]
-    lists: Mapping[str, object] | None = None
+    lists: Mapping[str, Any] | None = None
     domain: str | None = None
 
     @property
@@ -107,7 +108,7 @@ def _domain(train: Mapping, chosen: str | None, root: Path) -> tuple[str, list[s
     return domain, train[domain]
 
 
-def _draw(listing: Listing, wishes: Wishes, patient: Callable[[str], str]) -> dict[str, object]:
+def _draw(listing: Listing, wishes: Wishes, patient: Callable[[str], str]) -> dict[str, Any]:
     """Lists labeled, unlabeled and validation, by patient; a patient's unlabeled images go where the patient goes."""
     open_to_all = [case for case in listing.cases if case.role in ("train", "unlisted")]
     with_label = [case.name for case in open_to_all if case.label]
@@ -123,7 +124,7 @@ def _draw(listing: Listing, wishes: Wishes, patient: Callable[[str], str]) -> di
             f"{len(patients)} patients have labels: {count} to train on and {held} to validate on is not possible"
         )
     chosen, validation = set(patients[:count]), set(patients[count : count + held])
-    lists: dict[str, object] = {
+    lists: dict[str, Any] = {
         "labeled": [name for name in with_label if patient(name) in chosen],
         "unlabeled": [
             case.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
@@ -65,7 +66,7 @@ def cost_of(
     channels: int,
     classes: int,
     dims: int,
-    options: Mapping[str, object] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Cost:
     """Measure a bundle's networks on a small patch: what a forward pass keeps for the gradient, and the weights.
 

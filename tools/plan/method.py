@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -33,10 +34,10 @@ class Facts:
     passes: float = 2.0
     ramp_up: float = 0.4
     networks: str = "network_def"
-    cpu: Mapping[str, object] = field(default_factory=dict)
-    without_sam: Mapping[str, object] = field(default_factory=dict)
-    with_sam: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    with_sam_on_cpu: Mapping[str, object] = field(default_factory=dict)
+    cpu: Mapping[str, Any] = field(default_factory=dict)
+    without_sam: Mapping[str, Any] = field(default_factory=dict)
+    with_sam: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    with_sam_on_cpu: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Method:
     """
 
     root: Path
-    options: Mapping[str, object]
+    options: Mapping[str, Any]
     facts: Facts = Facts()
 
     @property
@@ -68,7 +69,7 @@ class Method:
         return len(self.options["patch_size"])
 
     @property
-    def loader(self) -> Mapping[str, object]:
+    def loader(self) -> Mapping[str, Any]:
         """How it reads its lists."""
         return self.options.get("datalist", {})
 

@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from common.datasets import find_cases
 from common.errors import InputError, require_folder
@@ -46,7 +47,7 @@ def prepare(
     test: float | None = None,
     seed: int = 1337,
     workers: int | None = None,
-    **options: object,
+    **options: Any,
 ) -> None:
     """Convert an archive as it is distributed: ``prepare la2018 --source archive --output data/la2018``.
 
@@ -92,7 +93,7 @@ def prepare(
         raise InputError(f"{len(failed)} of {len(found.cases) + len(found.broken)} cases failed, see above")
 
 
-def _found(find: Callable, source: Path, options: Mapping[str, object]) -> Dataset:
+def _found(find: Callable, source: Path, options: Mapping[str, Any]) -> Dataset:
     """The cases of a folder; the line about one without any names what was not unpacked, or another version."""
     try:
         dataset = find(source, **options)
@@ -140,7 +141,7 @@ def write_lists(dataset: Dataset, manifest: Manifest) -> dict[str, list[str]]:
         lists["labeled"] = [name for name in lists.pop("train") if name in set(labeled)]
         lists["unlabeled"] = unlabeled
     lists = {key: names for key, names in lists.items() if names or key in ("train", "labeled")}
-    more: dict[str, object] = {"origin": dataset.origin}
+    more: dict[str, Any] = {"origin": dataset.origin}
     more |= {"group": dataset.group} if dataset.group else {}
     more |= {"missing": list(dataset.missing)} if dataset.missing else {}
     with atomic_path(manifest.output / "splits.json") as temporary:

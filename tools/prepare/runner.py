@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -35,7 +36,7 @@ class Manifest:
         InputError: for a folder with files of another data set, or of unknown origin.
     """
 
-    def __init__(self, output: Path, settings: Mapping[str, object]) -> None:
+    def __init__(self, output: Path, settings: Mapping[str, Any]) -> None:
         self.output, self.path = output, output / "manifest.json"
         self.settings = json.loads(json.dumps(settings))
         self.cases: dict[str, dict] = {}
@@ -64,7 +65,7 @@ class Manifest:
             and all(_sha256(self.output / file) == digest for file, digest in entry["outputs"].items())
         )
 
-    def save(self, now: bool = False, **more: object) -> None:
+    def save(self, now: bool = False, **more: Any) -> None:
         """Write the file, unless it was written a moment ago."""
         if now or time.monotonic() - self.saved > SAVE_EVERY:
             content = {"settings": self.settings, **more, "cases": dict(sorted(self.cases.items()))}

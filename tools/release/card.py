@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -39,7 +40,7 @@ def card(bundle: Path, origin: Mapping, release: Path, settings: Settings, recor
         record: of the run, for the number of cases; may be empty.
     """
     cases = record.get("data") or {}
-    values: dict[str, object] = {
+    values: dict[str, Any] = {
         "method": str(origin["name"]).removesuffix(" semi-supervised segmentation"),
         "about": origin["description"],
         "facts": facts(release),
@@ -65,7 +66,7 @@ def told(bundle: Path, settings: Settings) -> dict[str, str]:
     return {name: _said(settings[name]) for name in names}
 
 
-def _said(value: object) -> str:
+def _said(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return " x ".join(map(_said, value))
     if isinstance(value, float):

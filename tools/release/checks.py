@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 from monai.bundle import ConfigParser
@@ -153,7 +154,7 @@ def preprocessing(bundle: Bundle) -> str:
     return str(chains["train"]["_target_"].rpartition(".")[2])
 
 
-def without_references(node: object, config: Mapping, depth: int = 0) -> object:
+def without_references(node: Any, config: Mapping, depth: int = 0) -> Any:
     """A part of a configuration with plain values in place of references; nothing is evaluated.
 
     Raises:
@@ -167,7 +168,7 @@ def without_references(node: object, config: Mapping, depth: int = 0) -> object:
         return node
     with suppress(ValueError):
         return literal(node)
-    target: object = config
+    target: Any = config
     if depth > DEEPEST or not REFERENCE.fullmatch(node.removeprefix("$")):
         raise NotRun(f"{node[:60]}: only running it tells")
     for part in split_id(node.lstrip("$@")):

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from monai.utils import ensure_tuple
@@ -31,8 +32,8 @@ def published(layers: Sequence[str]) -> dict | None:
 
 
 def own(
-    settings: Mapping[str, object], classes: str | Sequence[str] | None = None, **stated: str | None
-) -> dict[str, object]:
+    settings: Mapping[str, Any], classes: str | Sequence[str] | None = None, **stated: str | None
+) -> dict[str, Any]:
     """Description of a user's own data set, in the form of ``datasets.yaml``.
 
     Args:
@@ -60,7 +61,7 @@ def own(
     }
 
 
-def class_names(settings: Mapping[str, object], given: str | Sequence[str] | None = None) -> list[str]:
+def class_names(settings: Mapping[str, Any], given: str | Sequence[str] | None = None) -> list[str]:
     """Names of all classes of a training, background first; see ``own``."""
     count = int(str(settings["num_classes"]))
     source = Path(str(settings["dataset_dir"])) / OWN
@@ -100,7 +101,7 @@ def _channels(folder: Path, count: int) -> list[str]:
     return ["image"] if count == 1 else [f"image_{number}" for number in range(count)]
 
 
-def _modality(settings: Mapping[str, object], channels: Sequence[str]) -> str:
+def _modality(settings: Mapping[str, Any], channels: Sequence[str]) -> str:
     known = [name for name in ("CT", "MR", "US", "PET") if any(name in channel.upper() for channel in channels)]
     return known[0] if known else "CT" if settings.get("window") else "unknown"
 
@@ -113,13 +114,13 @@ def _read(file: Path) -> dict:
     return content if isinstance(content, dict) else {}
 
 
-def own_name(settings: Mapping[str, object], method: str) -> str:
+def own_name(settings: Mapping[str, Any], method: str) -> str:
     """Name of a release of own data: the data's folder and the method's bundle."""
     words = re.sub(r"[^a-z0-9]+", "_", Path(str(settings["dataset_dir"])).name.lower()).strip("_")
     return f"{words}_{method}" if words else method
 
 
-def license_text(given: str | None, settings: Mapping[str, object]) -> str:
+def license_text(given: str | None, settings: Mapping[str, Any]) -> str:
     """Terms of own data and of the weights: a file, a line of text, or a file that lies with the data.
 
     Raises:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from common.errors import InputError, require_file
 
@@ -35,7 +36,7 @@ def read_summary(path: str | Path, configuration: str) -> dict:
     return {**summary, "configuration": THESE}
 
 
-def eval_metrics(summary: Mapping | None) -> dict[str, object]:
+def eval_metrics(summary: Mapping | None) -> dict[str, Any]:
     """``eval_metrics`` of the metadata: means rounded as the table rounds them, and what they were measured on."""
     if summary is None:
         return {}

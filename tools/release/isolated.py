@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from common.errors import InputError
 
@@ -25,7 +26,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def run_isolated(script: str, bundle: Path, released: bool = True, **request: object) -> dict:
+def run_isolated(script: str, bundle: Path, released: bool = True, **request: Any) -> dict:
     """Answer of ``script`` (a JSON object on its last line) to a request about a bundle, from an empty directory.
 
     Args:

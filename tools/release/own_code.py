@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from common.errors import InputError
 from common.options.entries import is_literal
@@ -30,7 +31,7 @@ def require_own_code(trained: Settings, files: Iterable[Path]) -> None:
             )
 
 
-def code_in(node: object, id: str = "") -> Iterator[tuple[str, str]]:
+def code_in(node: Any, id: str = "") -> Iterator[tuple[str, str]]:
     """Ids and text of the expressions and macros in a configuration, and of what its components call."""
     if isinstance(node, Mapping):
         for key, child in node.items():

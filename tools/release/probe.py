@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -48,7 +49,7 @@ class Probe:
             f"override: {layer}": lambda layer=layer: self.override(layer) for layer in self.request["layers"]
         }
 
-    def workflow(self, *names: str, **options: object) -> ConfigWorkflow:
+    def workflow(self, *names: str, **options: Any) -> ConfigWorkflow:
         """The initialised workflow of some configuration files, with a tiny run's options."""
         configs = self.bundle / "configs"
         kind = "infer" if names[0] == "inference" else "train"

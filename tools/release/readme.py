@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from monai.bundle import scripts
@@ -23,7 +24,7 @@ HEADING = re.compile(r"^#{1,2} (.+?) *$", re.MULTILINE)
 BLOCK = re.compile(r"```bash\n(.*?)```", re.DOTALL)
 
 
-def released_readme(text: str, summary: Mapping | None, values: Mapping[str, object]) -> str:
+def released_readme(text: str, summary: Mapping | None, values: Mapping[str, Any]) -> str:
     """A card with its commands and the figures of its weights."""
     templates = Environment(loader=PackageLoader("tools"), undefined=StrictUndefined, keep_trailing_newline=True)
     commands = templates.get_template("commands.md").render(**values)

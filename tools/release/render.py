@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from monai.bundle import ConfigParser
 from monai.bundle.utils import merge_kv
@@ -39,8 +40,8 @@ COMPONENT = re.compile(r"\$@trained\.component\('(\w+)'((?:, \w+=(?:@[\w#]+|True
 
 
 def render(
-    bundle: Path, package: str, layers: Sequence[str], options: Mapping[str, object], trained: Settings | None = None
-) -> dict[str, dict[str, object]]:
+    bundle: Path, package: str, layers: Sequence[str], options: Mapping[str, Any], trained: Settings | None = None
+) -> dict[str, dict[str, Any]]:
     """Released configurations by name: ``train``, ``inference`` and the override files on top of them.
 
     Args:
@@ -91,7 +92,7 @@ def _without_places(trained: Mapping, base: Mapping) -> dict:
     return {**{name: _without_paths(part, base.get(name)) for name, part in trained.items()}, **places}
 
 
-def _without_paths(node: object, base: object) -> object:
+def _without_paths(node: Any, base: Any) -> Any:
     if isinstance(node, Mapping):
         known = base if isinstance(base, Mapping) else {}
         return {key: _without_paths(child, known.get(key)) for key, child in node.items()}
@@ -103,7 +104,7 @@ def _without_paths(node: object, base: object) -> object:
     return node
 
 
-def _text(node: object) -> str:
+def _text(node: Any) -> str:
     """The text that an entry stands for; empty for anything else."""
     if not is_code(node):
         return node if isinstance(node, str) else ""
@@ -114,7 +115,7 @@ def _text(node: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def literal(node: object, trained: Settings) -> object:
+def literal(node: Any, trained: Settings) -> Any:
     """A part of an inference configuration with plain values in place of ``$@trained...``."""
     if isinstance(node, Mapping):
         return {key: literal(child, trained) for key, child in node.items() if key not in SETTINGS}
@@ -123,7 +124,7 @@ def literal(node: object, trained: Settings) -> object:
     if not isinstance(node, str) or "@trained" not in node:
         return node
     if match := ITEM.fullmatch(node):
-        value: object = trained
+        value: Any = trained
         for name in re.findall(r"\w+", match[1]):
             value = value[name]  # type: ignore[index]
         return _without_paths(as_data(value), None)
@@ -136,9 +137,9 @@ def literal(node: object, trained: Settings) -> object:
     raise InputError(f"{node}: expected a setting by name, so that a release can have its value instead")
 
 
-def tensorrt(inference: Mapping) -> dict[str, object]:
+def tensorrt(inference: Mapping) -> dict[str, Any]:
     """Override file that runs an engine written by ``monai.bundle trt_export`` in place of the weights."""
-    override: dict[str, object] = {
+    override: dict[str, Any] = {
         "+imports": ["$import torch_tensorrt", "$import torch"],
         "checkpoint": "$@bundle_root + '/models/model_trt.ts'",
         "network_def": "$torch.jit.load(@checkpoint)",
@@ -150,7 +151,7 @@ def tensorrt(inference: Mapping) -> dict[str, object]:
     return override | {f"handlers#{index}#_disabled_": True for index in loaders}
 
 
-def rename(node: object, package: str) -> object:
+def rename(node: Any, package: str) -> Any:
     """The configuration with ``common`` inside ``package``; its components first put the bundle on the path."""
     if isinstance(node, list):
         return [rename(child, package) for child in node]
@@ -169,7 +170,7 @@ def rename(node: object, package: str) -> object:
     return renamed
 
 
-def targets(node: object) -> Iterator[str]:
+def targets(node: Any) -> Iterator[str]:
     """Every ``_target_`` of a configuration, and every dotted name behind ``common`` in its expressions."""
     if isinstance(node, Mapping):
         if isinstance(node.get("_target_"), str):

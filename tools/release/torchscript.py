@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
@@ -31,7 +32,7 @@ def deployed_network(bundle: Path) -> tuple[torch.nn.Module, ConfigParser]:
     return network, parser
 
 
-def check_state(state: object, expected: dict[str, torch.Tensor]) -> None:
+def check_state(state: Any, expected: dict[str, torch.Tensor]) -> None:
     """End the program with one line unless ``state`` has the names and shapes that the network expects."""
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         sys.exit("error: models/model.pt: expected a plain dictionary of tensors, as training saves it")
@@ -64,7 +65,7 @@ def write(module: torch.jit.ScriptModule, path: Path, extra: dict[str, str]) -> 
         writer.write_end_of_file()
 
 
-def main(bundle: Path) -> dict[str, object]:
+def main(bundle: Path) -> dict[str, Any]:
     network, parser = deployed_network(bundle)
     images = example(parser)
     try:

@@ -6,6 +6,7 @@ import json
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from common.errors import InputError
 
@@ -17,7 +18,7 @@ FIRST = "0.1.0"
 
 def version_of(
     folder: Path, name: str, weights: Path, version: str | None = None, changes: str | None = None
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """``version`` and ``changelog`` of a release.
 
     Args:

@@ -15,7 +15,7 @@ from .pseudo_labels import PERCENTILES, Pair, joint_label, percentile
 
 
 def distance(a: Tensor, b: Tensor) -> Tensor:
-    """Euclidean distance of L2-normalised rows, in [0, 2]; its slope at 0 is kept finite."""
+    """Euclidean distance of L2-normalized rows, in [0, 2]; its slope at 0 is kept finite."""
     cosine = (F.normalize(a, dim=-1) * F.normalize(b, dim=-1)).sum(dim=-1)
     return (2 - 2 * cosine).clamp(min=1e-8).sqrt()
 

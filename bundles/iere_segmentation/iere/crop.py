@@ -18,7 +18,7 @@ class RandomResizedCrop2D(BatchTransform):
 
     The value at the place u of the result, in coordinates from -1 to 1, comes from :math:`\theta (u, 1)^T`, with the
     matrices :math:`\theta` (``B, 2, 3``) that ``draw`` returns. Images are interpolated linearly, labels by nearest
-    neighbour. Then :math:`x \leftarrow c x + b (\max x - \min x)`, clipped to the range that x had.
+    neighbor. Then :math:`x \leftarrow c x + b (\max x - \min x)`, clipped to the range that x had.
 
     Args:
         size: extents of the result.

@@ -26,7 +26,7 @@ class ResNetUNet(nn.Module):
     """2D U-Net with a ResNet encoder; 32,514,978 parameters for resnet50, one channel and two classes.
 
     The encoder gives features at 1/2 (after the stem's ReLU) to 1/32; five decoder blocks upsample by nearest
-    neighbour, append the encoder's feature except at full resolution, and convolve twice. Parts are MONAI's, the
+    neighbor, append the encoder's feature except at full resolution, and convolve twice. Parts are MONAI's, the
     topology is that of ``FlexibleUNet(backbone="resnet50", pre_conv=None, norm="batch")``; here the encoder has
     torchvision's keys at every depth, and the input is padded at its end to multiples of 32 (``stride``): train and
     infer with multiples, or the network meets image where it has learned padding.

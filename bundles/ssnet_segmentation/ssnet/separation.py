@@ -59,7 +59,7 @@ class PrototypeSeparation(nn.Module):
         k: prototypes per class (32).
         rank: keep the ``top`` K scores (paper) or the ``bottom`` K (published code, which sorts ascending).
         memory_attention: weight prototypes by their own selector (paper); off, all weights are 1 and that selector
-            is untrained (published code, where an axis of length 1 is normalised).
+            is untrained (published code, where an axis of length 1 is normalized).
         memory_input: prototypes as that selector sees them: ``raw``, as stored, or ``normalized`` (published code).
         rows: rows that pass the heads: ``foreground`` only, which are all the loss uses, or ``all`` (published
             code; it changes the heads' batch statistics and costs 674 MiB per sample at full size).

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from os.path import commonpath
 from pathlib import Path
+from typing import Any
 
 from ...errors import InputError
 from .header import DIRECTORY, ENDINGS, Header, is_dicom, read_header
@@ -201,7 +202,7 @@ def _key(header: Header) -> tuple:
 
 def _joined(groups: dict[tuple, list[Header]]) -> list[list[Header]]:
     """Parts of one series in several folders become one where together they are one volume."""
-    parts: dict[object, list[list[Header]]] = {}
+    parts: dict[Any, list[list[Header]]] = {}
     for (series, folder, whole), group in groups.items():
         parts.setdefault(series if series and whole is None else (folder, whole), []).append(group)
     result = []
