@@ -135,7 +135,7 @@ def crop(image: sitk.Image, box: Box) -> sitk.Image:
 
 
 def resample(image: sitk.Image, spacing: Sequence[float], label: bool = False) -> sitk.Image:
-    """Resample to ``spacing`` in mm: cubic B-spline for an image, nearest neighbour for a label."""
+    """Resample to ``spacing`` in mm: cubic B-spline for an image, nearest neighbor for a label."""
     size = [max(round(n * old / new), 1) for n, old, new in zip(image.GetSize(), image.GetSpacing(), spacing)]
     kind = image.GetPixelID() if label else sitk.sitkFloat32
     corner = [(new - old) / 2 / old for old, new in zip(image.GetSpacing(), spacing)]  # first voxel, in old indices
@@ -183,7 +183,7 @@ def z_score(values: np.ndarray) -> np.ndarray:
     """
     values = values.astype(np.float64)
     if not (deviation := values.std()) > 0:
-        raise InputError("the image is constant or not finite: it cannot be normalised")
+        raise InputError("the image is constant or not finite: it cannot be normalized")
     return (values - values.mean()) / deviation
 
 

@@ -15,7 +15,7 @@ from ..precision import choose_precision
 from .slicewise import SliceWiseInferer
 
 STATISTICS = ("trained", "all", "domain", "case", "unlabeled")
-TOGETHER = 16  # slices that are normalised together, as many as are segmented together
+TOGETHER = 16  # slices that are normalized together, as many as are segmented together
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ def weighted_prototype_distance(
     .. math:: \frac{1}{MK} \sum_{ij} w_i w'_j (1 - u_i \cdot v_j)
               = \bar w \, \bar w' - \Big(\tfrac{1}{M} \sum_i w_i u_i\Big) \cdot \Big(\tfrac{1}{K} \sum_j w'_j v_j\Big)
 
-    with u and v the L2-normalised rows. The right-hand side is exact and costs O(M + K); the published code builds
+    with u and v the L2-normalized rows. The right-hand side is exact and costs O(M + K); the published code builds
     the M x K matrix.
 
     Args:

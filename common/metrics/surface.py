@@ -13,7 +13,7 @@ def surface_distances(
 ) -> tuple[float, float]:
     r"""95 % Hausdorff distance and average surface distance.
 
-    The surface of a mask is the mask without its erosion by the 6-neighbourhood (4 in 2D); outside the image is
+    The surface of a mask is the mask without its erosion by the 6-neighborhood (4 in 2D); outside the image is
     background, so voxels at the border belong to it. With :math:`d(X \to Y)` the distances from every surface voxel of
     X to the nearest one of Y,
 

@@ -13,7 +13,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 @contextmanager
 def frozen_batchnorm_statistics(network: nn.Module) -> Iterator[None]:
-    """Within the block, batch norm in training mode normalises as ever but leaves its running statistics untouched."""
+    """Within the block, batch norm in training mode normalizes as ever but leaves its running statistics untouched."""
     layers = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     try:
         for layer in layers:

@@ -12,7 +12,7 @@ from .batch import Batch, BatchTransform
 
 
 class RandomRotate2D(BatchTransform):
-    """Rotate each sample about its centre by a whole number of degrees, nearest neighbour, zeros outside.
+    """Rotate each sample about its center by a whole number of degrees, nearest neighbor, zeros outside.
 
     Args:
         degrees: angles are uniform in ``-degrees .. degrees - 1`` (20 in the ACDC protocol).

@@ -39,8 +39,8 @@ def all_pairs_surface_distances(a: np.ndarray, b: np.ndarray, spacing: Sequence[
 
     def surface(mask: np.ndarray) -> np.ndarray:
         padded = np.pad(mask, 1)
-        neighbours = [np.roll(padded, step, axis) for axis in range(mask.ndim) for step in (-1, 1)]
-        inner = np.logical_and.reduce(neighbours)[tuple([slice(1, -1)] * mask.ndim)]
+        neighbors = [np.roll(padded, step, axis) for axis in range(mask.ndim) for step in (-1, 1)]
+        inner = np.logical_and.reduce(neighbors)[tuple([slice(1, -1)] * mask.ndim)]
         return np.argwhere(mask & ~inner) * np.asarray(spacing)
 
     x, y = surface(a), surface(b)

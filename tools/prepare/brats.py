@@ -51,5 +51,5 @@ def _convert(name: str, image_path: Path, label_path: Path, whole_box: bool) -> 
     head = values[values > 0]
     if not head.std() > 0:
         raise InputError(f"{image_path}: the head has no contrast")
-    normalised = scaled(image, (values - head.mean()) / head.std())
-    return [Converted(name, normalised, binary(label, array(label) > 0), notes={"box": box})]
+    normalized = scaled(image, (values - head.mean()) / head.std())
+    return [Converted(name, normalized, binary(label, array(label) > 0), notes={"box": box})]

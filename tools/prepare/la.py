@@ -63,7 +63,7 @@ def _mask(label_path: Path, image) -> np.ndarray:
 def _convert(name: str, image_path: Path, label_path: Path, mode: str, window, seed: int) -> list[Converted]:
     image = read(image_path)
     mask = _mask(label_path, image)
-    normalised = scaled(image, z_score(array(image)))
+    normalized = scaled(image, z_score(array(image)))
     box: Box = [(0, n) for n in image.GetSize()]
     if mode == "label":
         box[:2] = _around(bounding_box(mask), image.GetSize(), random.Random(f"{seed} {name}"))
@@ -71,7 +71,7 @@ def _convert(name: str, image_path: Path, label_path: Path, mode: str, window, s
         box[:2] = [(int(low * n), int(np.ceil(high * n))) for (low, high), n in zip(window, image.GetSize())]
     inside = crop(binary(image, mask), box)
     kept = float(array(inside).sum() / max(mask.sum(), 1))
-    return [Converted(name, crop(normalised, box), inside, notes={"box": box, "label_kept": round(kept, 6)})]
+    return [Converted(name, crop(normalized, box), inside, notes={"box": box, "label_kept": round(kept, 6)})]
 
 
 def _around(box: Box, size: Sequence[int], draw: random.Random) -> Box:
