@@ -125,17 +125,19 @@ class Model:
             InputError: for an array or a file that cannot be segmented, and for options that contradict the training.
         """
         with TemporaryDirectory() as place:
-            source, given = Path(place) / "image.nii", isinstance(image, np.ndarray)
-            if given:
-                source = self._store(image, spacing, affine, source)
+            if isinstance(image, np.ndarray):
+                source = self._store(image, spacing, affine, Path(place) / "image.nii")
             elif spacing is not None or affine is not None:
                 raise InputError(f"{image}: a file has its own geometry; spacing and affine are for arrays")
             elif (count := len(find_images(str(image)))) > 1:
                 raise InputError(f"{image}: {count} images; predict takes one, predict_files a folder of them")
+            else:
+                source = Path(image)
             try:
-                (written,) = self.predict_files(source if given else image, Path(place) / "out", **options)
+                (written,) = self.predict_files(source, Path(place) / "out", **options)
             except InputError as error:
-                raise InputError(str(error).replace(str(source), "the array")) from None
+                name = "the array" if isinstance(image, np.ndarray) else str(image)
+                raise InputError(str(error).replace(str(source), name)) from None
             return _read(written)
 
     def predict_files(
@@ -222,14 +224,21 @@ def _read(path: Path) -> Prediction:
     for name in OFFERED:
         file = path.with_name(f"{stem}_{name}.nii.gz")
         if file.is_file():
-            values = np.asarray(nibabel.load(file).dataobj)
-            maps[name] = np.squeeze(values, 2).swapaxes(0, 1) if picture and values.ndim > 2 else values
-            maps[name] = maps[name].swapaxes(0, 1) if picture and values.ndim == 2 else maps[name]
+            values, _ = _volume(file)
+            if picture:  # x, y[, 1, classes]
+                values = (np.squeeze(values, 2) if values.ndim > 2 else values).swapaxes(0, 1)
+            maps[name] = values
     if picture:
         with Image.open(path) as stored:
             return Prediction(np.array(stored), None, **maps)
-    stored = nibabel.load(path)
-    return Prediction(np.asarray(stored.dataobj), stored.affine, **maps)
+    labels, affine = _volume(path)
+    return Prediction(labels, affine, **maps)
+
+
+def _volume(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels and affine of a NIfTI file that inference wrote."""
+    stored = nibabel.Nifti1Image.from_filename(path)
+    return np.asarray(stored.dataobj), np.asarray(stored.affine)
 
 
 @contextmanager
