@@ -17,6 +17,7 @@ from ..networks.prepare import prepare_for_inference
 from ..options.rules import FAST
 from ..precision import AUTO, CHOICES, choose_precision
 
+AT_ONCE = 2**19  # voxels that one forward takes on a CPU: of larger ones memory, not arithmetic, is the bound
 VISITS = 4.0  # windows that see a voxel, in the mean, with ``fast``; 23 in the LA protocol
 NEAR = 1 / 16  # of a window: what was found so near to voxels that no window saw has windows there looked at
 
@@ -39,7 +40,7 @@ class SlidingWindowInferer(Inferer):
     Args:
         roi_size: extents of the window.
         stride: step of the window along each axis, at most the window (18, 18, 4 in the LA protocol), or ``fast``.
-        sw_batch_size: windows per forward.
+        sw_batch_size: windows per forward at most; on a CPU as many as hold half a million voxels, one at least.
         amp: number type of the network, see ``choose_precision``; the averaging stays in float32.
         channels_last: lay out the windows channels-last.
         softmax: apply softmax to the output of the network; off for one that returns probabilities.
@@ -101,9 +102,14 @@ class SlidingWindowInferer(Inferer):
 
         if self.fast:
             return torch.cat([self.spread(one, probabilities) for one in inputs.split(1)])
-        return sliding_window_inference(
-            inputs, self.roi_size, self.sw_batch_size, probabilities, self.overlap, mode="constant"
-        )
+        count = self.at_once(inputs)
+        return sliding_window_inference(inputs, self.roi_size, count, probabilities, self.overlap, mode="constant")
+
+    def at_once(self, inputs: Tensor) -> int:
+        """Windows per forward."""
+        if inputs.device.type != "cpu":
+            return self.sw_batch_size
+        return min(max(AT_ONCE // math.prod(self.roi_size), 1), self.sw_batch_size)
 
     def spread(self, image: Tensor, probabilities: Callable[[Tensor], Tensor]) -> Tensor:
         """Mean probabilities ``1, K, spatial...`` of an image ``1, C, spatial...`` over few windows at many places."""
@@ -127,8 +133,9 @@ class SlidingWindowInferer(Inferer):
         """Mean probabilities ``1, K, spatial...`` over some windows, 0 where none was, and where one was."""
         places = [(..., *(slice(s, s + side) for s, side in zip(start, self.roi_size))) for start in starts]
         total = visits = image.new_zeros(1, 1, *image.shape[2:])
-        for first in range(0, len(places), self.sw_batch_size):
-            part = places[first : first + self.sw_batch_size]
+        count = self.at_once(image)
+        for first in range(0, len(places), count):
+            part = places[first : first + count]
             maps = probabilities(torch.cat([image[place] for place in part]))
             if not first:
                 total, visits = maps.new_zeros(1, maps.shape[1], *image.shape[2:]), torch.zeros_like(visits)

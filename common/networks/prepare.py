@@ -1,9 +1,10 @@
-"""A network made ready for inference: batch norm folded into convolutions, weights laid out channels-last."""
+"""A network made ready for inference: batch norm and activations within convolutions, weights channels-last."""
 
 from __future__ import annotations
 
 import copy
 import weakref
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .modes import keep_default_layout, to_channels_last
 
+CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+ACTIVATIONS = (nn.ReLU, nn.LeakyReLU)
 TOLERANCE = 1e-4  # of the largest output: what float32's rounding may change
 _prepared: weakref.WeakKeyDictionary[nn.Module, tuple[tuple, nn.Module]] = weakref.WeakKeyDictionary()
 
@@ -22,8 +25,10 @@ def prepare_for_inference(network: nn.Module, example: Tensor, channels_last: bo
 
     Batch norm with fixed statistics is a scale and a shift of each channel, and so is a part of the convolution before
     it. Which belongs to which is read off one pass over ``example``; the output on it is compared, and where it differs
-    by more than rounding (a convolution whose output goes elsewhere too), nothing is folded. The copy is kept until a
-    weight or a statistic changes, so that a validation sees the weights of its time.
+    by more than rounding (a convolution whose output goes elsewhere too), nothing is folded. On a CPU convolutions then
+    call oneDNN themselves, with the activation after them: torch takes a way several times slower for a single small
+    window, and for a 1x1 kernel in one thread. The copy is kept until a weight or a statistic changes, so that a
+    validation sees the weights of its time.
 
     A network with a layer in training mode (batch statistics, dropout), a scripted one, and a pass that records
     gradients are left alone.
@@ -54,7 +59,7 @@ def fold_batchnorm(network: nn.Module, example: Tensor) -> nn.Module:
     device = example.device.type
     with torch.no_grad(), torch.autocast(device, enabled=False):
         example = example.float()
-        pairs, wanted = _pairs(network, example)
+        pairs, wanted = _pairs(network, example, _is_fixed_norm)
         if not pairs:
             return network
         folded = copy.deepcopy(network)
@@ -67,16 +72,92 @@ def fold_batchnorm(network: nn.Module, example: Tensor) -> nn.Module:
     return folded if bool(apart <= TOLERANCE * wanted.abs().max()) else network
 
 
+class OneDNNConvolution(nn.Module):
+    """A convolution and the activation after it in one call of oneDNN; for inference on a CPU.
+
+    Like a convolution it computes in the number type of autocast, where that is on. In a type that oneDNN lacks on this
+    processor it calls the layers.
+
+    Args:
+        conv: one of ``CONVOLUTIONS``, padded with zeros.
+        activation: one of ``ACTIVATIONS``, or ``None``.
+
+    Source of the calls: what ``torch.compile`` makes of a convolution on a CPU (torch/_inductor/fx_passes).
+    """
+
+    def __init__(self, conv: _ConvNd, activation: nn.Module | None = None) -> None:
+        super().__init__()
+        self.conv, self.activation = conv, activation or nn.Identity()
+        leaky = isinstance(activation, nn.LeakyReLU)
+        self.scalars = [activation.negative_slope] if leaky else []
+        self.attr = "none" if activation is None else "leaky_relu" if leaky else "relu"
+        self.types = {torch.float32}
+        if torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            self.types.add(torch.bfloat16)
+        self.known: dict[torch.dtype, tuple[Tensor, Tensor | None]] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        if dtype not in self.types:
+            return self.activation(self.conv(x))
+        conv = self.conv
+        if dtype not in self.known:
+            bias = None if conv.bias is None else conv.bias.to(dtype)
+            self.known[dtype] = conv.weight.to(dtype), bias
+        places, call = [list(conv.padding)], torch.ops.mkldnn._convolution_pointwise
+        if isinstance(conv, _ConvTransposeNd):
+            places, call = [*places, list(conv.output_padding)], torch.ops.mkldnn._convolution_transpose_pointwise
+        steps = list(conv.stride), list(conv.dilation), conv.groups
+        return call(x.to(dtype), *self.known[dtype], *places, *steps, self.attr, self.scalars, "")
+
+
+def call_onednn(network: nn.Module, example: Tensor) -> nn.Module:
+    """A copy of ``network`` whose convolutions call oneDNN with the activations after them, for a CPU.
+
+    ``network`` itself where its convolutions are of other kinds, torch lacks the calls, or outputs would differ.
+    """
+    calls = all(hasattr(torch.ops.mkldnn, f"_convolution{kind}_pointwise") for kind in ("", "_transpose"))
+    if example.device.type != "cpu" or not calls or not torch.backends.mkldnn.is_available():
+        return network
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+        example = example.float()
+        pairs, wanted = _pairs(network, example, lambda module: type(module) in ACTIVATIONS)
+        names = {module: name for name, module in network.named_modules()}
+        layers = [module for module in names if _suits_onednn(module)]
+        copied, after = copy.deepcopy(network), dict(pairs)
+        for conv in layers:
+            _put(copied, names[conv], OneDNNConvolution(copied.get_submodule(names[conv]), after.get(conv)))
+            if conv in after:
+                _put(copied, names[after[conv]], nn.Identity())
+        try:
+            apart = (_first(copied(example)) - wanted).abs().max()
+        except RuntimeError:  # a processor for which oneDNN has no such convolution
+            return network
+    return copied if layers and bool(apart <= TOLERANCE * wanted.abs().max()) else network
+
+
+def _suits_onednn(module: nn.Module) -> bool:
+    if type(module) not in CONVOLUTIONS or module._forward_pre_hooks or module._forward_hooks:
+        return False
+    return isinstance(module.padding, tuple) and module.padding_mode == "zeros" and module.weight.dtype is torch.float32
+
+
+def _is_fixed_norm(module: nn.Module) -> bool:
+    return isinstance(module, _BatchNorm) and module.running_mean is not None
+
+
 def _prepare(network: nn.Module, example: Tensor, channels_last: bool) -> nn.Module:
     folded = fold_batchnorm(network, example)
-    if not channels_last:
-        return folded
-    keep_default_layout(folded)
-    return to_channels_last(copy.deepcopy(network) if folded is network else folded)
+    if channels_last:
+        keep_default_layout(folded)
+        folded = to_channels_last(copy.deepcopy(network) if folded is network else folded)
+    return call_onednn(folded, example)
 
 
-def _pairs(network: nn.Module, example: Tensor) -> tuple[list[tuple[nn.Module, nn.Module]], Tensor]:
-    """Convolutions with the batch norm that takes their output, and the network's output."""
+def _pairs(
+    network: nn.Module, example: Tensor, follows: Callable[[nn.Module], bool]
+) -> tuple[list[tuple[nn.Module, nn.Module]], Tensor]:
+    """Convolutions with the layer of a kind that takes their output, and the network's output."""
     outputs: dict[int, tuple[nn.Module, Tensor]] = {}
     calls: dict[nn.Module, int] = {}
     found: dict[tuple[nn.Module, nn.Module], int] = {}
@@ -85,15 +166,14 @@ def _pairs(network: nn.Module, example: Tensor) -> tuple[list[tuple[nn.Module, n
         calls[module] = calls.get(module, 0) + 1
         outputs[id(output)] = module, output  # kept, so that no other tensor gets its id
 
-    def before_norm(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def before_next(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         calls[module] = calls.get(module, 0) + 1
         if id(inputs[0]) in outputs:
             pair = outputs[id(inputs[0])][0], module
             found[pair] = found.get(pair, 0) + 1
 
     hooks = [m.register_forward_hook(after_convolution) for m in network.modules() if isinstance(m, _ConvNd)]
-    norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
-    hooks += [m.register_forward_pre_hook(before_norm) for m in norms]
+    hooks += [m.register_forward_pre_hook(before_next) for m in network.modules() if follows(m)]
     try:
         result = _first(network(example))
     finally:

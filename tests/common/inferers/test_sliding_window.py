@@ -102,6 +102,20 @@ def test_volumes_of_a_batch_are_independent():
     torch.testing.assert_close(together, alone)
 
 
+@pytest.mark.parametrize(("roi", "most"), [((128, 128, 32), 1), ((128, 64, 32), 2), ((32, 32, 32), 3)])
+@pytest.mark.parametrize("stride", ["fast", None])
+def test_large_windows_go_one_by_one_on_a_cpu(roi, most, stride):
+    sizes = []
+
+    def network(x):
+        sizes.append(len(x))
+        return torch.cat([x, -x], dim=1)
+
+    image = torch.randn(1, 1, *(2 * side for side in roi))
+    SlidingWindowInferer(roi, stride or roi, sw_batch_size=3, amp=False)(image, network)
+    assert max(sizes) == most and sum(sizes) >= 8
+
+
 def test_probabilities_sum_to_one_and_logits_are_not_averaged():
     image = torch.tensor([0.0, 0.0, 4.0, 0.0]).view(1, 1, 4, 1)
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from common.inferers import SlidingWindowInferer
 from common.networks import UNet2D, VNet, fold_batchnorm, prepare_for_inference
+from common.networks.prepare import CONVOLUTIONS, OneDNNConvolution, call_onednn
 from common.networks.statistics import batchnorm_layers
 
 NETWORKS = {
@@ -102,8 +103,56 @@ def test_what_cannot_be_folded_stays(make):
 
 @torch.no_grad()
 def test_a_network_without_batch_norm_is_not_copied():
-    network, x = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()).eval(), torch.randn(1, 1, 8, 8)
+    network, x = nn.Sequential(nn.Linear(8, 2), nn.ReLU()).eval(), torch.randn(1, 1, 8, 8)
     assert fold_batchnorm(network, x) is network and prepare_for_inference(network, x, channels_last=False) is network
+
+
+def onednn_layers(network):
+    return [module for module in network.modules() if isinstance(module, OneDNNConvolution)]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@torch.no_grad()
+def test_convolutions_on_a_cpu_call_onednn_with_the_activation_after_them(name):
+    make, shape = NETWORKS[name]
+    network, x = trained(make), torch.randn(shape)
+    folded = fold_batchnorm(network, x)
+    called = call_onednn(folded, x)
+    convolutions = [module for module in network.modules() if isinstance(module, CONVOLUTIONS)]
+    assert len(onednn_layers(called)) == len(convolutions)
+    assert any(layer.attr in ("relu", "leaky_relu") for layer in onednn_layers(called))
+    for size in (1, 2):  # torch itself takes another way for one small image than for two
+        wanted = folded(x[:size])
+        torch.testing.assert_close(called(x[:size]), wanted, rtol=0, atol=1e-4 * float(wanted.abs().max()))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found, wanted = called(x), folded(x)
+    assert found.dtype is wanted.dtype is torch.bfloat16
+    torch.testing.assert_close(found, wanted, rtol=0, atol=0.05 * float(wanted.float().abs().max()))
+
+
+@torch.no_grad()
+def test_number_types_that_onednn_lacks_take_the_layers():
+    network, x = nn.Sequential(nn.Conv2d(1, 2, 3), nn.LeakyReLU(0.3)).eval(), torch.randn(2, 1, 8, 8)
+    called = call_onednn(network, x)
+    onednn_layers(called)[0].types.clear()
+    assert torch.equal(called(x), network(x)) and float(network(x).min()) < 0
+
+
+@torch.no_grad()
+def test_an_output_that_goes_past_its_activation_stays():
+    class Past(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.activation = nn.Conv2d(1, 4, 3), nn.ReLU()
+
+        def forward(self, x):
+            y = self.conv(x)
+            return y + self.activation(y)
+
+    network, x = Past().eval(), torch.randn(1, 1, 8, 8)
+    assert call_onednn(network, x) is network
+    padded = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1, padding_mode="reflect")).eval()
+    assert call_onednn(padded, x) is padded
 
 
 class Counting(nn.Module):
