@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,18 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402  (the backend must be chosen first)
 
 COLUMNS = (("dice", "Dice %", 100), ("jaccard", "Jaccard %", 100), ("hd95", "95HD", 1), ("asd", "ASD", 1))
+DARK = "#181818"  # the dark page of templates/report.html
+STYLES = {  # of Matplotlib, by what the names of its pictures start with
+    "": [],
+    "dark_": ["dark_background", {"savefig.facecolor": DARK, "axes.facecolor": DARK}],
+}
+SLICE = tuple[str, np.ndarray, np.ndarray]  # title, image, label map
 
 
 def report(
     runs: Mapping[str, str], dataset_dir: str | None = None, output: str = "report", split: str = "validation"
 ) -> str:
-    """Write ``index.html`` with pictures, and ``table.md``, into the folder ``output``.
+    """Write ``index.html`` with pictures, for light and dark screens, and ``table.md``, into the folder ``output``.
 
     Args:
         runs: name of each method and the output folder of its run: ``<split>/summary.json`` (evaluate),
@@ -48,14 +55,11 @@ def report(
     header = ["method", *(title for _, title, _ in COLUMNS), "s / step"]
     table = [header, ["---"] * len(header), *rows]
     _write(target / "table.md", "".join("| " + " | ".join(map(_cell, row)) + " |\n" for row in table))
-    pictures = [
-        _curves(histories, target / "curves.png"),
-        _overlays(folders, Path(dataset_dir or _trained_on(folders)), target / "overlays.png"),
-    ]
+    pictures = _pictures(histories, _slices(folders, Path(dataset_dir or _trained_on(folders))), target)
     expectations = {name: read_expected(folder / "predictions" / TABLE) for name, folder in folders.items()}
     page = Environment(loader=PackageLoader("tools"), autoescape=True).get_template("report.html")
     any_summary = next(iter(summaries.values()))
-    text = page.render(header=header, rows=rows, summary=any_summary, split=split, pictures=[p for p in pictures if p],
+    text = page.render(header=header, rows=rows, summary=any_summary, split=split, pictures=pictures,
                        expectations={name: found for name, found in expectations.items() if found})  # fmt: skip
     _write(target / "index.html", text)
     return str(target / "index.html")
@@ -102,23 +106,35 @@ def _write(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _save(figure, path: Path) -> str:
+def _pictures(histories: Mapping[str, Sequence[Mapping]], rows: Sequence[Sequence[SLICE]], target: Path) -> dict:
+    """Draw what there is, for light and for dark pages; what each picture shows, by its name on light pages."""
+    keys = chain.from_iterable(row[0] for row in histories.values() if row)
+    scalars = [key for key in dict.fromkeys(keys) if key not in ("iteration", "seconds_per_step")]
+    shown = {}
+    for start, style in STYLES.items():
+        with plt.style.context(style):
+            if scalars:
+                _curves(histories, scalars, target / f"{start}curves.png")
+                shown["curves.png"] = "logged values over iterations"
+            if rows:
+                _overlays(rows, target / f"{start}overlays.png")
+                shown["overlays.png"] = "outlines of labels and predictions"
+    return shown
+
+
+def _save(figure, path: Path) -> None:
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=110, bbox_inches="tight", format="png")
     plt.close(figure)
-    return path.name
 
 
-def _curves(histories: Mapping[str, Sequence[Mapping]], path: Path) -> str | None:
-    """Every logged scalar over iterations, one panel each."""
-    skipped = ("iteration", "seconds_per_step")
-    scalars = list(
-        dict.fromkeys(key for rows in histories.values() for key in (rows[0] if rows else ()) if key not in skipped)
-    )
-    if not scalars:
-        return None
-    figure, axes = plt.subplots(1, len(scalars), figsize=(3.2 * len(scalars), 2.6), squeeze=False)
-    for axis, scalar in zip(axes[0], scalars):
+def _curves(histories: Mapping[str, Sequence[Mapping]], scalars: Sequence[str], path: Path, columns: int = 4) -> None:
+    """Logged scalars over iterations, one panel each."""
+    lines, width = -(-len(scalars) // columns), min(columns, len(scalars))
+    figure, axes = plt.subplots(lines, width, figsize=(3.2 * width, 2.6 * lines), squeeze=False, layout="constrained")
+    for axis in axes.flat[len(scalars) :]:
+        axis.set_visible(False)
+    for axis, scalar in zip(axes.flat, scalars):
         for number, (name, rows) in enumerate(histories.items()):
             points = [(int(row["iteration"]), float(row[scalar])) for row in rows if row.get(scalar)]
             if points:
@@ -127,28 +143,33 @@ def _curves(histories: Mapping[str, Sequence[Mapping]], path: Path) -> str | Non
         axis.tick_params(labelsize=7)
     for text in axes[0][0].legend(fontsize=7).get_texts():
         text.set_parse_math(False)
-    return _save(figure, path)
+    _save(figure, path)
 
 
-def _overlays(folders: Mapping[str, Path], dataset: Path, path: Path, most: int = 4) -> str | None:
-    """Outlines of label and predictions on the slice with the largest organ, a row per case that all runs segmented."""
+def _slices(folders: Mapping[str, Path], dataset: Path, most: int = 4) -> list[list[SLICE]]:
+    """Label and predictions in the slice with the largest organ, a row for each case that all runs segmented."""
     predicted = {name: folder / "predictions" for name, folder in folders.items()}
     names = sorted(file.name for file in next(iter(predicted.values())).glob("*.nii.gz"))
     places = [dataset / "labels", *predicted.values()]
     shown = [name for name in names if all((place / name).is_file() for place in places)][:most]
-    if not shown:
-        return None
-    figure, axes = plt.subplots(
-        len(shown), 1 + len(folders), figsize=(2.6 * (1 + len(folders)), 2.6 * len(shown)), squeeze=False
-    )
-    for row, case in zip(axes, shown):
+    rows = []
+    for case in shown:
         image, label = _array(dataset / "images" / case), _array(dataset / "labels" / case)
         z = fullest_slice(label) if label.ndim == 3 else None
         maps = {"label": label, **{n: _array(p / case) for n, p in predicted.items()}}
-        for axis, (name, mask) in zip(row, maps.items()):
-            draw_outlines(axis, *((image, mask) if z is None else (image[..., z], mask[..., z])))
-            axis.set_title(printable(name), fontsize=9, parse_math=False)
-    return _save(figure, path)
+        cut = (lambda array: array) if z is None else (lambda array, z=z: array[..., z].copy())  # the rest is let go
+        rows.append([(name, cut(image), cut(mask)) for name, mask in maps.items()])
+    return rows
+
+
+def _overlays(rows: Sequence[Sequence[SLICE]], path: Path) -> None:
+    """Outlines on their images, a row for each case."""
+    width = len(rows[0])
+    figure, axes = plt.subplots(len(rows), width, figsize=(2.6 * width, 2.6 * len(rows)), squeeze=False)
+    for axis, (name, image, mask) in zip(axes.flat, chain.from_iterable(rows)):
+        draw_outlines(axis, image, mask)
+        axis.set_title(printable(name), fontsize=9, parse_math=False)
+    _save(figure, path)
 
 
 def _array(path: str | Path) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import nibabel
@@ -12,7 +13,7 @@ from common.data import Phantom, write_phantoms
 from common.datasets import load_datalist
 from common.errors import InputError
 from common.metrics import METRICS, case_metrics, summarise
-from tools.report import report
+from tools.report import DARK, plt, report
 
 
 def make_run(folder, cases, shift):
@@ -49,7 +50,12 @@ def test_report_shows_the_figures_of_the_runs(tmp_path):
     assert "overlays.png" in html and "curves.png" in html and f"{100 * moved['dice']:.2f}" in html
     assert "moved: where to look first" in html and "exact: where" not in html
     assert "<td>&lt;worst&gt;</td><td>41.2</td><td>20.0</td><td>61.0</td>" in html
-    assert {"overlays.png", "curves.png", "index.html", "table.md"} == {p.name for p in (tmp_path / "out").iterdir()}
+    pictures = {"overlays.png", "curves.png", "dark_overlays.png", "dark_curves.png"}
+    assert pictures | {"index.html", "table.md"} == {p.name for p in (tmp_path / "out").iterdir()}
+    assert set(re.findall(r'(?:src|srcset)="([^"]+)"', html)) == pictures and f"background: {DARK}" in html
+    corners = {name: plt.imread(tmp_path / "out" / name)[0, 0, :3] for name in pictures}
+    for name, corner in corners.items():  # each has the color of the page that it lies on
+        assert np.allclose(corner, 0x18 / 255 if name.startswith("dark_") else 1, atol=0.01), name
 
 
 def test_a_run_that_was_not_evaluated_is_named(tmp_path):
