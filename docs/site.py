@@ -12,9 +12,6 @@ import re
 from functools import cache
 from pathlib import Path
 
-from latex2mathml.converter import convert
-from mkdocs.structure.files import File
-
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {
     "README.md": "index.md",
@@ -38,6 +35,7 @@ MODULES = (  # in the order of the interface
 )
 LINK = re.compile(r"(!?\[[^\]]*\])\(([^)#\s]+)(#[^)]*)?\)")
 MATH = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
+ITEM = re.compile(r"(\d\.|[*-]) (?=\S)")  # of a list, at the start of a line
 MATH_IN_LINE = re.compile(r"\$`(.+?)`\$")
 BLOCK = re.compile(r"<p>\.\. math::(.*?)</p>(?:\s*<pre>\s*<code>(.*?)</code>\s*</pre>)?", re.DOTALL)  # of docstrings
 INLINE = re.compile(r":math:<code>(.*?)</code>", re.DOTALL)
@@ -68,6 +66,8 @@ def places() -> dict[Path, str]:
 
 def on_files(files, config):
     """Add the pages that stand elsewhere, and those of the interface."""
+    from mkdocs.structure.files import File  # the rest needs neither MkDocs nor a converter
+
     for path, target in places().items():
         if path.parent != ROOT / "docs":
             files.append(File.generated(config, target, content=path.read_text(encoding="utf-8")))
@@ -82,7 +82,7 @@ def on_page_markdown(text, page, **_):
     path = next((path for path, name in places().items() if name == target), None)
     if path is None:
         return text
-    text = LINK.sub(lambda match: moved(match, path, target), text)
+    text = indented(LINK.sub(lambda match: moved(match, path, target), text))
     if target.startswith("methods/"):
         text = titled(text, path.parents[1])
     text = MATH_IN_LINE.sub(lambda match: mathml(match[1], "inline"), text)
@@ -112,8 +112,28 @@ def moved(match: re.Match, path: Path, target: str) -> str:
     return html.escape(label.lstrip("!")[1:-1]) + f" (`{place.relative_to(ROOT) if ROOT in place.parents else link}`)"
 
 
+def indented(text: str) -> str:
+    """The text with four spaces before what belongs to an item of a list; elsewhere two or three are enough."""
+    lines, missing, fenced, parts = [], 0, False, False
+    for line in text.splitlines():
+        fenced ^= line.startswith("```")
+        item = None if fenced else ITEM.match(line)
+        if item:
+            lines += [""] if parts else []  # after a paragraph of an item the next one needs an empty line
+            missing, parts = 4 - len(item[0]), False
+        elif missing and line.startswith(" " * (4 - missing)):
+            parts |= not lines[-1]
+            line = " " * missing + line
+        elif line.strip():
+            missing, parts = 0, False
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
 def mathml(latex: str, display: str) -> str:
     """An equation as browsers show it; what the converter does not know is said in other words."""
+    from latex2mathml.converter import convert
+
     return convert(latex.replace(r"\arg", r"\mathrm{arg}\,"), display=display)
 
 
