@@ -69,7 +69,13 @@ def fit(
         check(folder, group=group, output=str(root / "check"))
         _note(root, state, checked=True)
     if "iterations" not in state:
-        planned = {"method": method, "group": group, "device": device, "output": str(root), "overwrite": True}
+        planned: dict[str, Any] = {
+            "method": method,
+            "group": group,
+            "device": device,
+            "output": str(root),
+            "overwrite": True,
+        }
         plan(folder, **planned)
         labeled = _labeled_patients(root)
         runs = 1 + (min(fold_count, labeled) if labeled >= FEWEST else 0)

@@ -276,7 +276,7 @@ def write_documents(
         "numpy": meta["numpy_version"],
         "dataset_dir": str(train["dataset_dir"]),
     }
-    layers = [config_file(model.source, name) for name in model.layers]
+    layers = [str(config_file(model.source, name)) for name in model.layers]
     settings = model.trained or assumed(model.source, layers, model.options)
     text = card(model.source, meta, target, settings, record_of(model.weights.parent))
     (target / "docs" / "README.md").write_text(readme.released_readme(text, summary, values), encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
@@ -65,7 +66,12 @@ def pictures(
 
 def _training(run: Run, dataset_dir: str | None, output_dir: str, device: str) -> ConfigParser:
     """The run's configuration, to build its parts again without touching its folder."""
-    places = {"bundle_root": str(run.bundle), "output_dir": output_dir, "ckpt_dir": output_dir, "device": device}
+    places: dict[str, Any] = {
+        "bundle_root": str(run.bundle),
+        "output_dir": output_dir,
+        "ckpt_dir": output_dir,
+        "device": device,
+    }
     places |= {"cache_device": "cpu", "progress": False} | ({"dataset_dir": dataset_dir} if dataset_dir else {})
     return ConfigParser({**run.settings.configuration, **places})
 

@@ -80,14 +80,14 @@ def intervals(
     found = {}
     for group, chosen in groups.items():
         if chosen.any():
-            strata = domain[chosen] if group in GROUPS else None
-            found[group] = _plain(bootstrap_mean(scores[:, chosen], strata, np.array(units)[chosen]))
+            strata = domain[chosen].tolist() if group in GROUPS else None
+            found[group] = _plain(bootstrap_mean(scores[:, chosen], strata, np.array(units)[chosen].tolist()))
     return found
 
 
 def _scores(runs: Sequence[Sequence[Mapping]], names: Sequence[str]) -> np.ndarray:
     """Dice ``draws, cases``, the mean over classes of each case."""
-    by_case = [{name: [] for name in names} for _ in runs]
+    by_case: list[dict[str, list[float]]] = [{name: [] for name in names} for _ in runs]
     for found, rows in zip(by_case, runs):
         for row in rows:
             found[row["case"]].append(row[SHOWN])

@@ -6,7 +6,7 @@ import csv
 import json
 import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -45,7 +45,7 @@ FACTS = {
     "data": "dataset", "list": "split", "cases": "cases", "checkpoint": "checkpoint", "seed": "seed",
     "distances in": "unit", "empty masks": "empty_policy", "hardware": "hardware",
 }  # fmt: skip
-COLUMNS = {
+COLUMNS: dict[str, Callable[[Mapping], str]] = {
     "method": lambda r: r["method"],
     "labels": lambda r: str(r["labeled"]),
     "iterations": lambda r: f"{r['iterations']:,}",
@@ -150,16 +150,7 @@ def tables(check: bool = False) -> list[str]:
     )
     for bundle, entries in own.items():
         page = bundle / "docs" / "README.md"
-        text = page.read_text(encoding="utf-8") if page.is_file() else ""
-        text = TABLE.sub(lambda mark, entries=entries: mark[1] + table(entries, mark[2]) + mark[3], text)
-        certificate = bundle / CERTIFICATE
-        if certificate.is_file():
-            shown = as_markdown(json.loads(certificate.read_text(encoding="utf-8")))
-            text = PARITY.sub(lambda mark, shown=shown: mark[1] + shown + mark[2], text)
-        if (bundle / published.PUBLISHED).is_file():
-            quoted = published.as_markdown(read_record(bundle / published.PUBLISHED), entries, root / EXPERIMENTS)
-            text = PUBLISHED.sub(lambda mark, quoted=quoted: mark[1] + quoted + mark[2], text)
-        pages[page] = text
+        pages[page] = _filled(bundle, page.read_text(encoding="utf-8") if page.is_file() else "", entries)
     changed = []
     for page, text in pages.items():
         if text != (page.read_text(encoding="utf-8") if page.is_file() else ""):
@@ -168,6 +159,19 @@ def tables(check: bool = False) -> list[str]:
                 with atomic_path(page) as temporary:
                     temporary.write_text(text, encoding="utf-8")
     return changed
+
+
+def _filled(bundle: Path, text: str, entries: Sequence[Mapping]) -> str:
+    """The page of a bundle, what stands between its marks made anew."""
+    text = TABLE.sub(lambda mark: mark[1] + table(entries, mark[2]) + mark[3], text)
+    certificate, quoted = bundle / CERTIFICATE, bundle / published.PUBLISHED
+    if certificate.is_file():
+        shown = as_markdown(json.loads(certificate.read_text(encoding="utf-8")))
+        text = PARITY.sub(lambda mark: mark[1] + shown + mark[2], text)
+    if quoted.is_file():
+        beside = published.as_markdown(read_record(quoted), entries, BUNDLES.parent / EXPERIMENTS)
+        text = PUBLISHED.sub(lambda mark: mark[1] + beside + mark[2], text)
+    return text
 
 
 def results_page(entries: Sequence[Mapping]) -> str:
@@ -214,7 +218,10 @@ def table(entries: Sequence[Mapping], configuration: str) -> str:
         key=lambda entry: (entry["labeled"], entry["mean"]["dice"]),
     )
     domains = dict.fromkeys(name for entry in chosen for name in entry.get("domains", ()))
-    columns = {**COLUMNS, **{f"Dice % {name}": partial(_domain, name=name) for name in domains}}
+    columns: dict[str, Callable[[Mapping], str]] = {
+        **COLUMNS,
+        **{f"Dice % {name}": partial(_domain, name=name) for name in domains},
+    }
     measured = [entry for entry in chosen if "interval" in entry]
     columns |= {"draws": PARTS["draws"]} if measured else {}
     if any("out_of_domain" in entry["interval"] for entry in measured):
@@ -247,7 +254,7 @@ def _difference(entry: Mapping) -> str:
     return f"{shown} to {entry['reference']}" if shown and "reference" in entry else shown
 
 
-PARTS = {
+PARTS: dict[str, Callable[[Mapping], str]] = {
     "draws": lambda entry: str(entry.get("draws", 1)),
     "out_of_domain": lambda entry: _ends(entry.get("interval", {}), "out_of_domain"),
     "gain": _difference,

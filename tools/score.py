@@ -166,8 +166,8 @@ def _summary(rows: Sequence[Mapping], classes: Sequence[int], patient) -> dict[s
         if own:
             scores = np.array([[row["dice"] for row in own]])
             interval = bootstrap_mean(scores, units=[patient(row["case"]) for row in own])
-            means = {m: _mean([row[m] for row in own]) for m in MEASURES}
-            found[str(value)] = {**means, "dice interval": [interval.low, interval.high], "cases": len(own)}
+            measured = {m: _mean([row[m] for row in own]) for m in MEASURES}
+            found[str(value)] = {**measured, "dice interval": [interval.low, interval.high], "cases": len(own)}
     failures = {kind: [f"{r['case']} (class {r['class']})" for r in rows if r["failure"] == kind] for kind in FAILURES}
     per_case: dict[str, list[float]] = {}
     for row in rows:

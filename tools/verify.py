@@ -119,7 +119,7 @@ def tried(archive: Path, image: str | None = None) -> str:
             "inputs": [image or str(phantoms(bundle, Path(data))[1])],
             "stride": patch,
         }
-        request = {"suffix": "json", "layers": {}, "infer": options, "steps": ["inference"]}
+        request: dict[str, Any] = {"suffix": "json", "layers": {}, "infer": options, "steps": ["inference"]}
         verdict, remark = run_isolated("probe", folder, **request)["inference"]
     if verdict != "ok":
         raise InputError(f"{archive.name}: cannot segment {image or 'a phantom'}: {remark}")

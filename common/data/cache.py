@@ -72,7 +72,7 @@ class CachedDataset(CheckedDataset):
         self.device = torch.device("cpu" if self.disk else device)
         self.first: dict | None = None  # decoded, to see how large cases are
         self.present: dict[str, set[int]] = {}
-        self.settings = {
+        self.settings: dict[str, Any] = {
             "classes": classes,
             "device": device,
             "slices": slices,
@@ -117,10 +117,10 @@ class CachedDataset(CheckedDataset):
         item, files = self.data[index], _files(self.data[index])
         name = str(item.get("case") or files.get("label", ""))
         if self.disk is not None and (known := self.disk.read(item)) is not None:
-            tensors, present = known
+            tensors, stored = known
             if "label" in tensors:
-                gate.check_classes(present, self.classes, files["label"])
-                self.present[name] = set(present)
+                gate.check_classes(stored, self.classes, files["label"])
+                self.present[name] = set(stored)
             return {**item, **tensors}
         if index == 0 and self.first is not None:
             decoded, self.first = self.first, None

@@ -79,7 +79,7 @@ class DecodeMaskd(MapTransform):
         """Class indices of the values that a file holds."""
         if self.color:
             values, where = np.unique(stored @ _PACKING, return_inverse=True)
-            known = [_unpack(value) for value in values]
+            known: list[Any] = [_unpack(value) for value in values]
             return np.array(self._look_up(path, known), np.uint8)[where].reshape(stored.shape[:-1])
         bytes_ = stored.astype(np.uint8) if stored.size and stored.min() >= 0 and stored.max() <= 255 else None
         if bytes_ is None or not np.array_equal(bytes_, stored):

@@ -101,7 +101,7 @@ def _mode(picture: Image.Image, channels: int | None) -> str:
 
 def _is_deep(picture: Image.Image) -> bool:
     """Whether more than 8 bits are stored, which Pillow's conversions would cut off."""
-    return picture.mode.startswith(("I", "F")) or any("16" in str(tile[-1]) for tile in picture.tile)
+    return picture.mode.startswith(("I", "F")) or any("16" in str(tile[-1]) for tile in getattr(picture, "tile", ()))
 
 
 def _deep_values(path: PathLike) -> np.ndarray:

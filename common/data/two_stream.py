@@ -98,7 +98,7 @@ class TwoStreamLoader:
         cases = [self.sample(dataset[i], self.generator) for dataset, i in taken]
         labels = [case["label"] for case in cases[: counts[0]]]
         images = [case["image"] for case in cases]
-        first, *others = self.augment or (None,)
+        first, others = (*self.augment, None)[0], self.augment[1:]
         if isinstance(first, BatchTransform):  # may cut, turn and stack in one go
             batch = first.gather(images, labels, self.generator)
         else:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+Entry = dict[str, str | list[str]]  # of a list, as MONAI's transforms take it
 ROLES = ("labeled", "unlabeled", "validation", "test")  # of cases that training and evaluation see
 
 
@@ -39,12 +40,12 @@ class Case:
         """The patient, or the case itself where no patient is known."""
         return self.patient or self.name
 
-    def entry(self, with_label: bool = True) -> dict[str, str | list[str]]:
+    def entry(self, with_label: bool = True) -> Entry:
         """What transforms are given: ``{"case", "image"[, "label"][, "domain"][, "patient"]}`` of paths and names.
 
         ``label`` is a list where several files make it up.
         """
-        known: dict[str, str | list[str]] = {"case": self.name, "image": str(self.image)}
+        known: Entry = {"case": self.name, "image": str(self.image)}
         if with_label and self.labels:
             known["label"] = plain_paths(self.labels)
         more = {"domain": self.domain, "patient": self.patient}

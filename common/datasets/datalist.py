@@ -7,13 +7,11 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..groups import grouping
-from .case import ROLES, Case
+from .case import ROLES, Case, Entry
 from .endings import image_files
 from .finder import Finder
 from .lists import FILE, Lists, read_lists
 from .sides import check_disjoint, split_groups
-
-Entry = dict[str, str | list[str]]
 
 
 def load_datalist(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ..errors import InputError, require_choice, require_file
 from ..groups import grouping
-from .case import ROLES, Case
-from .datalist import Entry, load_datalist, require_different_images
+from .case import ROLES, Case, Entry
+from .datalist import load_datalist, require_different_images
 from .draws import by_lists
 from .layouts import LAYOUTS
 from .lists import FILE
@@ -96,12 +96,12 @@ def load_domains(
     if ratios is not None:
         cases, by_ratio = _resplit(cases, domain, ratios, unit_of)
         labeled = by_ratio if labeled is None else labeled
-    roles = _assign(cases, domain, labeled, validation, unit_of, others, training, drawn=splits is not None)
-    if training and not roles["labeled"]:
+    drawn = _assign(cases, domain, labeled, validation, unit_of, others, training, drawn=splits is not None)
+    if training and not drawn["labeled"]:
         told = "" if ratios is None else f"; ratios label none of its {_units(cases, domain, unit_of)}: say labeled=N"
         raise InputError(f"domain {domain}: the labeled list is empty{told}")
-    check_disjoint(roles, lambda name: by_name[name].owner, root)
-    found = {role: [_with_files(by_name[name], role) for name in roles[role]] for role in ROLES}
+    check_disjoint(drawn, lambda name: by_name[name].owner, root)
+    found = {role: [_with_files(by_name[name], role) for name in drawn[role]] for role in ROLES}
     require_different_images([case for role in ROLES for case in found[role]])
     return {role: [case.entry() for case in found[role]] for role in ROLES}
 

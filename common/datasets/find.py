@@ -129,5 +129,5 @@ def _assemble(root: Path, found: Mapping[str, tuple], broken: dict[str, str], li
                 broken.setdefault(name, f"{root}: the list '{key}' names {name}, which has no image")
             elif not found[name][1] and role not in ("unlabeled", "train"):
                 broken[name] = f"{root}: the list '{key}' names {name}, which has no label"
-    cases = [Case(name, *files, role_of.get(name, "unlisted")) for name, files in found.items()]
+    cases = [Case(name, image, labels, role_of.get(name, "unlisted")) for name, (image, labels) in found.items()]
     return Listing(root, cases, broken, lists)

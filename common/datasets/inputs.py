@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import InputError
-from .case import Case
+from .case import Case, Entry
 from .dicom import find_series, is_dicom
 from .dicom.sorting import stem as dicom_stem
 from .endings import ENDINGS, image_files, stem_of
 from .pairing import beside
 
 
-def find_images(source: str | Path | Sequence[str]) -> list[dict[str, str]]:
+def find_images(source: str | Path | Sequence[str]) -> list[Entry]:
     """Images to segment, ``[{"image": path, "case": name}]``.
 
     A source is an image file, a DICOM file (which stands for its series), a folder of image files and, in it or below,

@@ -118,8 +118,8 @@ def _names(cases: Any, where: str, what: str, folder: Path, files: dict, of_file
             require_name(name, where)
         names.append(name)
     if len(set(map(spelled, names))) != len(names):
-        once: set[str] = set()
-        repeated = next(name for name in names if spelled(name) in once or once.add(spelled(name)))
+        seen = list(map(spelled, names))
+        repeated = next(name for place, name in enumerate(names) if seen[place] in seen[:place])
         raise InputError(f"{where} names the case {repeated} twice")
     return names
 

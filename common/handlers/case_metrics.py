@@ -62,7 +62,8 @@ class CaseMetrics:
         self.logger = logging.getLogger(type(self).__name__)
 
     def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, lambda _: (self.rows.clear(), self.slices.clear()))
+        engine.add_event_handler(Events.STARTED, lambda _: self.rows.clear())
+        engine.add_event_handler(Events.STARTED, lambda _: self.slices.clear())
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.measure)
         engine.add_event_handler(Events.COMPLETED, self.write)
 

@@ -18,7 +18,8 @@ class CollapseWarning:
     """
 
     def __init__(self, limit: float = 1e-4) -> None:
-        self.limit, self.peak, self.warned = limit, {}, False
+        self.limit, self.warned = limit, False
+        self.peak: dict[str, torch.Tensor] = {}
         self.logger = logging.getLogger(type(self).__name__)
 
     def attach(self, engine: Engine) -> None:

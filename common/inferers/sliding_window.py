@@ -64,7 +64,7 @@ class SlidingWindowInferer(Inferer):
     ) -> None:
         require_choice(amp=(amp, CHOICES))
         self.roi_size, self.sw_batch_size, self.fast = tuple(roi_size), sw_batch_size, stride == FAST
-        if not self.fast:
+        if not isinstance(stride, str):
             if len(roi_size) != len(stride) or any(not 1 <= s <= r for s, r in zip(stride, roi_size)):
                 window = list(roi_size)
                 raise ValueError(f"stride {list(stride)} must lie between 1 and the window {window} on each axis")
@@ -124,8 +124,8 @@ class SlidingWindowInferer(Inferer):
             others, seen_now = self.mean_over(image, more, probabilities) if more else (result, seen)
             result = torch.where(seen, result, others)  # what was seen keeps its mean over many places
             result[:, 0][~(seen | seen_now)[:, 0]] = 1.0
-        inside = (slice(lack // 2, lack // 2 + extent) for lack, extent in zip(missing, shape))
-        return result[(..., *inside)]
+        inside = tuple(slice(lack // 2, lack // 2 + extent) for lack, extent in zip(missing, shape))
+        return result[(slice(None), slice(None)) + inside]
 
     def mean_over(
         self, image: Tensor, starts: Sequence[Sequence[int]], probabilities: Callable[[Tensor], Tensor]

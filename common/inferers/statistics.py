@@ -38,7 +38,7 @@ def adapt_statistics(
     """
     if not batchnorm_layers(network):
         raise InputError("statistics: the network has no batch norm, so there is nothing to adapt (statistics=trained)")
-    batches = (image.unsqueeze(0) for image in images)
+    batches: Iterable[Tensor] = (image.unsqueeze(0) for image in images)
     if isinstance(inferer, SliceWiseInferer):
         batches = mixed(inferer.prepare(batch.to(device)) for batch in batches)
         precision = choose_precision(inferer.amp, torch.device(device))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 
 from .dice import one_hot, region_dice
 
-Weight = float | Tensor
+Weight: TypeAlias = float | Tensor
 
 
 def mixed_loss(

@@ -78,20 +78,20 @@ def _resampled(
 ) -> tuple[np.ndarray, float]:
     """The means of all resamples, and that of the scores."""
     draws, cases = scores.shape
-    strata = np.zeros(cases, int) if strata is None else np.unique(np.asarray(strata), return_inverse=True)[1]
-    units = np.arange(cases) if units is None else np.unique(np.asarray(units), return_inverse=True)[1]
-    if not (len(strata) == len(units) == cases and cases):
-        raise ValueError(f"scores of {cases} cases, {len(strata)} strata, {len(units)} units")
+    of_stratum = np.zeros(cases, int) if strata is None else np.unique(np.asarray(strata), return_inverse=True)[1]
+    of_unit = np.arange(cases) if units is None else np.unique(np.asarray(units), return_inverse=True)[1]
+    if not (len(of_stratum) == len(of_unit) == cases and cases):
+        raise ValueError(f"scores of {cases} cases, {len(of_stratum)} strata, {len(of_unit)} units")
     generator = np.random.default_rng(seed)
     of_draws = generator.multinomial(draws, np.full(draws, 1 / draws), resamples).astype(float)
     of_cases = np.zeros((resamples, cases))
-    for stratum in np.unique(strata):
-        members = np.unique(units[strata == stratum])
+    for stratum in np.unique(of_stratum):
+        members = np.unique(of_unit[of_stratum == stratum])
         taken = generator.multinomial(len(members), np.full(len(members), 1 / len(members)), resamples)
-        place = np.searchsorted(members, units[strata == stratum])
-        of_cases[:, strata == stratum] = taken[:, place]
-    means = _stratified(scores, strata, of_draws, of_cases)
-    return means, float(_stratified(scores, strata, np.ones((1, draws)), np.ones((1, cases)))[0])
+        place = np.searchsorted(members, of_unit[of_stratum == stratum])
+        of_cases[:, of_stratum == stratum] = taken[:, place]
+    means = _stratified(scores, of_stratum, of_draws, of_cases)
+    return means, float(_stratified(scores, of_stratum, np.ones((1, draws)), np.ones((1, cases)))[0])
 
 
 def _stratified(scores: np.ndarray, strata: np.ndarray, of_draws: np.ndarray, of_cases: np.ndarray) -> np.ndarray:

@@ -155,14 +155,14 @@ def how_well(rows: Sequence[Mapping[str, float]]) -> dict[str, float | None]:
     dice, expected, low, high = (
         np.array([row[key] for row in rows], float) for key in ("dice", "expected", "low", "high")
     )
-    ranks = [np.argsort(np.argsort(values)) for values in (dice, expected)]
+    ranks = np.array([np.argsort(np.argsort(values)) for values in (dice, expected)])
     varied = len(rows) > 2 and np.ptp(dice) > 0 and np.ptp(expected) > 0
     return {
         "cases": len(rows),
         "held": int(((low <= dice) & (dice <= high)).sum()),
         "half_width": float((high - low).mean() / 2),
         "error": float(np.abs(dice - expected).mean()),
-        "rank_correlation": float(np.corrcoef(*ranks)[0, 1]) if varied else None,
+        "rank_correlation": float(np.corrcoef(ranks)[0, 1]) if varied else None,
     }
 
 

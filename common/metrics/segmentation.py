@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -45,11 +46,11 @@ def case_metrics(
     if pred.shape != label.shape:
         raise ValueError(f"prediction of shape {pred.shape} for a label of shape {label.shape}")
     rows = []
-    parts = parts or {number: [number] for number in range(1, classes)}
-    for name, members in parts.items():
+    measured: Mapping[Any, Collection[int]] = parts or {number: [number] for number in range(1, classes)}
+    for name, members in measured.items():
         a, b = np.isin(pred, list(members)), np.isin(label, list(members))
         if a.any() and b.any():
-            values = (dice(a, b), jaccard(a, b), *surface_distances(a, b, spacing))
+            values: tuple[float, ...] = (dice(a, b), jaccard(a, b), *surface_distances(a, b, spacing))
         else:
             values = _empty(a, b, spacing, empty_policy)
         rows.append({"class": name, **dict(zip(METRICS, values)), "empty": float(b.any() and not a.any())})

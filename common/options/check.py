@@ -69,7 +69,7 @@ def check_configuration(
     return known
 
 
-def option_of(table: Table, id: str) -> Option | None:
+def option_of(table: Mapping[str, Option], id: str) -> Option | None:
     """The option of a nested id, ``sam#kind`` or ``patch_size#0``; ``None`` for what the table does not know."""
     name, *rest = split_id(id)
     option = table.get(name)

@@ -11,7 +11,6 @@ from ..errors import InputError
 from .check import option_of
 from .containers import structure
 from .entries import quoted
-from .table import Table
 from .types import Boolean
 
 NAME = re.compile(r"--[A-Za-z_+]")
@@ -35,7 +34,8 @@ class Command:
             if not NAME.match(word):
                 command.words.append(word)
                 continue
-            name, equals, value = word[2:].partition("=")
+            name, equals, text = word[2:].partition("=")
+            value: Any = text
             if not equals:
                 value = waiting.pop(0) if waiting and not NAME.match(waiting[0]) else FLAG
             command.options[_underscored(name)] = value
@@ -46,7 +46,7 @@ def _underscored(name: str) -> str:
     return name.replace("-", "_")
 
 
-def canonical(name: str, value: Any, table: Table, quote: bool = True) -> Any:
+def canonical(name: str, value: Any, table: Mapping[str, Any], quote: bool = True) -> Any:
     """Value of an option in its canonical form, with ``quote`` as MONAI must get it.
 
     A word for an option of the table is read by its type, and text of it is never code. Words for anything else, the

@@ -140,7 +140,10 @@ class Entries:
             raise InputError(f"{origin}: {'#'.join(above)} has no parts")
         if add and known is not None:
             value = self._sum(known, value, origin)
-        node[last if isinstance(node, dict) else int(last)] = value
+        if isinstance(node, dict):
+            node[last] = value
+        else:
+            node[int(last)] = value
         self.origins[id.replace("#", "::")] = origin
         for below in [place for place in self.changed if place.startswith(f"{id.replace('#', '::')}::")]:
             del self.changed[below]

@@ -46,7 +46,8 @@ class Generations:
     def files(self, number: int = 0) -> tuple[Path, Path]:
         """Newest and previous file of process ``number``."""
         stem = f"{self.path.stem}.rank{number}" if number else self.path.stem
-        return tuple(self.path.with_name(f"{stem}{age}{self.path.suffix}") for age in ("", ".previous"))
+        newest, previous = (self.path.with_name(f"{stem}{age}{self.path.suffix}") for age in ("", ".previous"))
+        return newest, previous
 
     def found(self) -> list[Path]:
         """All files of all processes that are there."""

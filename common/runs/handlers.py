@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from ignite.engine import Engine, Events
 from monai.handlers import LrScheduleHandler
@@ -65,7 +66,7 @@ class RunHandler:
         shown = Progress(evaluator, progress, _subject(configuration))
         history = History(self.output / "history.csv")
         live = [LiveView(history, evaluator, self.output)] if tensorboard else []
-        self.log = [shown, CollapseWarning(), history, *live]
+        self.log: list[Any] = [shown, CollapseWarning(), history, *live]
 
     def attach(self, engine: SemiSupervisedTrainer) -> None:
         for handler in self.schedules:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
@@ -45,7 +46,8 @@ class LiveView:
         self.seen: list[tuple[str, Tensor, Tensor, Tensor]] = []
 
     def attach(self, engine: SemiSupervisedTrainer) -> None:
-        self.engine, self.writer = engine, None
+        self.engine = engine
+        self.writer: Any = None
         engine.add_event_handler(Events.EPOCH_STARTED, self.open)  # by now a resumed engine knows its iteration
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
         self.evaluator.add_event_handler(Events.STARTED, lambda _: self.seen.clear())

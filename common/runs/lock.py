@@ -9,13 +9,12 @@ import os
 import socket
 from pathlib import Path
 
+from monai.utils import optional_import
+
 from ..errors import InputError
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-    import msvcrt
+fcntl, _UNIX = optional_import("fcntl")
+msvcrt, _ = optional_import("msvcrt")  # Windows
 
 NAME = ".lock"
 _BUSY = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
@@ -83,7 +82,7 @@ class FolderLock:
 
 
 def _lock(handle: int) -> None:
-    if fcntl is not None:
+    if _UNIX:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return
     os.lseek(handle, _TEXT, os.SEEK_SET)

@@ -78,8 +78,10 @@ class Resume:
         self.objective, self.optimizers, self.schedulers = objective, list(optimizers), list(lr_schedulers)
         self.loader, self.evaluator, self.resume, self.interval = loader, evaluator, resume, interval
         self.settings = dict(settings) if settings is not None else written_settings()
-        self.fingerprint, self.data = fingerprint or names_only, None
-        self.request, self.frozen, self.saved = StopRequest(), {}, 0
+        self.fingerprint = fingerprint or names_only
+        self.data: dict[str, dict] | None = None
+        self.request, self.saved = StopRequest(), 0
+        self.frozen: dict[str, Any] = {}
         self.logger = logging.getLogger(type(self).__name__)
 
     def attach(self, engine: Engine) -> None:

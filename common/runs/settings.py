@@ -117,10 +117,11 @@ class Settings(Mapping):
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             if content["format"] != FORMAT:
                 raise InputError(f"{path}: written by another version (format {content['format']}, expected {FORMAT})")
-            parts = [content[key] for key in ("options", "components", "configuration")]
-            if not all(isinstance(part, dict) for part in (*parts, *parts[1].values())):
+            options, components, written = (content[key] for key in ("options", "components", "configuration"))
+            parts = (options, components, written, *components.values())
+            if not all(isinstance(part, dict) for part in parts):
                 raise TypeError("expected mappings")
-            return cls(*parts, str(path), packages, named)
+            return cls(options, components, written, str(path), packages, named)
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             if isinstance(error, InputError):
                 raise

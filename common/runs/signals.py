@@ -35,7 +35,7 @@ class StopRequest:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._note) for number in ASKING}
+        before: dict[int, Any] = {number: signal.signal(number, self._note) for number in ASKING}
         self.before = before
         try:
             yield

@@ -71,6 +71,7 @@ class Sam(nn.Module):
             iou_head_depth=3,
             iou_head_hidden_dim=sizes.prompt,
         )
+        self.image_pe: Tensor
         self.register_buffer("image_pe", torch.zeros(1, sizes.prompt, *self.grid), persistent=False)
         self.refresh_position_encoding()
         self.register_load_state_dict_post_hook(_after_loading)

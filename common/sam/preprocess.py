@@ -36,12 +36,13 @@ class Frame:
     @classmethod
     def of(cls, image: Sequence[int], size: int | Sequence[int], convention: str) -> Frame:
         """The frame of images of extents ``image`` in an input of ``size`` under a convention of ``prepare``."""
-        image, size = tuple(image), (size, size) if isinstance(size, int) else tuple(size)
+        height, width = map(int, image)
+        rows, columns = (size, size) if isinstance(size, int) else map(int, size)
         if convention not in _PADDED:
-            return cls(image, size, size)
-        height, width = (int(extent) for extent in image)
-        scale = min(size[0] / height, size[1] / width)
-        return cls((height, width), (int(height * scale + 0.5), int(width * scale + 0.5)), size)
+            return cls((height, width), (rows, columns), (rows, columns))
+        scale = min(rows / height, columns / width)
+        content = (int(height * scale + 0.5), int(width * scale + 0.5))
+        return cls((height, width), content, (rows, columns))
 
     def boxes_to_sam(self, boxes: Tensor) -> Tensor:
         """Boxes ``..., 4`` as x0, y0, x1, y1 in pixel centres of the image, in those of the input."""

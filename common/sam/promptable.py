@@ -151,7 +151,8 @@ class BoxRefiner(nn.Module):
         ``prompt``: other label maps to take the boxes from, of any size, and the frame of that size; or
         ``probabilities``, see ``prompts``, where a group has one box.
         """
-        boxes, valid = self.prompts(*(prompt or (labels, frame)), probabilities=probabilities)
+        source, place = prompt or (labels, frame)
+        boxes, valid = self.prompts(source, place, probabilities=probabilities)
         b, g, n = valid.shape
         index = torch.arange(b, device=boxes.device).repeat_interleave(g * n)
         logits, quality = self.answers(embeddings, boxes.flatten(0, 2), index)

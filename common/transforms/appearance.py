@@ -108,7 +108,7 @@ class RandomAppearance(BatchTransform):
         at = torch.arange(TAPS, dtype=torch.float32) - TAPS // 2
         kernels = torch.exp(-0.5 * (at / look.blur[chosen].view(-1, 1)) ** 2)
         kernels = (kernels / kernels.sum(dim=1, keepdim=True)).to(image, non_blocking=True)
-        count, channels, dims = *image.shape[:2], image.dim() - 2
+        (count, channels), dims = image.shape[:2], image.dim() - 2
         flat = image.reshape(1, count * channels, *image.shape[2:])
         kernels = kernels.repeat_interleave(channels, dim=0)
         convolve = F.conv3d if dims == 3 else F.conv2d

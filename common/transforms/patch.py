@@ -46,7 +46,7 @@ class RandomPatch:
     def apply(self, tensor: Tensor, starts: Sequence[int], value: float = 0.0) -> Tensor:
         """Cut ``C, spatial...`` at ``starts`` (in padded coordinates), touching no voxel outside the patch."""
         shape = tensor.shape[1:]
-        index, fill = [slice(None)], []
+        index, fill = [slice(None)], list[int]()
         for extent, patch, start, (before, _) in zip(shape, self.size, starts, self.padding(shape)):
             first, last = start - before, start - before + patch
             index.append(slice(max(first, 0), min(last, extent)))

@@ -76,7 +76,7 @@ def benchmark(
         rows.append({"contest": name, "input": contest.work, **compare(contest, rounds, device)})
         sys.stdout.write(_row(rows[-1]))
         sys.stdout.flush()
-    content = {"machine": about, "rounds": rounds, "seed": seed, "contests": rows}
+    content: dict[str, Any] = {"machine": about, "rounds": rounds, "seed": seed, "contests": rows}
     if not names or SCALING in names:
         content[SCALING] = scaling.measure(device)
         sys.stdout.write("\n" + scaling.as_text(content[SCALING]))

@@ -75,13 +75,13 @@ def sliding_window(
     positions = list(itertools.product(*map(window_starts, extents, window, stride)))
     for position in positions:
         place = tuple(slice(p, p + w) for p, w in zip(position, window))
-        logits = network(torch.from_numpy(padded[(slice(None), slice(None), *place)]).to(image.device))
+        logits = network(torch.from_numpy(padded[(slice(None), slice(None)) + place]).to(image.device))
         maps = torch.softmax(logits.double(), dim=1)[0].cpu().numpy()
         total = np.zeros((maps.shape[0], *extents)) if total is None else total
-        total[(slice(None), *place)] += maps
+        total[(slice(None),) + place] += maps
         visits[place] += 1
     inside = tuple(slice(b, b + s) for b, s in zip(before, shape))
-    return torch.from_numpy((total / visits)[(slice(None), *inside)])[None].float(), len(positions)
+    return torch.from_numpy((total / visits)[(slice(None),) + inside])[None].float(), len(positions)
 
 
 def turn_then_crop(

@@ -17,7 +17,7 @@ from common.networks import VNet
 WINDOW = (64, 64, 32)
 
 
-def volume(device: str) -> Mapping[str, Callable[[], Any]]:
+def volume(device: str) -> Mapping[int, Callable[[], Any]]:
     """voxels of a volume, inference at half a window's stride"""
     network = VNet(base_channels=8).eval().to(device)
     inferer = SlidingWindowInferer(WINDOW, [side // 2 for side in WINDOW], amp=False)

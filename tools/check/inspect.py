@@ -113,7 +113,7 @@ def _describe(facts: Facts, image: sitk.Image, values: np.ndarray) -> None:
     if image.GetDimension() == 3:
         facts.orientation = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(image.GetDirection())
         order = [next(i for i, letter in enumerate(facts.orientation) if letter in pair) for pair in AXES]
-        facts.shape, facts.spacing = ([part[i] for i in order] for part in (facts.shape, facts.spacing))
+        facts.shape, facts.spacing = [facts.shape[i] for i in order], [facts.spacing[i] for i in order]
     if values.dtype.kind == "c":
         facts.note("error", "no numbers", "complex voxels")
         return

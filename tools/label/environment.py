@@ -56,7 +56,7 @@ def build_environment(folder: str | Path) -> Path:
     started = time.monotonic()
     _run([sys.executable, "-m", "venv", "--clear", str(root)], root)
     where = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
-    link(borrowed().values(), Path(_run(where, root)[-1]))
+    link(list(borrowed().values()), Path(_run(where, root)[-1]))
     fixed = root / "borrowed.txt"
     fixed.write_text("".join(f"{_pinned(name)}\n" for name in borrowed()), encoding="utf-8")
     pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off"]

@@ -94,7 +94,7 @@ class Rounds:
             return {}
         rows = _rows(self.folder / "rounds" / name / "history.csv")
         length = int(facts.get("epoch_length", 1))
-        stats = {"round": name, "epoch": int(rows[-1]["iteration"]) // length if rows else 0}
+        stats: dict[str, Any] = {"round": name, "epoch": int(rows[-1]["iteration"]) // length if rows else 0}
         stats |= {"total_epochs": int(facts.get("epochs", 1)), "status": str(facts.get("status"))}
         stats |= {"labeled": len(facts.get("labeled", [])), "unlabeled": int(facts.get("unlabeled", 0))}
         pace = float(rows[-1]["seconds_per_step"]) if rows else 0.0

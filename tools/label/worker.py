@@ -76,7 +76,7 @@ class Model:
             files = sorted((f for f in Path(folder).glob("*.*") if f.suffix != ".csv"), key=lambda file: len(file.name))
             label, doubt = files[0], next((file for file in files if "_uncertainty" in file.name), None)
             shutil.copyfile(label, output)
-            answer = {"ending": "".join(label.suffixes)[-7:], "score": None}
+            answer: dict[str, Any] = {"ending": "".join(label.suffixes)[-7:], "score": None}
             if doubt is not None:
                 target = Path(output).with_name("uncertainty.nii.gz")
                 shutil.copyfile(doubt, target)
@@ -90,7 +90,7 @@ class Model:
         config = self.config("train")
         first = {"_target_": loader(config), "network": "@network", "path": weights, "_requires_": "@add_path"}
         epochs, length = int(str(options["epochs"])), int(str(options["epoch_length"]))
-        given = {name: value for name, value in ONE_SET.items() if name in config}
+        given: dict[str, Any] = {name: value for name, value in ONE_SET.items() if name in config}
         given |= {"studies": "", "amp": options["precision"], "val_interval": 1, "progress": False, "overwrite": True}
         workflow = self.workflow(
             "train", "train", dataset_dir=data, output_dir=output, ckpt_dir=output, epoch_length=length,

@@ -124,7 +124,7 @@ def _set_patch(plan: Plan, found: Fingerprint, machine: Machine) -> None:
     equal = all(abs(a - b) < 1e-3 for a, b in zip(found.spacings[0], found.spacings[2]))
     if equal and max(spacing[i] / found.spacings[1][i] for i in range(3)) < 1.15:
         plan.set("spacing", None, f"all images have {' x '.join(f'{s:g}' for s in found.spacings[1])} mm")
-        size, patch = found.sizes[1], best_patch(found.sizes[1], limit)
+        size, patch = list(found.sizes[1]), best_patch(found.sizes[1], limit)
     else:
         why = "the median" if spacing == list(found.spacings[1]) else "coarser than the median, so a patch sees enough"
         plan.set("spacing", [round(s, 3) for s in spacing], f"{why} (mm)")

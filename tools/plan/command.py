@@ -127,7 +127,7 @@ def look(listing: Listing, coded: bool = False) -> Fingerprint:
         listing = Listing(listing.root, kept, {}, listing.lists)
     facts, _ = examine(listing)
     encoding = coding_of([set(f.volumes) for f in facts]) if coded else "index"
-    number_of = {0: 0, 255: 1} if encoding == "binary" else encoding
+    number_of: Any = {0: 0, 255: 1} if encoding == "binary" else encoding
     for f in facts if encoding != "index" else ():
         f.volumes = {number_of[value]: volume for value, volume in f.volumes.items()}
     check_labels(facts, None)

@@ -134,8 +134,8 @@ def _draw(listing: Listing, wishes: Wishes, patient: Callable[[str], str]) -> di
         "validation": [name for name in with_label if patient(name) in validation],
     }
     for role in ("validation", "test"):
-        if listed := [case.name for case in listing.cases if case.role == role]:
-            lists[role] = [*lists.get(role, []), *listed]
+        if fixed := [case.name for case in listing.cases if case.role == role]:
+            lists[role] = [*lists.get(role, []), *fixed]
     if not lists["unlabeled"]:
         raise InputError(
             f"{listing.root}: every image has a label; labeled=N labels so many and takes the others as unlabeled"

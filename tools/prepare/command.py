@@ -23,7 +23,7 @@ from .conversion import Dataset
 from .lists import drawn
 from .runner import Manifest, convert_all, images_of
 
-FINDERS = {
+FINDERS: dict[str, Callable[..., Any]] = {
     "la2018": la.find,
     "pancreas": pancreas.find,
     "brats2019": brats.find,

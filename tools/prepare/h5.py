@@ -122,10 +122,8 @@ def _convert(name: str, path: Path, axes: str, spacing, keys: tuple[str, str]) -
     if axes == "zyx":
         arrays = [part.T for part in arrays]
     size = [spacing] * image.ndim if isinstance(spacing, (int, float)) else list(spacing)[: image.ndim]
-    images = [from_array(arrays[0].astype(np.float32), spacing=size)]
-    if len(arrays) > 1:
-        images.append(_label(arrays[1], size, path))
-    return [Converted(name, *images)]
+    label = _label(arrays[1], size, path) if len(arrays) > 1 else None
+    return [Converted(name, from_array(arrays[0].astype(np.float32), spacing=size), label)]
 
 
 def _label(values: np.ndarray, spacing: Sequence[float], path: Path) -> sitk.Image:

@@ -90,7 +90,7 @@ def _slice(name: str, values: np.ndarray, mask: np.ndarray, z: int, spacing: Seq
     """One slice resized to ``SIZE``: cubic for the image, nearest for the label."""
     picture = resize(values, (SIZE, SIZE), order=3, mode="edge", anti_aliasing=False, preserve_range=True)
     label = resize(mask, (SIZE, SIZE), order=0, mode="edge", anti_aliasing=False, preserve_range=True)
-    images = [sitk.GetImageFromArray(part.round().clip(0, 255).astype(np.uint8).T) for part in (picture, label)]
-    for image in images:
+    pair = [sitk.GetImageFromArray(part.round().clip(0, 255).astype(np.uint8).T) for part in (picture, label)]
+    for image in pair:
         image.SetSpacing(spacing)
-    return Converted(name, *images, slice=int(z))
+    return Converted(name, pair[0], pair[1], slice=int(z))

@@ -52,7 +52,8 @@ def find(source: Path, crop: str = "label", window_from: int = 8, window_margin:
 
 
 def _with_convert(case: Conversion, mode: str, window: np.ndarray | None, seed: int) -> Conversion:
-    convert = partial(_convert, case.name, *case.sources, mode, window, seed)
+    image, label = case.sources
+    convert = partial(_convert, case.name, image, label, mode, window, seed)
     return Conversion(case.name, case.sources, convert, case.split, "LA", case.name)
 
 

@@ -68,7 +68,7 @@ def render(
     of_train = {name: value for name, value in options.items() if _root(name) in train}
     base = ConfigParser.load_config_file(files["train"])
     if trained is None:
-        trained = assumed(bundle, [files[name] for name in layers], of_train)
+        trained = assumed(bundle, [str(files[name]) for name in layers], of_train)
     else:
         require_own_code(trained, [*bundle.glob("configs/*.yaml"), *SHARED_LAYERS.glob("*.yaml"), *files.values()])
         train = _without_places(trained.configuration, train)

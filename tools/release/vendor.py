@@ -46,7 +46,7 @@ def imports_of(path: Path, root: Path) -> Iterator[str]:
             base = ".".join([*package, *filter(None, [node.module])])
             yield from (f"{base}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Call) and _called(node) in LATE and isinstance(node.args[0], ast.Constant):
-            yield node.args[0].value
+            yield str(node.args[0].value)
 
 
 def _called(node: ast.Call) -> str:

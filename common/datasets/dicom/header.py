@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -144,8 +145,12 @@ def _header(path: Path, data: Dataset, stored: int | None) -> Header:
     name = UID(str(data.get("SOPClassUID") or data.file_meta.get("MediaStorageSOPClassUID", ""))).name
     kind = name if name[:1].isalpha() else "private object" if name else "unknown"
     number = _number(data, "SeriesNumber")
-    known = {"series": str(data.get("SeriesInstanceUID", "")), "number": None if number is None else int(number)}
-    size = tuple(int(_number(data, key) or 0) for key in ("Columns", "Rows"))
+    known: dict[str, Any] = {
+        "series": str(data.get("SeriesInstanceUID", "")),
+        "number": None if number is None else int(number),
+    }
+    columns, rows = (int(_number(data, key) or 0) for key in ("Columns", "Rows"))
+    size = (columns, rows)
     if not name[:1].isalpha() and not min(size) and not known["series"]:
         raise InputError(f"{path}: DICOM that says neither what it is nor how large (damaged file?)")
     if aside := _aside(kind, data, min(size)):

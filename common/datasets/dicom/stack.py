@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -102,7 +103,11 @@ def _picture(only: Slice) -> Stack:
 
 def _check_placed(where: Path, slices: Sequence[Slice], headers: Sequence[Header]) -> None:
     for s in slices:
-        given = {"position": s.frame.position, "orientation": s.frame.orientation, "pixel spacing": s.frame.spacing}
+        given: dict[str, Any] = {
+            "position": s.frame.position,
+            "orientation": s.frame.orientation,
+            "pixel spacing": s.frame.spacing,
+        }
         missing = next((word for word, v in given.items() if v is None or not all(map(math.isfinite, v))), None)
         if missing and len(headers) < len(slices):
             raise InputError(
@@ -154,7 +159,11 @@ def _check_steps(where: Path, slices: Sequence[Slice]) -> None:
     steps = np.diff([s.depth for s in slices])
     middle = float(np.median(steps))
     uneven = np.flatnonzero(np.abs(steps - middle) > max(UNEVEN * middle, ROUNDED))
-    gaps = [n for n in uneven if abs(steps[n] / middle - round(steps[n] / middle)) < 0.05 and steps[n] > 1.5 * middle]
+    gaps = [
+        n
+        for n in uneven.tolist()
+        if abs(steps[n] / middle - round(steps[n] / middle)) < 0.05 and steps[n] > 1.5 * middle
+    ]
     if len(gaps):
         lost = sum(round(steps[n] / middle) - 1 for n in gaps)
         raise InputError(f"{where}: {lost} slices missing, the first after {slices[gaps[0]].name}")
