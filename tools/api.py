@@ -154,7 +154,7 @@ class Model:
         places = {"checkpoint": str(self.run.weights), "inputs": sources, "output_dir": str(output_dir)}
         with _explained(), _quiet():
             run(str(self.run.bundle), "inference", **{**options, **places})
-        stems = [Path(output_dir) / case["case"] for case in find_images(sources)]
+        stems = [Path(output_dir) / str(case["case"]) for case in find_images(sources)]
         return [next(file for e in (".nii.gz", ".png") if (file := Path(f"{stem}{e}")).is_file()) for stem in stems]
 
     def _store(self, image: np.ndarray, spacing: Sequence[float] | None, affine: np.ndarray | None, path: Path) -> Path:
