@@ -157,8 +157,8 @@ def _slices(folders: Mapping[str, Path], dataset: Path, most: int = 4) -> list[l
         image, label = _array(dataset / "images" / case), _array(dataset / "labels" / case)
         z = fullest_slice(label) if label.ndim == 3 else None
         maps = {"label": label, **{n: _array(p / case) for n, p in predicted.items()}}
-        cut = (lambda array: array) if z is None else (lambda array, z=z: array[..., z].copy())  # the rest is let go
-        rows.append([(name, cut(image), cut(mask)) for name, mask in maps.items()])
+        place = (...,) if z is None else (..., z)
+        rows.append([(name, image[place].copy(), mask[place].copy()) for name, mask in maps.items()])  # the rest goes
     return rows
 
 
