@@ -27,7 +27,7 @@ from matplotlib import pyplot as plt  # noqa: E402  (the backend must be chosen 
 
 COLUMNS = (("dice", "Dice %", 100), ("jaccard", "Jaccard %", 100), ("hd95", "95HD", 1), ("asd", "ASD", 1))
 DARK = "#181818"  # the dark page of templates/report.html
-STYLES = {  # of Matplotlib, by what the names of its pictures start with
+STYLES: dict[str, Any] = {  # of Matplotlib, by what the names of its pictures start with
     "": [],
     "dark_": ["dark_background", {"savefig.facecolor": DARK, "axes.facecolor": DARK}],
 }
