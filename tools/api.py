@@ -32,6 +32,7 @@ from common.datasets import find_images
 from common.errors import InputError, find_explained, require_file
 from common.options.layers import read_layer
 
+from .folds import planned_for
 from .plan import plan as write_plan
 from .run import configuration, run
 from .runs import require_run
@@ -47,16 +48,17 @@ class Plan:
 
     Args:
         path: the file, or any other layer of options.
-        method: the bundle, by name or as a folder.
+        method: the bundle, by name or as a folder; by default the one that the plan is for.
 
     Raises:
         InputError: for a file, a bundle or an option that does not exist, or a value out of its range.
     """
 
-    def __init__(self, path: str | PathLike, method: str = "meanteacher_segmentation") -> None:
-        self.path, self.method = require_file(path, "expected the plan.yaml of tools plan"), method
+    def __init__(self, path: str | PathLike, method: str | None = None) -> None:
+        self.path = require_file(path, "expected the plan.yaml of tools plan")
+        self.method = method or planned_for(Path(self.path))
         self.options = dict(read_layer(self.path).content)
-        configuration(method, [self.path], {})
+        configuration(self.method, [self.path], {})
 
     @classmethod
     def of(cls, folder: str | PathLike, method: str = "meanteacher_segmentation", **wishes: Any) -> Plan:

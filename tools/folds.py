@@ -65,7 +65,7 @@ def folds(
     content = dict(read_layer(path).content)
     if "layout" in content:
         raise InputError(f"{path}: plans of several domains have no folds yet; give a plan of another method")
-    bundle = method or _method_of(path)
+    bundle = method or planned_for(path)
     if isinstance(folds, bool) or not isinstance(folds, int) or folds < 2:
         raise InputError(f"--folds {folds}: expected a whole number from 2")
     keys = ("labeled", "validation", "group")
@@ -191,7 +191,8 @@ def expected_text(told: Mapping) -> str:
     )
 
 
-def _method_of(path: Path) -> str:
+def planned_for(path: Path) -> str:
+    """Name of the bundle that a plan was written for."""
     first = path.read_text(encoding="utf-8").partition("\n")[0]
     if not (found := PLANNED.match(first)):
         raise InputError(f"{path}: does not say for which method it was planned; name it (method)")

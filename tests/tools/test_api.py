@@ -21,6 +21,7 @@ def volumes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("volumes")
     phantom(str(folder / "data"), size=(24, 24, 20), labeled=2, unlabeled=2, validation=1, test=1)
     plan = Plan.of(folder / "data", iterations=4, device="cpu", memory=16.0)
+    assert Plan(plan.path).method == "meanteacher_segmentation"
     assert plan.options["iterations"] == 4 and plan.path == str(folder / "data" / "plan.yaml")
     return plan, plan.train(folder / "run", progress=False, **CPU), sorted((folder / "data" / "images").iterdir())[0]
 
@@ -110,7 +111,8 @@ def test_predict_takes_one_image(volumes):
     [
         (("none.yaml",), "none.yaml: no such file; expected the plan.yaml"),
         (("{plan}", "nothing"), "nothing: no such bundle"),
-        (("{wrong}",), "iterations -3: expected"),
+        (("{wrong}",), "does not say for which method it was planned"),
+        (("{wrong}", "meanteacher_segmentation"), "iterations -3: expected"),
     ],
 )
 def test_a_wrong_plan_is_refused_before_any_work(volumes, tmp_path, arguments, message):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import tools.__main__ as verbs
+from tools.check.remedies import REMEDIES
 from tools.release.readme import BLOCK, check_command, commands
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -48,3 +49,9 @@ def test_every_failure_names_tests_that_exist():
     for row in rows:
         named = re.findall(r"`(tests/[\w/]+\.py)`", row.rpartition(" | ")[2])
         assert named and all((DOCS.parent / name).is_file() for name in named), row
+
+
+def test_own_data_tells_the_remedy_of_every_finding():
+    text = (DOCS / "own_data.md").read_text(encoding="utf-8")
+    table = text.partition("| finding | what to do |\n| --- | --- |\n")[2].partition("\n\n")[0]
+    assert table == "\n".join(f"| {kind} | {remedy} |" for kind, remedy in REMEDIES.items())
