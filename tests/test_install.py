@@ -48,4 +48,5 @@ def test_constraints_hold_every_requirement_at_a_version_it_allows():
     for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
             wanted = Requirement(line)
+            assert canonicalize_name(wanted.name) in pinned, f"{line}: docs/constraints.txt has no line of it"
             assert wanted.specifier.contains(pinned[canonicalize_name(wanted.name)]), line
