@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from common.errors import InputError, require_file
+from common.errors import InputError, require_choice, require_file
 from common.files import atomic_path
 
 from .package import package
@@ -16,18 +16,21 @@ from .release.isolated import run_isolated
 from .runs import read_run
 
 TOLERANCE = 1e-4
-NEEDED = ("onnx", "onnxruntime")
+RUNTIMES = ("onnxruntime", "openvino")
 
 
-def export(bundle: str, output: str | None = None) -> str:
-    """Write the network of a run or a released bundle as ONNX; onnxruntime must reproduce its output to 1e-4.
+def export(bundle: str, output: str | None = None, runtime: str = RUNTIMES[0]) -> str:
+    """Write the network of a run or a released bundle as ONNX; a runtime must reproduce its output to 1e-4.
 
     Args:
         bundle: folder of a run; or folder or archive that ``package`` wrote, with TorchScript in it already.
         output: file to write; ``<bundle>.onnx`` in this folder by default.
+        runtime: that is to run the file, and checks it: onnxruntime, or openvino, which is faster on CPUs.
     """
-    if missing := [name for name in NEEDED if find_spec(name) is None]:
-        raise InputError(f"export needs the package {missing[0]} (the extra export): pip install {' '.join(NEEDED)}")
+    require_choice(runtime=(runtime, RUNTIMES))
+    needed = ("onnx", runtime)
+    if missing := [name for name in needed if find_spec(name) is None]:
+        raise InputError(f"export needs the package {missing[0]} (the extra export): pip install {' '.join(needed)}")
     with TemporaryDirectory() as temporary_folder, ExitStack() as stack:
         if read_run(bundle) is not None:
             name = Path(bundle).resolve().name
@@ -39,7 +42,8 @@ def export(bundle: str, output: str | None = None) -> str:
         require_file(folder / "configs" / "inference.json", "export takes a released bundle: python -m tools package")
         path = Path(output or f"{folder.name}.onnx").resolve()
         with atomic_path(path) as temporary:
-            difference = run_isolated("onnx_model", folder, path=str(temporary))["difference"]
+            answer = run_isolated("onnx_model", folder, path=str(temporary), runtime=runtime)
+            difference = answer["difference"]
             if not difference <= TOLERANCE:
                 raise InputError(f"{folder.name}: the ONNX output differs by {difference:.1e}, more than {TOLERANCE}")
-    return f"{path}, largest difference {difference:.1e}"
+    return f"{path}, largest difference {difference:.1e} in float32 with {runtime} {answer['version']}"
