@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from common.errors import InputError
@@ -20,16 +16,13 @@ from common.options.layers import read_layer
 
 from .check import check
 from .experiment.job import STATE, is_trained
-from .experiment.queue import REPOSITORY
 from .folds import FEWEST, folds
 from .package import package
 from .plan import plan
+from .plan.timing import hours_of, require_hours
 from .run import run
 
 EVENING = 3.0  # hours
-TRAINING = 0.8  # share of the time for steps; the rest is for decoding, validation and evaluation
-PROBE = 12  # steps that are timed
-LIMITS = (200, 20_000)  # iterations
 
 
 def fit(
@@ -61,8 +54,7 @@ def fit(
         classes: names of the foreground classes, in order.
         device: auto, cpu or cuda.
     """
-    if isinstance(hours, bool) or not isinstance(hours, (int, float)) or hours <= 0:
-        raise InputError(f"--hours {hours}: expected a number of hours above 0")
+    require_hours(hours)
     root = Path(output_dir or Path("runs") / Path(folder).resolve().name)
     state = _state(root, {"folder": str(Path(folder).resolve()), "method": method, "group": group})
     if "checked" not in state:
@@ -79,12 +71,12 @@ def fit(
         plan(folder, **planned)
         labeled = _labeled_patients(root)
         runs = 1 + (min(fold_count, labeled) if labeled >= FEWEST else 0)
-        seconds = _seconds_per_step(method, root / "plan.yaml")
-        iterations = _iterations(hours, runs, seconds)
-        plan(folder, iterations=iterations, **planned)
-        _note(root, state, iterations=iterations, seconds_per_step=seconds, runs=runs, patients=labeled)
-    left = state["runs"] * state["iterations"] * state["seconds_per_step"] / TRAINING
-    ends = datetime.now() + timedelta(seconds=left)
+        plan(folder, hours=hours / runs, **planned)
+        timing = json.loads((root / "timing.json").read_text(encoding="utf-8"))
+        timed = {key: timing[key] for key in ("iterations", "seconds_per_step")}
+        _note(root, state, **timed, runs=runs, patients=labeled)
+    left = state["runs"] * hours_of(state["iterations"], state["seconds_per_step"])
+    ends = datetime.now() + timedelta(hours=left)
     sys.stdout.write(
         f"{state['runs']} trainings of {state['iterations']:,} iterations, {state['seconds_per_step']:.2f} s each: "
         f"done about {ends:%H:%M on %d %B} if nothing is done yet\n"
@@ -136,28 +128,6 @@ def _labeled_patients(root: Path) -> int:
     )
     patient = grouping(content.get("group"))
     return len({patient(str(case["case"])) for role in ("labeled", "validation") for case in cases[role]})
-
-
-def _seconds_per_step(method: str, planned: Path) -> float:
-    """Time of a step of the plan, by a training of a few in a process of its own."""
-    with TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "tools", "run", method, str(planned.resolve()), "--output_dir", folder,
-                   "--iterations", str(PROBE), "--epoch_length", str(PROBE // 2), "--val_interval", str(PROBE),
-                   "--progress", "false"]  # fmt: skip
-        started = time.monotonic()
-        ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-        history = Path(folder) / "history.csv"
-        if ended.returncode or not history.is_file():
-            words = (ended.stderr.strip().splitlines() or [f"no message after {time.monotonic() - started:.0f} s"])[-1]
-            raise InputError(f"{planned}: {words.removeprefix('error: ')[:300]}")
-        with history.open(encoding="utf-8", newline="") as file:
-            return round(float(list(csv.DictReader(file))[-1]["seconds_per_step"]), 4)
-
-
-def _iterations(hours: float, runs: int, seconds: float) -> int:
-    """Whole hundreds that fit into the time, within limits."""
-    fitting = int(TRAINING * 3600 * hours / runs / max(seconds, 1e-3))
-    return min(max(fitting // 100 * 100, LIMITS[0]), LIMITS[1])
 
 
 def _all_labels(root: Path) -> Path:

@@ -7,8 +7,8 @@ import pytest
 from common.data import Phantom
 from common.errors import InputError
 from tests.tools import archives
-from tools import fit as module
 from tools.fit import fit
+from tools.plan import timing
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def data(tmp_path):
 
 
 def test_a_folder_becomes_a_release_and_nothing_of_it_is_changed(data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(module, "LIMITS", (4, 4))
+    monkeypatch.setattr(timing, "LIMITS", (4, 4))
     before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
     root = tmp_path / "out"
     target = fit(str(data), str(root), hours=0.01, fold_count=3, device="cpu")
@@ -38,11 +38,6 @@ def test_a_folder_becomes_a_release_and_nothing_of_it_is_changed(data, tmp_path,
     assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
     with pytest.raises(InputError, match="fit.json: method was meanteacher_segmentation, not ssnet_segmentation"):
         fit(str(data), str(root), method="ssnet_segmentation")
-
-
-def test_time_decides_the_iterations():
-    assert module._iterations(1, 2, 0.5) == 2800
-    assert module._iterations(0.001, 6, 0.5) == 200 and module._iterations(100, 1, 0.01) == 20_000
 
 
 def test_wrong_time_is_refused(data, tmp_path):

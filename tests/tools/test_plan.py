@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ from common.data import Phantom, write_phantoms
 from common.datasets import load_datalist
 from common.errors import InputError
 from tests.tools import archives
-from tools.plan import plan
-from tools.plan.choices import best_patch, choose, pick_dims
+from tools.plan import plan, timing
+from tools.plan.choices import best_patch, choose, halvings_of, pick_dims
 from tools.plan.fingerprint import Fingerprint
 from tools.plan.machine import GIB, Cost, Machine, cost_of, this_machine
 from tools.plan.method import FACTS, Facts, Method, all_methods, method_of, read_facts
@@ -70,10 +71,26 @@ def test_bundles_for_volumes_run_on_an_unedited_plan_for_one_of_them(method, tmp
 def test_every_bundle_runs_on_an_unedited_plan_of_thin_stacks(method, tmp_path):
     folder = own_volumes(tmp_path / "data", size=(40, 36, 16), spacing=(1.5, 1.5, 8.0), classes=4)
     values = planned(folder, method=method)
-    assert values.get("slices", True) is True and values["patch_size"] == [48, 48]
+    if "pooling" in values:
+        assert (values["pooling"], values["patch_size"]) == ([4, 4, 2], [48, 48, 16])
+    else:
+        assert values.get("slices", True) is True and values["patch_size"] == [48, 48]
     image = folder / "images" / "case4.nii.gz"
     result = archives.sitk.ReadImage(str(train_and_infer(method, folder, image, tmp_path)))
     assert result.GetSize() == (40, 36, 16) and result.GetSpacing() == pytest.approx((1.5, 1.5, 8.0))
+
+
+def test_slices_keep_their_pixels_where_they_are_asked_for(tmp_path):
+    """Slices of 60 x 36 and 44 x 36 pixels of two spacings: none is stretched, and results lie on the files' grids."""
+    folder = own_volumes(tmp_path / "data", size=(60, 36, 16), spacing=(1.0, 1.0, 8.0), cases=4)
+    for n in range(2):
+        image, _ = Phantom((44, 36, 16)).sample(9)
+        archives.write(image, folder / "images" / f"other{n}.nii.gz", spacing=(1.5, 1.5, 8.0))
+    values = planned(folder, dims=2)
+    assert values["slice_fit"] == "patch" and values["spacing"] == [1.0, 1.0, None] and len(values["stride"]) == 2
+    assert values["patch_size"] == [64, 48] and values["symmetries"] == "mirrors"
+    result = train_and_infer("meanteacher_segmentation", folder, folder / "images" / "other0.nii.gz", tmp_path)
+    assert archives.sitk.ReadImage(str(result)).GetSize() == (44, 36, 16)
 
 
 def test_color_pictures_are_trained_as_they_are(tmp_path):
@@ -92,7 +109,7 @@ def test_color_pictures_are_trained_as_they_are(tmp_path):
 def test_volumes_smaller_than_the_patch_are_padded(tmp_path):
     folder = own_volumes(tmp_path / "data", cases=3, labeled=1, size=(24, 20, 26), spacing=(1.0, 1.0, 1.0))
     values = planned(folder)
-    assert values["patch_size"] == [48, 48, 32]
+    assert values["patch_size"] == [48, 48, 32] and values["pooling"] is None
     assert "smaller volumes are padded with zeros" in (folder / "plan.yaml").read_text(encoding="utf-8")
     train_and_infer("meanteacher_segmentation", folder, folder / "images" / "case2.nii.gz", tmp_path)
 
@@ -177,11 +194,14 @@ def test_a_gpu_takes_the_published_patch_size_or_more():
     assert all(extent % 16 == 0 for extent in values["patch_size"])
 
 
-def test_a_cpu_takes_coarser_voxels_so_that_a_patch_shows_a_third():
-    values = choose(found(), 3, Machine("cpu", 16 * GIB), CHEAP).values
-    extents = np.array([192, 142, 88]) * 0.625 / np.array(values["spacing"])
-    assert np.ptp(values["spacing"]) == 0 and np.prod(extents) == pytest.approx(3 * 2**17, rel=0.01)
-    assert np.prod(values["patch_size"]) <= 2**17 and values["iterations"] == 1000 and values["ramp_up"] == 400
+def test_a_cpu_takes_coarser_voxels_so_that_a_patch_holds_the_organ():
+    atrium = found(organ=(90.0, 70.0, 45.0), smallest=45.0)
+    values = choose(atrium, 3, Machine("cpu", 16 * GIB), CHEAP).values
+    held = np.array(values["patch_size"]) * values["spacing"]
+    assert np.ptp(values["spacing"]) == 0 and (held > 0.8 * np.array(atrium.organ)).all()
+    assert np.prod(values["patch_size"]) <= 2**17 and values["iterations"] == 2000 and values["ramp_up"] == 800
+    fine = choose(found(organ=(90.0, 70.0, 45.0), smallest=3.0), 3, Machine("cpu", 16 * GIB), CHEAP)
+    assert fine.values["spacing"] == [0.75] * 3 and "less than the largest class" in fine.reasons["patch_size"]
 
 
 def test_ct_keeps_thick_slices_and_gets_a_window():
@@ -236,23 +256,124 @@ def test_names_of_frames_keep_patients_together_and_lists_are_drawn_anew(tmp_pat
 @pytest.mark.parametrize(
     ("size", "spacing", "dims"),
     [
-        ((256, 216, 9), (1.5, 1.5, 10.0), 2),
+        ((256, 216, 9), (1.5, 1.5, 10.0), 3),
+        ((256, 216, 7), (1.5, 1.5, 10.0), 2),
         ((256, 216, 9), (1.0, 1.0, 1.0), 2),  # the source carries no spacing: few slices
-        ((256, 216, 40), (1.0, 1.0, 3.0), 2),
+        ((256, 216, 40), (1.0, 1.0, 3.0), 3),
         ((256, 216, 60), (1.0, 1.0, 2.5), 3),
-        ((200, 40, 200), (1.0, 5.0, 1.0), 3),  # thin along another axis: slices are cut along the last one only
+        ((200, 40, 200), (1.0, 5.0, 1.0), 3),
+        ((200, 6, 200), (1.0, 5.0, 1.0), 3),  # thin along another axis: slices are cut along the last one only
     ],
 )
 def test_slices_or_volumes(size, spacing, dims):
     assert pick_dims(found(sizes=(size,) * 3, spacings=(spacing,) * 3))[0] == dims
 
 
+def test_a_network_that_halves_all_axes_alike_takes_thick_slices_one_by_one():
+    stacks = found(sizes=((256.0, 216.0, 9.0),) * 3, spacings=((1.5, 1.5, 10.0),) * 3)
+    assert pick_dims(stacks, pooled=False)[0] == 2
+
+
 @pytest.mark.parametrize(
-    ("size", "limit", "patch"),
-    [((96, 71, 44), 2**17, [64, 64, 32]), ((20, 20, 20), 2**17, [48, 48, 32]), ((60, 60, 16), 2**20, [64, 64, 16])],
+    ("size", "like", "limit", "halvings", "patch"),
+    [
+        ((96, 71, 44), (60, 60, 40), 2**17, (4, 4, 4), [64, 64, 32]),
+        ((20, 20, 20), (20, 20, 20), 2**17, (4, 4, 4), [48, 48, 32]),
+        ((60, 60, 16), (60, 60, 16), 2**20, (4, 4, 4), [64, 64, 16]),
+        ((380, 380, 58), (100, 80, 60), 2**20, (4, 4, 4), [112, 112, 64]),  # not 256 x 256 x 16
+        ((224, 208, 11), (72, 72, 11), 2**17, (4, 4, 1), [96, 96, 12]),
+        ((9, 200, 200), (9, 80, 80), 2**17, (1, 4, 4), [10, 112, 112]),
+        ((300, 120), (100, 40), 128**2, (4, 4), [192, 80]),
+    ],
 )
-def test_patches_by_hand(size, limit, patch):
-    assert best_patch(size, limit) == patch
+def test_patches_by_hand(size, like, limit, halvings, patch):
+    assert best_patch(size, limit, like, halvings) == patch
+
+
+@pytest.mark.parametrize(
+    ("spacing", "size", "halvings"),
+    [
+        ((1.0, 1.0, 1.0), (100, 100, 60), (4, 4, 4)),
+        ((1.5, 1.5, 10.0), (224, 208, 11), (4, 4, 1)),  # nnU-Net: once too, when the others are at 6 mm
+        ((1.5, 1.5, 10.0), (224, 208, 20), (4, 4, 2)),
+        ((0.84, 0.84, 2.5), (320, 320, 112), (4, 4, 3)),  # nnU-Net: all but the first of its halvings
+        ((1.5, 1.5, 10.0), (224, 208, 5), (4, 4, 0)),
+        ((6.0, 1.0, 1.0), (20, 200, 200), (2, 4, 4)),
+    ],
+)
+def test_thick_axes_are_halved_once_the_others_are_as_coarse(spacing, size, halvings):
+    assert halvings_of(spacing, size) == halvings
+
+
+def test_thick_slices_are_resampled_to_their_thinner_tenth():
+    stacks = found(sizes=((256.0, 216.0, 9.0),) * 3, spacings=((1.5, 1.5, 5.0), (1.5, 1.5, 10.0), (1.5, 1.5, 10.0)))
+    assert replace(stacks, across=5.0).target == [1.5, 1.5, 5.0]
+    assert replace(stacks, across=1.0).target == [1.5, 1.5, 1.5]
+    assert replace(stacks, across=5.0, sizes=((256.0, 216.0, 90.0),) * 3).target == [1.5, 1.5, 10.0]  # not few
+
+
+def test_labels_say_how_large_organs_are_in_the_axes_of_training(tmp_path):
+    label = np.zeros((40, 30, 20), np.uint8)
+    label[5:25, 5:15, 5:9], label[30:33, 20:24, 10:15] = 1, 2
+    for n in range(3):
+        archives.write(
+            np.random.default_rng(n).normal(size=label.shape).astype(np.float32),
+            tmp_path / "images" / f"c{n}.nii.gz",
+            spacing=(1, 1, 2),
+        )
+        if n < 2:
+            archives.write(label, tmp_path / "labels" / f"c{n}.nii.gz", spacing=(1, 1, 2))
+    planned(tmp_path)
+    figures = json.loads((tmp_path / "fingerprint.json").read_text(encoding="utf-8"))
+    assert figures["organ"] == [20.0, 10.0, 8.0] and figures["smallest"] == 3.0
+
+
+def test_time_chooses_the_length_and_whether_unlabeled_images_can_pay(tmp_path, monkeypatch):
+    folder = own_volumes(tmp_path / "data", cases=3, labeled=1, size=(24, 20, 26))
+    monkeypatch.setattr(timing, "seconds_per_step", lambda method, path: 0.5)
+    values = planned(folder, memory=None, hours=1.0)
+    assert values["iterations"] == 5700 and "consistency" not in values
+    values = planned(folder, memory=None, hours=0.1)
+    text = (folder / "plan.yaml").read_text(encoding="utf-8")
+    assert values["iterations"] == 500 and values["consistency"] is False and values["ramp_up"] == 200
+    assert (
+        "0.50 s each by 12 timed ones" in text
+        and "unlabeled images pay from about 2000 on, which takes 0.3 hours" in text
+    )
+    assert json.loads((folder / "timing.json").read_text(encoding="utf-8"))["seconds_per_step"] == 0.5
+    assert "consistency" not in planned(folder, memory=None, hours=0.1, method="ssnet_segmentation")
+    with pytest.raises(InputError, match="--hours 0: expected a number of hours above 0"):
+        planned(folder, memory=None, hours=0)
+    with pytest.raises(InputError, match="leave out hours or iterations"):
+        planned(folder, memory=None, hours=1, iterations=100)
+    with pytest.raises(InputError, match="steps are timed on this machine"):
+        planned(folder, hours=1)
+    with pytest.raises(InputError, match="plan.yaml: there already"):
+        planned(folder, memory=None, hours=1, overwrite=False)
+    assert timing.iterations_in(0.5, 0.5) == 2800
+    assert timing.iterations_in(0.001, 0.5) == 200 and timing.iterations_in(100, 0.01) == 20_000
+
+
+def test_a_smaller_patch_is_taken_where_it_leaves_time(tmp_path, monkeypatch):
+    folder = own_volumes(tmp_path / "data", cases=3, labeled=1, size=(96, 96, 64))
+    usual = planned(folder)["patch_size"]
+    sizes = []
+
+    def seconds(method, path):
+        sizes.append(np.prod(yaml.safe_load(path.read_text(encoding="utf-8"))["patch_size"]))
+        return sizes[-1] / np.prod(usual)
+
+    monkeypatch.setattr(timing, "seconds_per_step", seconds)
+    values = planned(folder, memory=None, hours=0.5)
+    assert sizes[0] == np.prod(usual) and sizes[1] <= 2**16 and np.prod(values["patch_size"]) == sizes[1]
+    assert values["iterations"] >= 2000 and "consistency" not in values
+
+
+def test_dims_can_be_asked_for(tmp_path):
+    folder = own_volumes(tmp_path / "data", cases=3, labeled=1, size=(48, 48, 30))
+    assert planned(folder, dims=2)["slices"] is True and "slices" not in planned(folder)
+    with pytest.raises(InputError, match="--dims 3: iere_segmentation trains on slices"):
+        planned(folder, dims=3, method="iere_segmentation")
 
 
 def test_memory_halves_the_batch_and_then_refuses():

@@ -39,7 +39,8 @@ class Facts:
     """What is known of a case; figures are missing where it cannot be read.
 
     Extents and spacing of volumes are those of training: to the right, to the front, to the head. ``foreground`` holds
-    the percentiles 0.5 and 99.5 of the image where the label has a class.
+    the percentiles 0.5 and 99.5 of the image where the label has a class, ``boxes`` the extents of each class in mm,
+    axes as those of ``shape``.
     """
 
     case: str
@@ -58,6 +59,7 @@ class Facts:
     label_voxels: str | None = None
     volumes: dict[int, float] = field(default_factory=dict)
     foreground: dict[int, list[float]] = field(default_factory=dict)
+    boxes: dict[int, list[float]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
     def note(self, level: str, kind: str, text: str) -> None:
@@ -112,7 +114,7 @@ def _describe(facts: Facts, image: sitk.Image, values: np.ndarray) -> None:
     facts.channels = values.shape[-1] if values.ndim > image.GetDimension() else 1
     if image.GetDimension() == 3:
         facts.orientation = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(image.GetDirection())
-        order = [next(i for i, letter in enumerate(facts.orientation) if letter in pair) for pair in AXES]
+        order = _order(facts)
         facts.shape, facts.spacing = [facts.shape[i] for i in order], [facts.spacing[i] for i in order]
     if values.dtype.kind == "c":
         facts.note("error", "no numbers", "complex voxels")
@@ -125,6 +127,26 @@ def _describe(facts: Facts, image: sitk.Image, values: np.ndarray) -> None:
     facts.percentiles = [float(p) for p in np.percentile(values, PERCENTILES)]
     if facts.minimum == facts.maximum:
         facts.note("error", "constant", f"every voxel is {facts.minimum:g}")
+
+
+def _order(facts: Facts) -> list[int]:
+    """Axes of the file in the order right, front, head; of pictures as they are."""
+    if not facts.orientation:
+        return [0, 1]
+    return [next(i for i, letter in enumerate(facts.orientation) if letter in pair) for pair in AXES]
+
+
+def _boxes(stored: np.ndarray, values: Sequence[int], spacing: Sequence[float], order: Sequence[int]) -> dict:
+    """Extents in mm of the box around each value."""
+    found = {}
+    for value in values:
+        here = stored == value
+        sides = []
+        for axis in order:
+            places = np.flatnonzero(here.any(axis=tuple(a for a in range(here.ndim) if a != axis)))
+            sides.append(round(float(places[-1] - places[0] + 1) * spacing[axis], 3))
+        found[value] = sides
+    return found
 
 
 def _describe_label(facts: Facts, image: sitk.Image, paths: Sequence[Path], voxels: np.ndarray) -> None:
@@ -148,6 +170,8 @@ def _describe_label(facts: Facts, image: sitk.Image, paths: Sequence[Path], voxe
     if stored.shape == voxels.shape and voxels.dtype.kind in "iuf":
         inside = {int(value): voxels[stored == value] for value in values if value}
         facts.foreground = {value: np.percentile(part, PERCENTILES[::2]).tolist() for value, part in inside.items()}
+    if stored.ndim == len(facts.shape):
+        facts.boxes = _boxes(stored, [int(v) for v in values if v], label.GetSpacing(), _order(facts))
     facts.label_voxels = signature(stored, (1,) * stored.ndim).voxels
     if set(facts.volumes) == {0}:
         facts.note("warning", "empty label", "no foreground")

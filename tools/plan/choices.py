@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
-from math import prod
+from math import log2, prod, sqrt
 from typing import Any
 
 from common.errors import InputError
@@ -15,12 +14,20 @@ from .machine import GIB, SHARE, Cost, Machine
 from .method import Facts, Method
 
 MULTIPLE = 16  # networks halve the extents four times
-THIN = 3.0  # spacing across slices over spacing within them from which on slices are trained one by one
-FEW_SLICES = 24  # fewer leave a 3D network no depth
-COVER = {"cpu": 3, "cuda": 8}  # a patch shall hold a third, an eighth of a volume; few voxels must show enough
+THIN = 3.0  # spacing across slices over spacing within them from which on an axis is thick
+FEWEST_SLICES = 8  # that a network for volumes with thick slices has any depth from
+FEW_SLICES = 24  # fewer leave one that halves all axes alike no depth
+BOTTOM = 4  # voxels that an axis keeps at the coarsest level
+CONTEXT = 0.5  # of each extent of a volume is what a patch shall hold around the largest class, up to twice its size
+CLOSE = 0.85  # of the largest class is as good as all of it: most are smaller, and sides go in steps of 16
+ACROSS = 4  # voxels that the smallest class has across at the coarsest spacing
 VOXELS = {"cpu": 2**17, "cuda": 2**20}  # of a patch
+LEAST = 48  # side of a patch: bfloat16 gradients of 16 and 32 are wrong on CPUs
+SQUARE = 4 / 3  # sides of a patch that differ by less are made equal, so that quarter turns are possible
 SIDE = {"cpu": 128, "cuda": 256}  # of a slice
-ITERATIONS = {("cpu", 3): 1000, ("cpu", 2): 1000, ("cuda", 3): 6000, ("cuda", 2): 10000}
+ITERATIONS = {("cpu", 3): 2000, ("cpu", 2): 2000, ("cuda", 3): 6000, ("cuda", 2): 10000}
+PAYS = 2000  # iterations from which on unlabeled images were seen to pay
+NARROW = 8  # filters of the first level on a CPU: longer and narrower beats shorter and wider
 BATCHES = {3: (2, 1), 2: (12, 8, 4, 2)}
 CONTRAST = 0.6  # of random gain and offset; 10 points of Dice with 4 labeled atria
 CPU_BATCH = 4  # of slices; a step on a CPU shall take about a second
@@ -47,20 +54,26 @@ class Plan:
             self.values[key], self.reasons[key] = value, reason
 
 
-def pick_dims(found: Fingerprint) -> tuple[int, str]:
-    """2 or 3, and why."""
+def pick_dims(found: Fingerprint, pooled: bool = True) -> tuple[int, str]:
+    """2 or 3, and why; ``pooled``: the network for volumes can halve thick axes less often."""
     if found.dims == 2:
         return 2, "the images are pictures"
-    across = f"{found.spacings[1][2]:g} mm across slices, {min(found.spacings[1][:2]):g} mm within"
-    thin = found.anisotropy >= THIN and found.thin_axis == 2
-    if thin or found.sizes[1][2] < FEW_SLICES:
-        return 2, f"slices are trained one by one: {found.sizes[1][2]:g} of them, {across}"
-    return 3, f"volumes: {found.sizes[1][2]:g} slices, {across}"
+    thin = found.thin_axis if found.anisotropy >= THIN else 2
+    spacing, within = found.spacings[1], min(side for axis, side in enumerate(found.spacings[1]) if axis != thin)
+    seen = f"{found.sizes[1][thin]:g} slices, {spacing[thin]:g} mm across, {within:g} mm within"
+    if found.anisotropy < THIN:
+        few = found.sizes[1][2] < FEW_SLICES
+        return (2, f"slices are trained one by one: {seen}") if few else (3, f"volumes: {seen}")
+    if found.sizes[1][thin] >= FEWEST_SLICES and pooled:
+        return 3, f"volumes of thick slices: {seen}"
+    return (2, f"slices are trained one by one: {seen}") if thin == 2 else (3, f"volumes, thin in a plane: {seen}")
 
 
-def width_of(facts: Facts, machine: Machine) -> Mapping[str, Any]:
+def width_of(method: Method, machine: Machine) -> Mapping[str, Any]:
     """Settings that make the networks of a method smaller where the machine is a CPU."""
-    return facts.cpu if machine.device == "cpu" else {}
+    if machine.device != "cpu":
+        return {}
+    return method.facts.cpu or ({"base_channels": NARROW} if method.has("base_channels") else {})
 
 
 def choose(
@@ -70,8 +83,9 @@ def choose(
     cost: Cost,
     schedule_at: int | None = None,
     method: Method | None = None,
+    share: float = 1.0,
 ) -> Plan:
-    """All settings that follow from the data, the machine and the method.
+    """All settings that follow from the data, the machine and the method; ``share``: of the voxels of a usual patch.
 
     Raises:
         InputError: where not even the smallest batch fits the memory.
@@ -81,15 +95,16 @@ def choose(
     plan.set("in_channels", found.channels, f"channels of the images ({found.modality})")
     _set_intensities(plan, found)
     if dims == 2:
-        _set_slices(plan, found, machine)
+        _set_slices(plan, found, int(SIDE[machine.device] * sqrt(share)) // MULTIPLE * MULTIPLE)
     else:
-        _set_patch(plan, found, machine)
-    for key, value in width_of(plan.facts, machine).items():
-        plan.set(key, value, "smaller than published, for a CPU")
+        _set_patch(plan, found, int(VOXELS[machine.device] * share))
+    for key, value in width_of(method, machine).items() if method else ():
+        plan.set(key, value, "narrower than published, so that a CPU trains longer")
     _set_batch(plan, machine, cost)
     iterations = schedule_at or ITERATIONS[machine.device, dims]
     why = "as given" if schedule_at else f"usual on a {'GPU' if machine.device == 'cuda' else 'CPU'}"
-    plan.set("iterations", iterations, f"{why}; the schedules follow them")
+    short = f"; with fewer than {PAYS} unlabeled images may cost more than they give" if iterations < PAYS else ""
+    plan.set("iterations", iterations, f"{why}; the schedules follow them{short}")
     epoch = next(n for n in (100, 50, 20, 10, 5, 2, 1) if iterations % n == 0)
     plan.set("epoch_length", epoch, "iterations between two rows of the log; divides them")
     share = plan.facts.ramp_up
@@ -108,65 +123,170 @@ def _set_intensities(plan: Plan, found: Fingerprint) -> None:
         plan.set("contrast", CONTRAST, "few labeled volumes show few levels of contrast (docs/experiments.md)")
 
 
-def _set_slices(plan: Plan, found: Fingerprint, machine: Machine) -> None:
-    sides = [max(size[:2]) for size in found.sizes]
-    side = min(max(_round_up(sides[1]), 2 * MULTIPLE), SIDE[machine.device])
-    seen = f"slices of {found.sizes[1][0]:g} x {found.sizes[1][1]:g} are resized"
+def _set_slices(plan: Plan, found: Fingerprint, most: int) -> None:
+    size: Sequence[float] = found.sizes[1]
     plan.set("slices", True, "volumes are split along head-feet" if found.dims == 3 else "flat images stay as they are")
-    plan.set("spacing", None, "slices are resized instead")
-    plan.set("patch_size", [side, side], f"{seen}; a multiple of {MULTIPLE}, at most {SIDE[machine.device]}")
-
-
-def _set_patch(plan: Plan, found: Fingerprint, machine: Machine) -> None:
-    limit = VOXELS[machine.device]
-    spacing, size = _coarsen(found, COVER[machine.device] * limit)
-    patch = best_patch(size, limit)
-    equal = all(abs(a - b) < 1e-3 for a, b in zip(found.spacings[0], found.spacings[2]))
-    if equal and max(spacing[i] / found.spacings[1][i] for i in range(3)) < 1.15:
-        plan.set("spacing", None, f"all images have {' x '.join(f'{s:g}' for s in found.spacings[1])} mm")
-        size, patch = list(found.sizes[1]), best_patch(found.sizes[1], limit)
+    if plan.method is None or not plan.method.has("slice_fit"):
+        side = min(max(_round_up(max(size[:2])), 2 * MULTIPLE), most)
+        seen = f"slices of {size[0]:g} x {size[1]:g} are resized"
+        plan.set("patch_size", [side, side], f"{seen}; a multiple of {MULTIPLE}, at most {most}")
+        return
+    if found.dims == 2:
+        share = min(most / max(size), 1.0)
+        patch = [max(_round_up(round(side * share)), LEAST) for side in size]
+        plan.set("spacing", None, "pictures have no voxel size")
+        plan.set("slice_fit", "resize", "pictures are seen whole, each resized")
+        plan.set("patch_size", patch, f"the shape of the median picture, {size[0]:g} x {size[1]:g}, at most {most}")
     else:
-        why = "the median" if spacing == list(found.spacings[1]) else "coarser than the median, so a patch sees enough"
-        plan.set("spacing", [round(s, 3) for s in spacing], f"{why} (mm)")
-    scale = [new / old for new, old in zip(size, found.sizes[1])]
-    small = any(least * k < p for least, k, p in zip(found.sizes[0], scale, patch))
-    share = min(prod(patch) / prod(size), 1.0)
-    text = f"{share:.0%} of the median volume of {' x '.join(f'{n:.0f}' for n in size)}, multiples of {MULTIPLE}"
+        spacing, size = _coarsen(found, most**2, 2)
+        patch = best_patch(size[:2], most**2, _reference(found, spacing), (4, 4))
+        _set_spacing(plan, found, [*spacing[:2], None])
+        plan.set("slice_fit", "patch", "slices keep their pixels: small ones are padded, patches cut from large ones")
+        plan.set("patch_size", patch, _covered(found, patch, spacing, size))
+        _set_strides(plan, patch)
+    _set_symmetries(plan, patch, None)
+
+
+def _set_patch(plan: Plan, found: Fingerprint, limit: int) -> None:
+    spacing, size = _coarsen(found, limit, 3)
+    halvings = halvings_of(spacing, size) if plan.method is None or plan.method.has("pooling") else (4, 4, 4)
+    patch = best_patch(size, limit, _reference(found, spacing), halvings)
+    _set_spacing(plan, found, spacing)
+    small = any(
+        least * old / new < side
+        for least, old, new, side in zip(found.sizes[0], found.spacings[1], spacing, patch, strict=True)
+    )
+    if halvings == (4, 4, 4):
+        plan.set("pooling", None, "voxels are about as deep as wide: all axes are halved four times")
+    else:
+        why = "thick axes are halved once the others are as coarse"
+        plan.set("pooling", list(halvings), f"{why}, and keep {BOTTOM} voxels")
+    text = _covered(found, patch, spacing, size)
     plan.set("patch_size", patch, text + ("; smaller volumes are padded with zeros" if small else ""))
-    plan.set("stride", [p // 2 for p in patch], "of windows in validation and inference: half a patch")
-    plan.set("test_stride", [p // 2 for p in patch], "of windows in the evaluation: half a patch")
+    _set_strides(plan, patch)
+    _set_symmetries(plan, patch, spacing)
 
 
-def _coarsen(found: Fingerprint, most: int) -> tuple[list[float], list[float]]:
-    """Spacing and extents of the median volume with at most so many voxels: the finest axes are coarsened first."""
+def _set_spacing(plan: Plan, found: Fingerprint, spacing: Sequence[float | None]) -> None:
+    """The target spacing, or ``None`` where all images have it."""
+    changed = [
+        goal is not None and (found.spacings[2][axis] - found.spacings[0][axis] > 1e-3 or goal > 1.01 * old)
+        for axis, (goal, old) in enumerate(zip(spacing, found.target, strict=True))
+    ]
+    if not any(changed):
+        plan.set("spacing", None, f"all images have {' x '.join(f'{s:g}' for s in found.spacings[1])} mm")
+        return
+    coarser = any(goal is not None and goal > 1.01 * old for goal, old in zip(spacing, found.target))
+    text = "the median" if found.target == list(found.spacings[1]) else "the median, percentile 10 across thick slices"
+    why = f"coarser than {text}, so that a patch holds more" if coarser else text
+    kept = "; null: slices are not interpolated" if None in spacing else ""
+    plan.set("spacing", [s if s is None else round(s, 3) for s in spacing], f"{why} (mm){kept}")
+
+
+def _set_strides(plan: Plan, patch: Sequence[int]) -> None:
+    half = [max(side // 2, 1) for side in patch]
+    plan.set("stride", half, "of windows in validation and inference: half a patch")
+    plan.set("test_stride", half, "of windows in the evaluation: half a patch")
+
+
+def _set_symmetries(plan: Plan, patch: Sequence[int], spacing: Sequence[float] | None) -> None:
+    turns = patch[0] == patch[1] and (spacing is None or abs(spacing[0] / spacing[1] - 1) < 0.05)
+    if turns:
+        plan.set("symmetries", "full", "of the square plane")
+    else:
+        plan.set("symmetries", "mirrors", "the plane is no square, so there are no quarter turns")
+
+
+def _covered(found: Fingerprint, patch: Sequence[int], spacing: Sequence[float], size: Sequence[float]) -> str:
+    """The reason for a patch: what it holds."""
+    dims = len(patch)
+    share = prod(min(p, n) for p, n in zip(patch, size)) / prod(size[:dims])
+    text = f"{share:.0%} of the median {'volume' if dims == 3 else 'slice'}, {_times(size[:dims])} voxels"
+    if found.organ is None:
+        return text
+    wide = _times([p * s for p, s in zip(patch, spacing)])
+    less = any(p * s < CLOSE * side for p, s, side in zip(patch, spacing, found.organ))
+    held = f"less than the largest class, so that the smallest has {ACROSS} voxels" if less else "the largest class"
+    return f"{text}; {wide} mm hold {held}, {_times(found.organ[:dims])}"
+
+
+def _times(values: Sequence[float]) -> str:
+    return " x ".join(f"{value:.0f}" for value in values)
+
+
+def _reference(found: Fingerprint, spacing: Sequence[float]) -> list[float]:
+    """What a patch is shaped like, in voxels: the largest class, or the median volume."""
+    if found.organ is not None:
+        return [max(side / step, 1.0) for side, step in zip(found.organ, spacing)]
+    return [n * old / new for n, old, new in zip(found.sizes[1], found.spacings[1], spacing)]
+
+
+def _coarsen(found: Fingerprint, voxels: int, dims: int) -> tuple[list[float], list[float]]:
+    """Spacing at which so many voxels hold the largest class with some context, and the median extents at it.
+
+    The finest axes are coarsened first, and never so far that the smallest class has fewer than ``ACROSS`` voxels.
+    """
+    target = found.target
     extents = [n * s for n, s in zip(found.sizes[1], found.spacings[1])]
+    half = [CONTEXT * extent for extent in extents]
+    held = [max(side, min(part, 2 * side)) for side, part in zip(found.organ or half, half)]
 
-    def coarser(finest: float) -> tuple[list[float], list[float]]:
-        spacing = [max(s, finest) for s in found.spacings[1]]
-        return spacing, [e / s for e, s in zip(extents, spacing)]
+    def coarser(finest: float) -> list[float]:
+        return [max(s, finest) if axis < dims else s for axis, s in enumerate(target)]
 
     low, high = 0.0, max(extents)
     for _ in range(40):
         middle = (low + high) / 2
-        low, high = (low, middle) if prod(coarser(middle)[1]) <= most else (middle, high)
-    return coarser(high)
+        needed = prod(side / s for side, s in zip(held[:dims], coarser(middle)))
+        low, high = (low, middle) if needed <= voxels else (middle, high)
+    if found.smallest is not None:
+        high = min(high, found.smallest / ACROSS)
+    spacing = coarser(high)
+    return spacing, [max(extent / s, 1.0) for extent, s in zip(extents, spacing)]
 
 
-def best_patch(size: tuple[float, ...] | list[float], limit: int) -> list[int]:
-    """Multiples of 16, square in the first two axes, that cover most of ``size`` within ``limit`` voxels.
+def halvings_of(spacing: Sequence[float], size: Sequence[float]) -> tuple[int, ...]:
+    """How often each axis is halved: from where its voxels are less than twice as wide as the finest, down to 4 voxels.
 
-    Sides of 16 and 32 are left out for the square: bfloat16 gradients are wrong there on CPUs.
+    Source: nnU-Net (Isensee et al., Nature Methods 2021).
     """
-    plane, depth = max(size[0], size[1]), size[2]
-    sides = range(48, max(_round_up(plane), 48) + 1, MULTIPLE)
-    depths = range(MULTIPLE, max(_round_up(depth), MULTIPLE) + 1, MULTIPLE)
+    wide, counts = list(spacing), [0] * len(spacing)
+    for _ in range(4):
+        halved = [side < 2 * min(wide) for side in wide]
+        wide = [2 * side if half else side for side, half in zip(wide, halved)]
+        counts = [count + half for count, half in zip(counts, halved)]
+    thick = [4 if count == 4 else min(count, max(int(log2(max(n, 1) / BOTTOM)), 0)) for count, n in zip(counts, size)]
+    return tuple(thick)
 
-    def worth(patch: tuple[int, int]) -> tuple[float, int]:
-        side, height = patch
-        return min(side, size[0]) * min(side, size[1]) * min(height, depth), -side * side * height
 
-    side, height = max(((a, b) for a, b in product(sides, depths) if a * a * b <= limit), key=worth)
-    return [side, side, height]
+def best_patch(size: Sequence[float], limit: int, like: Sequence[float], halvings: Sequence[int]) -> list[int]:
+    """Extents within ``limit`` voxels, shaped like ``like``, that can be halved so often.
+
+    The whole volume is cut down: again and again the axis that is longest beside what the patch is shaped like, which
+    leaves no patch flat. Two nearly equal first sides become equal.
+    """
+    steps = [2**n for n in halvings]
+    patch = [max(-(-round(n) // step), 1) * step for n, step in zip(size, steps)]
+    thick = [min(side, -(-FEWEST_SLICES // step) * step) for side, step in zip(patch, steps)]
+    floors = [thick[axis] if step < MULTIPLE else LEAST if axis < 2 else step for axis, step in enumerate(steps)]
+    whole = [max(side, floor) for side, floor in zip(patch, floors)]
+    patch = list(whole)
+    while prod(patch) > limit:
+        free = [axis for axis in range(len(patch)) if patch[axis] - steps[axis] >= floors[axis]]
+        if not free:
+            break
+        longest = max(free, key=lambda axis: patch[axis] / like[axis])
+        patch[longest] -= steps[longest]
+    if steps[:2] == [MULTIPLE] * 2 and max(patch[:2]) < SQUARE * min(patch[:2]):
+        patch[:2] = [int(sqrt(patch[0] * patch[1])) // MULTIPLE * MULTIPLE] * 2
+    while (
+        len(patch) == 3
+        and patch[2] + steps[2] <= whole[2]
+        and patch[2] / like[2] < max(patch[0] / like[0], patch[1] / like[1])
+        and patch[0] * patch[1] * (patch[2] + steps[2]) <= limit
+    ):
+        patch[2] += steps[2]
+    return patch
 
 
 def _round_up(value: float) -> int:

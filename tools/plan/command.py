@@ -7,24 +7,26 @@ import math
 import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from common.datasets import Listing, find_cases
-from common.errors import InputError, printable
+from common.errors import InputError, printable, require_choice
 from common.files import atomic_path
 from common.groups import grouping
 from common.options.entries import quoted
 
 from ..check import check_labels, check_spacings, examine
 from . import sources
-from .choices import Plan, choose, pick_dims, width_of
+from .choices import THIN, Plan, choose, pick_dims, width_of
 from .fingerprint import Fingerprint, fingerprint
 from .lists import Roles, Wishes, assign, drawn_anew, file_table, found_by_name
 from .machine import cost_of, this_machine
-from .method import method_of
+from .method import Method, method_of
+from .timing import hours_of, paced, require_hours
 
 
 def plan(
@@ -38,6 +40,8 @@ def plan(
     domain: str | None = None,
     sam: str = "auto",
     iterations: int | None = None,
+    hours: float | None = None,
+    dims: int | None = None,
     device: str = "auto",
     memory: float | None = None,
     seed: int = 1337,
@@ -63,6 +67,8 @@ def plan(
         sam: for methods that take one, the checkpoint of a SAM or MedSAM (ViT-B); litemedsam, the weights of a package;
             none; or auto, LiteMedSAM where it is installed, else none.
         iterations: length of the training.
+        hours: for the training on this machine; a few timed steps choose patch and iterations.
+        dims: 2 or 3, volumes slice by slice or as a whole; by default what their slices say.
         device: auto, cpu or cuda.
         memory: of the device in GiB, to plan for another machine.
         seed: of the lists.
@@ -79,24 +85,66 @@ def plan(
     patient = grouping(roles.values["group"])
     for item in listing.cases:
         patient(item.name)  # which raises for a name that does not fit, before anything is written
-    found = look(listing, bundle.has("encoding"))
-    dims, why = pick_dims(found) if bundle.dims == 3 or found.dims == 2 else (2, f"{bundle.name} trains on slices")
+    if iterations is not None and hours is not None:
+        raise InputError(f"--hours {hours}: the time chooses the iterations; leave out hours or iterations")
     machine = this_machine(device, memory)
-    cost = cost_of(bundle, found.channels, found.classes, dims, width_of(bundle.facts, machine))
-    chosen = choose(found, dims, machine, cost, iterations, bundle)
-    sources.set_sources(chosen, found, roles)
-    sources.set_sam(chosen, sam, machine.device)
+    if hours is not None:
+        require_hours(hours, machine.device, memory)
+    require_choice(dims=(dims, (None, 2, 3)))
+    found = look(listing, bundle.has("encoding"))
+    dims, why = _dims(found, bundle, dims)
+    cost = cost_of(bundle, found.channels, found.classes, dims, width_of(bundle, machine))
+
+    def chosen(count: int | None, share: float = 1.0) -> Plan:
+        plan = choose(found, dims, machine, cost, count, bundle, share)
+        sources.set_sources(plan, found, roles)
+        sources.set_sam(plan, sam, machine.device)
+        return plan
+
+    first, seconds = chosen(iterations), None
     target = Path(output) if output else listing.root
-    home = write_lists(listing, roles, target, overwrite or listing is not kept)
+    if hours is None:
+        home = write_lists(listing, roles, target, overwrite or listing is not kept)
+    else:
+        if not overwrite and (target / "plan.yaml").exists():
+            raise InputError(
+                f"{target / 'plan.yaml'}: there already; overwrite replaces it, output names another folder"
+            )
+        home = write_lists(listing, roles, target, overwrite or listing is not kept)
+        first, seconds = paced(hours, chosen, lambda plan: render(plan, roles, home, "timed"))
     cases = sources.load(home, roles, bundle.others)
     counts = ", ".join(f"{len(cases[role])} {role}" for role in cases)
-    text = render(chosen, roles, home, f"{found.modality}, {why}; {counts}")
+    text = render(first, roles, home, f"{found.modality}, {why}; {counts}")
     save(target / "plan.yaml", text, overwrite)
     save(target / "fingerprint.json", json.dumps(found.as_json(), indent=1) + "\n")
     run, inputs = target / "run", listing.cases[0].image.parent
     train = ("run", method, target / "plan.yaml", "--output_dir", run)
     infer = ("run", method, "inference", "--checkpoint", run, "--inputs", inputs, "--output_dir", run / "predictions")
     sys.stdout.write(f"{text}\n{_command(train)}\n{_command(infer)}\n")
+    if seconds is not None:
+        count = first.values["iterations"]
+        ends = datetime.now() + timedelta(hours=hours_of(count, seconds))
+        timing = {"hours": hours, "iterations": count, "seconds_per_step": seconds, "device": machine.device}
+        save(target / "timing.json", json.dumps(timing, indent=1) + "\n")
+        sys.stdout.write(f"{count:,} iterations, {seconds:.2f} s each: done about {ends:%H:%M on %d %B} if begun now\n")
+
+
+def _dims(found: Fingerprint, method: Method, wanted: int | None) -> tuple[int, str]:
+    """Dimensions to train in, and why.
+
+    Raises:
+        InputError: for 3 where images are pictures or the method trains on slices.
+    """
+    if wanted == 3 and (found.dims == 2 or method.dims == 2):
+        what = "the images are pictures" if found.dims == 2 else f"{method.name} trains on slices"
+        raise InputError(f"--dims 3: {what}")
+    if method.dims == 2 and found.dims == 3:
+        return 2, f"{method.name} trains on slices"
+    dims, why = pick_dims(found, method.has("pooling"))
+    if wanted is None or found.dims == 2:
+        both = found.dims == 3 and found.anisotropy >= THIN
+        return dims, f"{why} (--dims {5 - dims} is the other way; folds of both tell)" if both else why
+    return wanted, f"{'slice by slice' if wanted == 2 else 'volumes'}, as given"
 
 
 def _command(words: Sequence[Any]) -> str:

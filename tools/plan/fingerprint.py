@@ -12,6 +12,9 @@ from common.errors import InputError
 
 from ..check.inspect import Facts
 
+THICK = (
+    3.0  # spacing across slices over spacing within them, and extents within over number, from which on few are thick
+)
 MARGIN = 0.1  # of the range of what is labeled, on either side
 
 
@@ -27,6 +30,9 @@ class Fingerprint:
         spacings: least, median and most spacing in mm.
         intensities: percentiles 0.5, 50 and 99.5 of the images, the median over images.
         foreground: where the percentiles 0.5 to 99.5 of all classes lie, in all labeled images.
+        across: percentile 10 of the spacing along the axis of the widest.
+        organ: extents in mm of the largest class: percentile 90 over labeled images.
+        smallest: the least extent in mm of any class: of each class the median over labeled images.
         classes: number of classes, background included.
         volumes: median volume in ml (2D: mm2) of each class.
         images: number of images.
@@ -46,6 +52,9 @@ class Fingerprint:
     labeled: int
     encoding: str | Mapping[int, int] = "index"
     foreground: tuple[float, float] | None = None
+    across: float | None = None
+    organ: tuple[float, ...] | None = None
+    smallest: float | None = None
 
     @property
     def thin_axis(self) -> int:
@@ -56,6 +65,22 @@ class Fingerprint:
     def anisotropy(self) -> float:
         """Widest spacing over the finest, medians."""
         return max(self.spacings[1]) / min(self.spacings[1])
+
+    @property
+    def target(self) -> list[float]:
+        """Spacing in mm to train at: the median, and percentile 10 across slices that are few and thick.
+
+        The median would have the thinner slices interpolated away. Never finer than within slices.
+
+        Source: nnU-Net (Isensee et al., Nature Methods 2021).
+        """
+        target, thin = list(self.spacings[1]), self.thin_axis
+        within = [axis for axis in range(self.dims) if axis != thin]
+        thick = target[thin] > THICK * max(target[axis] for axis in within)
+        few = THICK * self.sizes[1][thin] < min(self.sizes[1][axis] for axis in within)
+        if self.dims == 3 and thick and few and self.across is not None:
+            target[thin] = max(self.across, max(target[axis] for axis in within))
+        return target
 
     @property
     def window(self) -> list[int] | None:
@@ -106,7 +131,23 @@ def fingerprint(facts: Sequence[Facts], encoding: str | Mapping[int, int] = "ind
         labeled=len(labeled),
         encoding=encoding,
         foreground=_foreground(labeled),
+        across=round(float(np.percentile(spacings[:, np.argmax(np.median(spacings, axis=0))], 10)), 4),
+        **_sizes_of_classes(labeled),
     )
+
+
+def _sizes_of_classes(labeled: Sequence[Facts]) -> dict:
+    """``organ`` and ``smallest`` of a fingerprint."""
+    found: dict[int, list[list[float]]] = {}
+    for f in labeled:
+        for value, box in f.boxes.items():
+            found.setdefault(value, []).append(box)
+    if not found:
+        return {}
+    boxes = {value: np.percentile(boxes, 90, axis=0) for value, boxes in found.items()}
+    organ = max(boxes.values(), key=np.prod)
+    least = min(float(np.median(boxes, axis=0).min()) for boxes in found.values())
+    return {"organ": tuple(round(float(side), 3) for side in organ), "smallest": round(least, 3)}
 
 
 def _foreground(labeled: Sequence[Facts]) -> tuple[float, float] | None:
