@@ -13,10 +13,11 @@ from common.datasets import load_datalist
 from common.errors import InputError
 from tests.tools import archives
 from tools.plan import plan, timing
-from tools.plan.choices import best_patch, choose, halvings_of, pick_dims
+from tools.plan.choices import choose, pick_dims
 from tools.plan.fingerprint import Fingerprint
 from tools.plan.machine import GIB, Cost, Machine, cost_of, this_machine
 from tools.plan.method import FACTS, Facts, Method, all_methods, method_of, read_facts
+from tools.plan.patches import best_patch, halvings_of
 from tools.run import BUNDLES, layer_files, run
 
 METHODS = [method.name for method in all_methods()]
