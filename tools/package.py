@@ -225,9 +225,10 @@ def check_name(name: str) -> str:
 
 def provenance(source: Path, layers: Sequence[str], dirty: bool) -> dict[str, Any]:
     """Commit and data set files of a release; ``InputError`` for uncommitted changes unless they are allowed."""
-    commit = _git("rev-parse", "HEAD").strip()
-    own = [str(source)] if source.is_relative_to(REPOSITORY) else []
-    changes = _git("status", "--porcelain", "--", *own, "common", "tools").splitlines() if commit else []
+    own = [*([str(source)] if source.is_relative_to(REPOSITORY) else []), "common", "tools"]
+    kept = _git("ls-files", "--", *own)  # no file of an installed collection, whosever repository surrounds it
+    commit = _git("rev-parse", "HEAD").strip() if kept else ""
+    changes = _git("status", "--porcelain", "--", *own).splitlines() if commit else []
     if changes and not dirty:
         raise InputError(f"uncommitted changes ({changes[0].strip()}, {len(changes)} in all); commit, or give --dirty")
     return {"commit": commit + "-dirty" * bool(changes) or "unknown", "configuration": list(layers)}

@@ -228,6 +228,10 @@ def test_uncommitted_changes_need_a_word(bundle_copy, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="uncommitted changes .*la.yaml.*commit, or give --dirty"):
         tools.package.provenance(bundle_copy, ["la"], dirty=False)
     assert tools.package.provenance(bundle_copy, ["la"], dirty=True)["commit"] == f"{clean['commit']}-dirty"
+    installed = tmp_path / "environment"
+    installed.mkdir()
+    monkeypatch.setattr(tools.package, "REPOSITORY", installed)  # inside a repository that is not the collection's
+    assert tools.package.provenance(bundle_copy, ["la"], dirty=False)["commit"] == "unknown"
 
 
 def test_figures_may_come_from_a_record(tmp_path):

@@ -21,7 +21,7 @@ from ..release.archive import SUMS, changed_files, check_archive, sha256
 from ..runs import read_run
 from .environment import build_environment
 from .requests import MEGABYTE, is_name
-from .server import Server
+from .server import CODE, Server
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MAIN = "from tools.label.app import FewLabelApp  # the app that MONAI Label looks for\n"
@@ -153,6 +153,16 @@ def prepare(
     for file, text in (("serve.json", json.dumps(content, indent=1)), ("main.py", MAIN)):
         with atomic_path(base / file) as temporary:
             temporary.write_text(text, encoding="utf-8")
+    link_code(base / CODE)
+
+
+def link_code(folder: Path) -> None:
+    """Link the collection alone into a folder; where it is installed, libraries too new for the server surround it."""
+    folder.mkdir(exist_ok=True)
+    for name in ("bundles", "common", "tools"):
+        place = folder / name
+        place.unlink(missing_ok=True)  # of an earlier start, maybe from elsewhere
+        place.symlink_to(REPOSITORY / name, target_is_directory=True)
 
 
 def adopt(folder: Path, path: Path, classes: str | None) -> None:

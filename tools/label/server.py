@@ -22,7 +22,7 @@ from .requests import ORIGINS
 ERROR = re.compile(r"^\S*Error\b|\berror:", re.MULTILINE)
 EVERYWHERE = ("0.0.0.0", "::")
 START_SECONDS, ANSWER_SECONDS = 180, 3600
-REPOSITORY = Path(__file__).resolve().parents[2]
+CODE = "code"  # in the folder of a server: this collection and nothing else
 
 
 class Server:
@@ -50,7 +50,7 @@ class Server:
         """Environment of the server: nothing that asks a network, nothing outside its folder."""
         origins = json.loads((self.base / "serve.json").read_text(encoding="utf-8"))["origins"]
         own = {
-            "PYTHONPATH": str(REPOSITORY),
+            "PYTHONPATH": str(self.base / CODE),
             "PATH": f"{self.python.parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "MONAI_LABEL_AUTO_UPDATE_SCORING": "false",
             "MONAI_LABEL_DATASTORE_AUTO_RELOAD": "false",

@@ -118,7 +118,7 @@ def packages(bundle: Bundle) -> str:
     imported = vendor.libraries(files, bundle.folder)
     if not bundle.released:
         shared = {name for path in files for name in vendor.imports_of(path, bundle.folder)} | set(targets)
-        reached = vendor.reached((name for name in shared if name.startswith("common.")), REPOSITORY)
+        reached = vendor.reached(shared, REPOSITORY)
         imported = {name for name in imported if not name.startswith("common.")}
         imported |= vendor.libraries(reached, REPOSITORY)
     needed = metadata.required_packages(imported, targets)

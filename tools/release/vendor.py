@@ -54,21 +54,25 @@ def _called(node: ast.Call) -> str:
 
 
 def reached(names: Iterable[str], root: Path) -> list[Path]:
-    """All files below ``root`` that importing the dotted ``names`` runs, sorted."""
+    """All files of ``common`` below ``root`` that importing the dotted ``names`` runs, sorted.
+
+    Where the collection is installed, ``root`` holds libraries too; they are none of its own.
+    """
     found: set[Path] = set()
-    waiting = list(names)
+    waiting = [name for name in names if _shared(name)]
     while waiting:
         for path in modules_of(waiting.pop(), root):
             if path not in found:
                 found.add(path)
-                waiting.extend(imports_of(path, root))
+                waiting.extend(name for name in imports_of(path, root) if _shared(name))
     return sorted(found)
 
 
 def libraries(files: Iterable[Path], root: Path) -> set[str]:
     """Dotted names of third-party packages that Python files below ``root`` import."""
-    own = {path.name for path in root.iterdir() if path.is_dir()} | set(sys.stdlib_module_names)
-    return {name for path in files for name in imports_of(path, root) if name.partition(".")[0] not in own}
+    paths = list(files)
+    own = {path.relative_to(root).with_suffix("").parts[0] for path in paths} | set(sys.stdlib_module_names)
+    return {name for path in paths for name in imports_of(path, root) if name.partition(".")[0] not in own}
 
 
 def vendor(bundle: Path, repository: Path, names: Iterable[str], target: Path) -> None:
@@ -79,7 +83,7 @@ def vendor(bundle: Path, repository: Path, names: Iterable[str], target: Path) -
     for path in own:
         place = path.relative_to(bundle)
         _write(target / place, renamed_imports(path, "." * (len(place.parts) - 1)))
-    for path in reached((name for name in wanted if _shared(name)), repository):
+    for path in reached(wanted, repository):
         _write(target / package / path.relative_to(repository), path.read_text(encoding="utf-8"))
 
 

@@ -160,6 +160,8 @@ def test_what_is_said_of_several_models():
 def test_a_server_that_does_not_come_up_says_why(base, data, tmp_path):
     """An interpreter without MONAI Label stands for any server that does not come up."""
     server = Server(Path(sys.executable), base, data / "images")
+    code = Path(server.settings()["PYTHONPATH"])  # nothing else: packages of another environment would come first
+    assert sorted(path.name for path in code.iterdir()) == ["bundles", "common", "tools"]
     with pytest.raises(InputError, match=r"did not start: .*(No module named|Error).*server\.log"), server:
         pass
     with pytest.raises(InputError, match="something listens there already"):

@@ -42,6 +42,17 @@ def test_reached_modules_are_those_that_importing_runs(repository):
     assert reached(["torch.nn.Module"], repository) == []
 
 
+def test_libraries_beside_common_are_no_part_of_it(repository):
+    """Where a wheel is installed, ``common`` lies in the folder of all packages."""
+    beside = repository / "torch" / "__init__.py"
+    beside.parent.mkdir()
+    beside.write_text("import numpy\n", encoding="utf-8")
+    found = reached(["common.engines.Trainer"], repository)
+    assert beside not in found and libraries(found, repository) == {"torch", "scipy.ndimage"}
+    vendor(repository / "bundle", repository, ["torch.nn.Module"], repository / "released")
+    assert not list((repository / "released").rglob("torch*"))
+
+
 def test_imports_are_absolute_dotted_names(repository):
     path = repository / "common" / "engines" / "trainer.py"
     assert list(imports_of(path, repository)) == ["torch", "common.losses.dice.dice", "common.errors"]
