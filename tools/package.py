@@ -204,7 +204,7 @@ def example(run: Run | None) -> str | None:
     except (InputError, RuntimeError):
         return None  # moved away since
     images = [case["image"] for role in ("validation", "labeled") for case in cases.get(role, ())]
-    return str(images[0]) if images and isinstance(images[0], str) else None
+    return str(Path(images[0]).absolute()) if images and isinstance(images[0], str) else None  # tried elsewhere
 
 
 def typed(source: Path, options: Mapping[str, Any]) -> dict[str, Any]:

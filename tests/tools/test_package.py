@@ -217,6 +217,16 @@ def test_weights_of_another_network_are_refused(tiny_weights, bundle_copy, tmp_p
     assert not (tmp_path / "dist").exists()
 
 
+def test_the_image_to_try_is_found_from_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_phantoms("data", Phantom((16, 16, 16)), labeled=1, unlabeled=0, validation=0, test=0)
+    (tmp_path / "run").mkdir()
+    assumed(BUNDLES / "meanteacher_segmentation", (), {"dataset_dir": "data", **SMALL}).write(tmp_path / "run")
+    torch.save({}, tmp_path / "run" / "model.pt")
+    image = Path(tools.package.example(tools.package.read_run(tmp_path / "run")))
+    assert image.is_absolute() and image.is_file()
+
+
 def test_uncommitted_changes_need_a_word(bundle_copy, tmp_path, monkeypatch):
     monkeypatch.setattr(tools.package, "REPOSITORY", tmp_path)
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
