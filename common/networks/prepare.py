@@ -59,7 +59,7 @@ def fold_batchnorm(network: nn.Module, example: Tensor) -> nn.Module:
     device = example.device.type
     with torch.no_grad(), torch.autocast(device, enabled=False):
         example = example.float()
-        pairs, wanted = _pairs(network, example, _is_fixed_norm)
+        pairs, _, wanted = _pairs(network, example, _is_fixed_norm)
         if not pairs:
             return network
         folded = copy.deepcopy(network)
@@ -121,9 +121,9 @@ def call_onednn(network: nn.Module, example: Tensor) -> nn.Module:
         return network
     with torch.no_grad(), torch.autocast("cpu", enabled=False):
         example = example.float()
-        pairs, wanted = _pairs(network, example, lambda module: type(module) in ACTIVATIONS)
+        pairs, called, wanted = _pairs(network, example, lambda module: type(module) in ACTIVATIONS)
         names = {module: name for name, module in network.named_modules()}
-        layers = [module for module in names if _suits_onednn(module)]
+        layers = [module for module in names if module in called and _suits_onednn(module)]
         copied, after = copy.deepcopy(network), dict(pairs)
         for conv in layers:
             _put(copied, names[conv], OneDNNConvolution(copied.get_submodule(names[conv]), after.get(conv)))
@@ -131,7 +131,7 @@ def call_onednn(network: nn.Module, example: Tensor) -> nn.Module:
                 _put(copied, names[after[conv]], nn.Identity())
         try:
             apart = (_first(copied(example)) - wanted).abs().max()
-        except RuntimeError:  # a processor for which oneDNN has no such convolution
+        except (RuntimeError, AttributeError):  # oneDNN has no such convolution; weights that are read elsewhere too
             return network
     return copied if layers and bool(apart <= TOLERANCE * wanted.abs().max()) else network
 
@@ -156,8 +156,8 @@ def _prepare(network: nn.Module, example: Tensor, channels_last: bool) -> nn.Mod
 
 def _pairs(
     network: nn.Module, example: Tensor, follows: Callable[[nn.Module], bool]
-) -> tuple[list[tuple[nn.Module, nn.Module]], Tensor]:
-    """Convolutions with the layer of a kind that takes their output, and the network's output."""
+) -> tuple[list[tuple[nn.Module, nn.Module]], set[nn.Module], Tensor]:
+    """Convolutions with the layer of a kind that takes their output, all that were called, the network's output."""
     outputs: dict[int, tuple[nn.Module, Tensor]] = {}
     calls: dict[nn.Module, int] = {}
     found: dict[tuple[nn.Module, nn.Module], int] = {}
@@ -179,7 +179,8 @@ def _pairs(
     finally:
         for hook in hooks:
             hook.remove()
-    return [pair for pair, times in found.items() if all(calls[module] == times for module in pair)], result
+    pairs = [pair for pair, times in found.items() if all(calls[module] == times for module in pair)]
+    return pairs, set(calls), result
 
 
 def _first(output: Tensor | tuple | list) -> Tensor:

@@ -182,3 +182,24 @@ def test_windows_of_one_value_are_computed_once_for_each_value():
     wanted = Counting()(windows[-1]).softmax(dim=1)
     torch.testing.assert_close(found[..., 24:, 24:, 8:], wanted)
     torch.testing.assert_close(found[..., :8, :8, :8], Counting()(windows[0]).softmax(dim=1))
+
+
+class Tied(nn.Module):
+    """A convolution of which another place reads the weight, and one that is never called itself."""
+
+    def __init__(self, read):
+        super().__init__()
+        self.first, self.second, self.read = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1), read
+
+    def forward(self, x):
+        x = self.first(x)
+        return nn.functional.conv2d(x, self.second.weight, padding=1) + (self.first.weight.sum() if self.read else 0)
+
+
+@pytest.mark.parametrize("read", [False, True])
+@torch.no_grad()
+def test_weights_that_are_read_elsewhere_stay_where_they_are(read):
+    network, x = Tied(read).eval(), torch.randn(1, 1, 16, 16)
+    prepared = call_onednn(network, x)
+    assert isinstance(prepared.second, nn.Conv2d) and isinstance(prepared.first, nn.Conv2d) == read
+    assert torch.allclose(prepared(x), network(x), atol=1e-5)
