@@ -23,7 +23,7 @@ from common.files import atomic_path
 
 from ..package import provenance
 from ..run import BUNDLES
-from . import scaling
+from . import peer, scaling
 from .contest import Contest, Result
 
 LEAST = 0.1  # seconds: shorter calls are repeated within a round
@@ -42,6 +42,7 @@ def benchmark(
     device: str = "cpu",
     threads: int | None = None,
     seed: int = 0,
+    peer_repo: str | None = None,
     output: str | None = None,
 ) -> None:
     """Time what is fast here against a slow way to the same result: ``benchmark step windows --rounds 5``.
@@ -55,6 +56,9 @@ def benchmark(
         device: cpu or cuda.
         threads: of torch on the CPU; as many as torch takes by default.
         seed: of the inputs.
+        peer_repo: your clone of a published repository; its own loop over the windows of a volume, where it has one
+            that can be called, is timed beside ours on a CPU, in a process of its own. That executes code of this
+            folder. Without names nothing else is timed then.
         output: JSON file for machine and results.
 
     Raises:
@@ -68,8 +72,11 @@ def benchmark(
         torch.set_num_threads(threads)
     about, rows = machine(device), []
     sys.stdout.write("".join(f"{key}: {value}\n" for key, value in about.items()) + "\n")
-    chosen = _chosen(names)
-    sys.stdout.write(_line(HEADER, "---") if chosen else "")
+    chosen = _chosen(names) if names or peer_repo is None else []
+    sys.stdout.write(_line(HEADER, "---") if chosen or peer_repo is not None else "")
+    if peer_repo is not None:
+        rows.append(peer.peer(str(peer_repo), rounds, threads, seed))
+        sys.stdout.write(_row(rows[-1]))
     for name in chosen:
         torch.manual_seed(seed)
         contest = CONTESTS[name](device)
@@ -77,7 +84,7 @@ def benchmark(
         sys.stdout.write(_row(rows[-1]))
         sys.stdout.flush()
     content: dict[str, Any] = {"machine": about, "rounds": rounds, "seed": seed, "contests": rows}
-    if not names or SCALING in names:
+    if (not names and peer_repo is None) or SCALING in names:
         content[SCALING] = scaling.measure(device)
         sys.stdout.write("\n" + scaling.as_text(content[SCALING]))
     if output is not None:
@@ -183,7 +190,8 @@ def machine(device: str) -> dict[str, Any]:
 
 
 def _row(row: Mapping) -> str:
-    cells = [row["contest"], CONTESTS[row["contest"]].__doc__, row["input"]]
+    about = CONTESTS[row["contest"]].__doc__ if row["contest"] in CONTESTS else "the clone's loop -> prepared network"
+    cells = [row["contest"], about, row["input"]]
     if "ways" not in row:
         cells += ["not comparable", *[""] * 5, f"{row['difference']:.0e} > {row['tolerance']:.0e}"]
         return _line(cells)
