@@ -19,7 +19,7 @@ TOLERANCE = 1e-4
 RUNTIMES = ("onnxruntime", "openvino")
 
 
-def export(bundle: str, output: str | None = None, runtime: str = RUNTIMES[0]) -> str:
+def export(bundle: str, output: str | None = None, runtime: str = "onnxruntime") -> str:
     """Write the network of a run or a released bundle as ONNX; a runtime must reproduce its output to 1e-4.
 
     Args:

@@ -36,10 +36,11 @@ class Frame:
     @classmethod
     def of(cls, image: Sequence[int], size: int | Sequence[int], convention: str) -> Frame:
         """The frame of images of extents ``image`` in an input of ``size`` under a convention of ``prepare``."""
-        height, width = map(int, image)
-        rows, columns = (size, size) if isinstance(size, int) else map(int, size)
+        height, width = image  # as they are: an exported network follows them
+        rows, columns = (size, size) if isinstance(size, int) else size
         if convention not in _PADDED:
             return cls((height, width), (rows, columns), (rows, columns))
+        height, width = int(height), int(width)
         scale = min(rows / height, columns / width)
         content = (int(height * scale + 0.5), int(width * scale + 0.5))
         return cls((height, width), content, (rows, columns))

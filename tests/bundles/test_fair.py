@@ -22,7 +22,7 @@ OF_A_METHOD = {
     "ramp_quantum",
     "lr_step",
 }
-MAY_LACK = {"norm"}  # DualNet's networks have batch norm
+MAY_LACK = {"norm", "pooling"}  # DualNet's networks have batch norm, and halve all axes
 SETTINGS = {option.name for option in OPTIONS if option.base in ("", "train")} - OF_A_METHOD
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
@@ -62,7 +63,10 @@ def test_what_is_stopped_goes_on(made, tmp_path):
     path, root = made(4000), tmp_path / "runs"
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tools", "experiment", str(path), str(root)]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heard = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard
+    )
     history = root / "supervised-2-draw1-seed1337" / "history.csv"
     end = time.monotonic() + 60
     while not history.is_file() and time.monotonic() < end:
