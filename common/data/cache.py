@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from ..datasets import gate
 from ..errors import InputError, find_explained
-from .disk import SHARE, DiskCache, cache_folder, free_memory
+from ..memory import free_memory
+from .disk import SHARE, DiskCache, cache_folder
 from .readers import LoadImageOrSeriesd
 
 

@@ -35,15 +35,6 @@ def cache_folder() -> Path:
     return Path(os.environ.get(PLACE) or Path(home) / "few-label")
 
 
-def free_memory() -> float | None:
-    """Bytes that processes can have without others being moved to a disk; ``None`` where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-        return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return None
-
-
 class DiskCache:
     """Tensors of decoded cases, by the contents of their files and by what was done to them.
 

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..errors import DivergedError, require_choice
+from ..memory import keep_freed_memory
 from ..networks.modes import to_channels_last
 from ..precision import AUTO, CHOICES, Precision, choose_precision
 from ..transforms.batch import Batch
 from .bfloat16 import right_bfloat16
-from .memory import keep_freed_memory
 from .objective import Objective
 
 LEAST_SCALE = 2.0**-20  # of the loss in float16; gradients that overflow even then are not finite at all

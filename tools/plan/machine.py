@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +11,13 @@ from monai.bundle import ConfigParser
 from torch import nn
 
 from common.errors import InputError, require_choice
+from common.memory import free_memory
 
 from .method import Method
 
 GIB = 2**30
 COPIES = 4  # of every weight: itself, its gradient, its momentum, the teacher's
+UNKNOWN = 8.0 * GIB  # taken where the system does not say what is free
 SHARE = 0.7  # of the memory that a plan may fill
 
 
@@ -43,10 +44,8 @@ def this_machine(device: str = "auto", memory: float | None = None) -> Machine:
         if not found:
             raise InputError("device=cuda: there is none here; give its memory in GiB to plan for it (memory)")
         return Machine(device, float(torch.cuda.get_device_properties(0).total_memory))
-    names = getattr(os, "sysconf_names", {})
-    if "SC_AVPHYS_PAGES" not in names:
-        return Machine(device, 8.0 * GIB)
-    return Machine(device, float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")))
+    free = free_memory()
+    return Machine(device, UNKNOWN if free is None else free)
 
 
 @dataclass(frozen=True)
