@@ -64,7 +64,9 @@ class SlidingWindowInferer(Inferer):
     ) -> None:
         require_choice(amp=(amp, CHOICES))
         self.roi_size, self.sw_batch_size, self.fast = tuple(roi_size), sw_batch_size, stride == FAST
-        if not isinstance(stride, str):
+        if isinstance(stride, str):
+            require_choice(stride=(stride, (FAST,)))
+        else:
             if len(roi_size) != len(stride) or any(not 1 <= s <= r for s, r in zip(stride, roi_size)):
                 window = list(roi_size)
                 raise ValueError(f"stride {list(stride)} must lie between 1 and the window {window} on each axis")

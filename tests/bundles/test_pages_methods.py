@@ -1,8 +1,9 @@
 """The page of every method: its picture, its equations beside names that exist, and published figures of their own."""
 
-import importlib.util
 import json
 import re
+import runpy
+from types import SimpleNamespace
 
 import pytest
 
@@ -29,10 +30,7 @@ def section(method, title):
 
 @pytest.fixture(scope="module")
 def pictures():
-    spec = importlib.util.spec_from_file_location("pictures", ROOT / "docs" / "pictures.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return SimpleNamespace(**runpy.run_path(str(ROOT / "docs" / "pictures.py")))
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """What the site makes of the pages: links that lead on, titles, lists."""
 
-import importlib.util
 import re
+import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,10 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def site():
-    spec = importlib.util.spec_from_file_location("site_hooks", ROOT / "docs" / "site.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return SimpleNamespace(**runpy.run_path(str(ROOT / "docs" / "site.py")))
 
 
 def shown(site, name, text):

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,8 +20,8 @@ from common.errors import InputError, require_folder
 from common.inferers import SlidingWindowInferer
 from common.networks import VNet
 
-from ..parity.worker import load, one_line, prepare
-from ..run import REPOSITORY
+from ..parity.peer import answers_of
+from ..parity.worker import ANSWER, load, one_line, prepare
 from .contest import Contest, times, without_gradient
 
 NAME = "test_single_case"  # of these loops in the code that goes back to UA-MT, with endings of its own in some
@@ -41,22 +39,11 @@ def peer(folder: str, rounds: int, threads: int | None, seed: int) -> dict[str, 
         InputError: for a folder that is none, has no such loop, or has one that does not run.
     """
     require_folder(folder, "expected a clone of a published repository (peer_repo)")
-    command = [sys.executable, "-m", __name__, str(Path(folder).resolve()), *map(str, (rounds, threads or 0, seed))]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])}
-    try:
-        done = subprocess.run(
-            command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=60 * MINUTES, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise InputError(f"{folder}: its code did not end in {MINUTES} minutes") from None
-    answers = [line.partition("\t")[2] for line in done.stdout.splitlines() if line.startswith("peer\t")]
-    if done.returncode or not answers:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise InputError(f"{folder}: the process that runs its code stopped with {done.returncode}: {last}")
-    answer = json.loads(answers[-1])
+    arguments = (Path(folder).resolve(), rounds, threads or 0, seed)
+    answer = answers_of(__name__, arguments, folder, MINUTES)[-1]
     if "why" in answer:
         raise InputError(f"{folder}: {answer['why']}")
-    return answer
+    return dict(answer)
 
 
 def loops(folder: Path) -> Iterator[tuple[str, str, Sequence[str]]]:
@@ -135,7 +122,7 @@ def main(folder: str, rounds: str, threads: str, seed: str) -> None:
         answer = {"contest": "peer", "input": contest.work, **compare(contest, int(rounds))}
     except ValueError as error:
         answer = {"why": str(error)}
-    answers.write(f"peer\t{json.dumps(answer)}\n")
+    answers.write(f"{ANSWER}\t{json.dumps(answer)}\n")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from common.errors import InputError, require_folder
 from ..run import REPOSITORY
 from .certificate import row_text
 from .tables import PEER, TABLE, module_of
+from .worker import ANSWER
 
 CHANGED = "In that process alone: without a GPU transfers to one are left out; aliases that numpy removed are restored."
 MINUTES = 10
@@ -28,7 +29,7 @@ def peer_text(method: str, folder: str, seed: int) -> str:
     require_folder(folder, "expected a clone of the published repository")
     table, absent = module_of(method, TABLE).TABLE, module_of(method, PEER).ABSENT
     own = next(iter(table.sources.values()))
-    found = _run(method, Path(folder).resolve(), seed)
+    found = answers_of(f"{__package__}.worker", (method, Path(folder).resolve(), seed), folder)
     lines = [f"{own.repository} in {folder}, {_commit(folder)}; recorded at {own.commit}", CHANGED, ""]
     for entry in found:
         lines += [entry["function"], *_rows(entry)]
@@ -49,17 +50,28 @@ def _rows(entry: Mapping) -> list[str]:
     return [row_text(*row) for row in entry["rows"]]
 
 
-def _run(method: str, folder: Path, seed: int) -> Sequence[Mapping]:
-    """The worker's answers: of each function its rows, or why it did not run."""
-    command = [sys.executable, "-m", f"{__package__}.worker", method, str(folder), str(seed)]
+def answers_of(module: str, arguments: Sequence[object], folder: str, minutes: float = MINUTES) -> Sequence[Mapping]:
+    """What a module that runs the code of a clone answers, in a process of its own.
+
+    Args:
+        module: of this package, run as a script; it begins each line of an answer with ``ANSWER``.
+        arguments: of the script.
+        folder: the clone, for messages.
+        minutes: after which the process is stopped.
+
+    Raises:
+        InputError: for a process that took too long, failed, or said nothing.
+    """
+    command = [sys.executable, "-m", module, *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])}
     try:
         done = subprocess.run(
-            command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=60 * MINUTES, check=False
+            command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=60 * minutes, check=False
         )
     except subprocess.TimeoutExpired:
-        raise InputError(f"{folder}: its code did not end in {MINUTES} minutes") from None
-    answers = [line.partition("\t")[2] for line in done.stdout.splitlines() if line.startswith("parity\t")]
+        raise InputError(f"{folder}: its code did not end in {minutes:g} minutes") from None
+    lines = (line.partition("\t") for line in done.stdout.splitlines())
+    answers = [text for word, _, text in lines if word == ANSWER]
     if done.returncode or not answers:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise InputError(f"{folder}: the process that runs its code stopped with {done.returncode}: {last}")

@@ -11,6 +11,7 @@ from typing import Any
 
 from .tables import PEER, module_of
 
+ANSWER = "answer"  # begins a line that one of these processes answers in
 ROOTS = ("", "code")  # of a clone, from which its modules import each other
 REMOVED = {"int": int, "float": float, "bool": bool, "object": object}  # aliases of old numpy
 
@@ -22,7 +23,7 @@ def main(method: str, folder: str, seed: str) -> None:
     prepare(Path(folder))
     for peer in peers:
         answer = {"function": peer.function, **answer_of(peer, Path(folder), int(seed))}
-        answers.write(f"parity\t{json.dumps(answer)}\n")
+        answers.write(f"{ANSWER}\t{json.dumps(answer)}\n")
 
 
 def prepare(folder: Path) -> None:

@@ -9,12 +9,11 @@ from typing import Any
 
 from common.errors import InputError
 
-from .fingerprint import Fingerprint
+from .fingerprint import THICK, Fingerprint
 from .machine import GIB, SHARE, Cost, Machine
 from .method import Facts, Method
 from .patches import BOTTOM, FEWEST_SLICES, LEAST, MULTIPLE, best_patch, halvings_of
 
-THIN = 3.0  # spacing across slices over spacing within them from which on an axis is thick
 FEW_SLICES = 24  # fewer leave one that halves all axes alike no depth
 CONTEXT = 0.5  # of each extent of a volume is what a patch shall hold around the largest class, up to twice its size
 CLOSE = 0.85  # of the largest class is as good as all of it: most are smaller, and sides go in steps of 16
@@ -54,10 +53,10 @@ def pick_dims(found: Fingerprint, pooled: bool = True) -> tuple[int, str]:
     """2 or 3, and why; ``pooled``: the network for volumes can halve thick axes less often."""
     if found.dims == 2:
         return 2, "the images are pictures"
-    thin = found.thin_axis if found.anisotropy >= THIN else 2
+    thin = found.thin_axis if found.anisotropy >= THICK else 2
     spacing, within = found.spacings[1], min(side for axis, side in enumerate(found.spacings[1]) if axis != thin)
     seen = f"{found.sizes[1][thin]:g} slices, {spacing[thin]:g} mm across, {within:g} mm within"
-    if found.anisotropy < THIN:
+    if found.anisotropy < THICK:
         few = found.sizes[1][2] < FEW_SLICES
         return (2, f"slices are trained one by one: {seen}") if few else (3, f"volumes: {seen}")
     if found.sizes[1][thin] >= FEWEST_SLICES and pooled:
@@ -103,8 +102,8 @@ def choose(
     plan.set("iterations", iterations, f"{why}; the schedules follow them{short}")
     epoch = next(n for n in (100, 50, 20, 10, 5, 2, 1) if iterations % n == 0)
     plan.set("epoch_length", epoch, "iterations between two rows of the log; divides them")
-    share = plan.facts.ramp_up
-    plan.set("ramp_up", round(share * iterations), f"unlabeled terms have their full weight after {share:.0%} of them")
+    ramp = plan.facts.ramp_up
+    plan.set("ramp_up", round(ramp * iterations), f"unlabeled terms have their full weight after {ramp:.0%} of them")
     plan.set("schedule", "poly", "the rate falls to zero within the run, however short")
     plan.set("lr_step", round(0.4 * iterations), "iterations between two drops, where the rate drops in steps")
     return plan

@@ -21,8 +21,8 @@ from common.options.entries import quoted
 
 from ..check import check_labels, check_spacings, examine
 from . import sources
-from .choices import THIN, Plan, choose, pick_dims, width_of
-from .fingerprint import Fingerprint, fingerprint
+from .choices import Plan, choose, pick_dims, width_of
+from .fingerprint import THICK, Fingerprint, fingerprint
 from .lists import Roles, Wishes, assign, drawn_anew, file_table, found_by_name
 from .machine import cost_of, this_machine
 from .method import Method, method_of
@@ -142,7 +142,7 @@ def _dims(found: Fingerprint, method: Method, wanted: int | None) -> tuple[int, 
         return 2, f"{method.name} trains on slices"
     dims, why = pick_dims(found, method.has("pooling"))
     if wanted is None or found.dims == 2:
-        both = found.dims == 3 and found.anisotropy >= THIN
+        both = found.dims == 3 and found.anisotropy >= THICK
         return dims, f"{why} (--dims {5 - dims} is the other way; folds of both tell)" if both else why
     return wanted, f"{'slice by slice' if wanted == 2 else 'volumes'}, as given"
 

@@ -12,9 +12,8 @@ from common.errors import InputError
 
 from ..check.inspect import Facts
 
-THICK = (
-    3.0  # spacing across slices over spacing within them, and extents within over number, from which on few are thick
-)
+# spacing across slices over spacing within them, and extent within them over their number, from which on they are thick
+THICK = 3.0
 MARGIN = 0.1  # of the range of what is labeled, on either side
 
 

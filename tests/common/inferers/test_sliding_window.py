@@ -162,7 +162,7 @@ def test_windows_are_laid_out_as_asked(channels_last):
     assert set(layouts) == {channels_last}
 
 
-@pytest.mark.parametrize("stride", [(0, 4), (4, 9), (4,), (-1, 4)])
+@pytest.mark.parametrize("stride", [(0, 4), (4, 9), (4,), (-1, 4), "quick"])
 def test_impossible_strides_are_refused(stride):
     with pytest.raises(ValueError, match="stride"):
         SlidingWindowInferer((8, 8), stride)
