@@ -1,5 +1,6 @@
 """Import paths of the tests (the repository and every bundle) and a fixed seed for each test."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -10,6 +11,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one test process per core: a thread e
 import numpy as np
 import pytest
 import torch  # noqa: E402
+
+# absl, which OpenVINO imports, keeps the standard error of that moment and closes it when logging is configured anew:
+# it must not be the one that pytest captures
+with contextlib.suppress(ImportError), contextlib.redirect_stderr(sys.__stderr__):
+    import absl.logging  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[1]
 for folder in [*sorted((ROOT / "bundles").glob("*_segmentation")), ROOT]:
