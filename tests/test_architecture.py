@@ -25,7 +25,7 @@ ALLOWED = {
     "sam": {"sam", "losses", "transforms"},
     "engines": {"engines", "handlers", "losses", "transforms", "data", "networks"},
 }
-ROOT_MODULES = {"errors", "files", "groups", "options", "outlines", "precision", "tensors", "wheels"}
+ROOT_MODULES = {"errors", "files", "groups", "memory", "options", "outlines", "precision", "tensors", "wheels"}
 
 
 def imported(path):

@@ -46,7 +46,7 @@ def flat():
 
 
 def case():
-    return {"image": torch.rand(1, 20, 24, 18), "label": torch.zeros(1, 20, 24, 18, dtype=torch.uint8)}
+    return {"image": torch.rand(1, 20, 24, 18), "label": (torch.rand(1, 20, 24, 18) > 0.5).byte()}
 
 
 def images():
@@ -63,7 +63,7 @@ RANDOM = {  # what is random, and what it is called on
     "RandomContrast": (RandomContrast(0.5), lambda: (flat(),)),
     "RandomGeometry": (RandomGeometry(), lambda: (flat(),)),
     "RandomIntensity": (RandomIntensity(), lambda: (images(),)),
-    "RandomPatch": (RandomPatch([8, 8, 8]), lambda: (case(),)),
+    "RandomPatch": (RandomPatch([8, 8, 8], foreground=0.5), lambda: (case(),)),
     "RandomRectangle": (RandomRectangle(), lambda: (images(),)),
     "RandomResizedCrop2D": (RandomResizedCrop2D([24, 24]), lambda: (flat(),)),
     "RandomRotFlip": (RandomRotFlip(), lambda: (flat(),)),

@@ -39,6 +39,11 @@ def check_rules(values: Mapping[str, Any], multiple: int = 1) -> None:
         raise InputError(
             f"--patch_size {patch}: quarter turns need two equal first extents, or symmetries mirrors or none"
         )
+    if values.get("foreground_share") and len(patch) == 2 and values.get("slice_fit") != "patch":
+        raise InputError(
+            f"--foreground_share {values['foreground_share']}: whole slices are resized and nothing is cut from them; "
+            "expected 0, or slice_fit patch"
+        )
     if values.get("stride") == FAST and values.get("stride_factor", 1) != 1:
         raise InputError(f"--stride_factor {values['stride_factor']}: stride fast has no steps; leave one of them out")
     for name in STRIDES:

@@ -136,6 +136,7 @@ SHARED = (
         Boolean(),
         "patches of published code: padded where not needed, never at the last start",
     ),
+    Option("foreground_share", SHARE, "of labeled patches laid around a labeled voxel, classes alike; nnU-Net: 0.33"),
     Option(
         "contrast",
         DECAY,

@@ -163,15 +163,17 @@ def require_place(folder: str | Path, option: str, keep: bool = True) -> Path:
     return folder
 
 
-def results_folder(output_dir: str | Path, split: str, statistics: str = "trained") -> str:
+def results_folder(output_dir: str | Path, split: str, statistics: str = "trained", member: int | None = None) -> str:
     """Where an evaluation writes: ``<output_dir>/<split>``, apart for one ``member`` of a pair of networks.
 
-    With other batch-norm statistics than those it was trained with: ``<output_dir>/<statistics>/<split>``.
+    With other batch-norm statistics than those it was trained with: ``<output_dir>/<statistics>/<split>``. The
+    configuration that is being resolved, if any, says which member.
     """
     configuration = current_configuration()
-    one = configuration.value("member") if configuration is not None and "member" in configuration else None
+    if configuration is not None and "member" in configuration:
+        member = configuration.value("member")
     folder = Path(output_dir) if statistics == "trained" else Path(output_dir) / statistics
-    return str(folder / (split if one is None else f"{split}_member_{one}"))
+    return str(folder / (split if member is None else f"{split}_member_{member}"))
 
 
 def written_settings() -> dict[str, Any] | None:

@@ -20,16 +20,16 @@ RECIPES = ("none", "geometry", "appearance", "strong")
 
 
 def make_sample(
-    patch_size: Sequence[int], official: bool = False, slice_fit: str = "resize"
+    patch_size: Sequence[int], official: bool = False, slice_fit: str = "resize", foreground: float = 0.0
 ) -> RandomPatch | ResizedSlice:
-    """A random patch for three extents (``official``: see ``RandomPatch``), the resized slice for two.
+    """A random patch for three extents (``official``, ``foreground``: see ``RandomPatch``), the resized slice for two.
 
     With ``slice_fit`` ``patch`` slices keep their pixels too, and the network sees random parts of them.
     """
     require_choice(slice_fit=(slice_fit, SLICE_FITS))
     if len(patch_size) == 2 and slice_fit == "resize":
         return ResizedSlice(patch_size)
-    return RandomPatch(patch_size, official=official)
+    return RandomPatch(patch_size, official=official, foreground=foreground)
 
 
 def make_augment(

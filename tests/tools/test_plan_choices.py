@@ -13,6 +13,7 @@ from tools.plan.method import FACTS, Facts, Method, all_methods, method_of, read
 from tools.plan.patches import best_patch, halvings_of
 from tools.run import BUNDLES
 
+TWO = ("meanteacher_segmentation", "synfoc_segmentation")
 METHODS = [method.name for method in all_methods()]
 
 
@@ -44,6 +45,17 @@ def test_a_cpu_takes_coarser_voxels_so_that_a_patch_holds_the_organ():
     assert np.prod(values["patch_size"]) <= 2**17 and values["iterations"] == 2000 and values["ramp_up"] == 800
     fine = choose(found(organ=(90.0, 70.0, 45.0), smallest=3.0), 3, Machine("cpu", 16 * GIB), CHEAP)
     assert fine.values["spacing"] == [0.75] * 3 and "less than the largest class" in fine.reasons["patch_size"]
+
+
+def test_small_patches_are_laid_around_what_is_labeled():
+    wide = found(sizes=((400.0, 300.0, 200.0),) * 3, spacings=((1.0,) * 3,) * 3)
+    plan = choose(wide, 3, Machine("cuda", 80 * GIB), CHEAP)
+    assert plan.values["foreground_share"] == 0.33 and "a patch holds 12%" in plan.reasons["foreground_share"]
+    whole = found(sizes=((120.0, 100.0, 60.0),) * 3, spacings=((1.0,) * 3,) * 3)
+    assert choose(whole, 3, Machine("cuda", 80 * GIB), CHEAP).values["foreground_share"] == 0
+    flat = found(sizes=((600.0, 500.0, 30.0),) * 3, spacings=((1.0, 1.0, 3.0),) * 3)
+    ours, resized = (choose(flat, 2, Machine("cpu", 16 * GIB), CHEAP, None, method_of(name)).values for name in TWO)
+    assert ours["foreground_share"] == 0.33 and "foreground_share" not in resized
 
 
 def test_ct_keeps_thick_slices_and_gets_a_window():

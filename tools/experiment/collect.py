@@ -41,20 +41,21 @@ def _rows(experiment: Experiment, jobs: Sequence[Job], root: Path, split: str) -
     for row in experiment.rows:
         found = []
         for job in (job for job in jobs if job.row is row):
-            folder = Path(row.predictions.format(run=job.name)) if row.predictions else root / job.name
-            if (folder / split / "metrics.csv").is_file():
-                found.append((job, folder, read_rows(folder / split)))
+            elsewhere = Path(row.predictions.format(run=job.name)) / split
+            results = elsewhere if row.predictions else job.results(root, split)
+            if (results / "metrics.csv").is_file():
+                found.append((job, results, read_rows(results)))
         if found:
-            made.append(_row(row.name, row.title, found, split))
+            made.append(_row(row.name, row.title, found, root))
     return made
 
 
-def _row(name: str, title: str, found: Sequence[tuple[Job, Path, list[dict]]], split: str) -> dict:
+def _row(name: str, title: str, found: Sequence[tuple[Job, Path, list[dict]]], root: Path) -> dict:
     per_run = [_by_case(rows) for _, _, rows in found]
     cases = sorted(per_run[0])
-    for (_, folder, _), other in zip(found, per_run):
+    for (_, results, _), other in zip(found, per_run):
         if sorted(other) != cases:
-            raise InputError(f"{folder / split}: measured on other cases than {found[0][1] / split}")
+            raise InputError(f"{results}: measured on other cases than {found[0][1]}")
     means = {m: _mean([rows[case][m] for rows in per_run for case in cases]) for m in METRICS}
     return {
         "name": name,
@@ -62,7 +63,7 @@ def _row(name: str, title: str, found: Sequence[tuple[Job, Path, list[dict]]], s
         "runs": [[job.draw, job.seed] for job, _, _ in found],
         **{metric: round(means[metric], 5) for metric in METRICS},
         "empty": sum(row["empty"] for _, _, rows in found for row in rows) / len(found),
-        "seconds per step": _clock([folder for _, folder, _ in found]),
+        "seconds per step": _clock([root / (job.after if job.row.of else job.name) for job, _, _ in found]),
         "cases": cases,
         "dice of cases": [[round(rows[case]["dice"], 5) for case in cases] for rows in per_run],
     }

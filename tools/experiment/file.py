@@ -12,6 +12,7 @@ from typing import Any
 from common.errors import InputError
 from common.options.layers import read_layer
 from common.options.names import hint
+from common.runs import results_folder
 
 from ..run import bundle_folder, configuration
 
@@ -28,7 +29,7 @@ KEYS = (
     "rows",
     "baseline",
 )
-ROW_KEYS = ("title", "bundle", "layers", "options", "labeled", "evaluate", "predictions", "choose")
+ROW_KEYS = ("title", "bundle", "layers", "options", "labeled", "evaluate", "of", "predictions", "choose")
 STRATEGIES = ("foreground", "uncertainty", "coverage", "random")  # of the served app, see ``tools.label.ranking``
 
 
@@ -44,6 +45,7 @@ class Row:
         options: likewise.
         labeled: label counts; those of the experiment where it is empty.
         evaluate: options of the evaluation, such as ``statistics``.
+        of: name of the row whose runs are evaluated, instead of runs of its own.
         predictions: folder with ``metrics.csv`` for each run instead of a bundle; ``{run}`` is the run's name.
         choose: strategy by which the labels beyond those of the run with fewer are chosen, by that run's network.
     """
@@ -55,6 +57,7 @@ class Row:
     options: Mapping[str, Any] = field(default_factory=dict)
     labeled: tuple[int, ...] = ()
     evaluate: Mapping[str, Any] = field(default_factory=dict)
+    of: str = ""
     predictions: str = ""
     choose: str = ""
 
@@ -71,7 +74,8 @@ class Job:
         seed: of the training.
         layers: of the training in order.
         options: of the training but its output folder.
-        after: name of the run whose labels, and network, the chosen ones follow; empty where none are chosen.
+        after: name of the run that must be there before: the one that is evaluated (``of``), or whose labels, and
+            network, the chosen ones follow.
     """
 
     name: str
@@ -86,7 +90,13 @@ class Job:
     def as_plain(self) -> dict[str, Any]:
         """What decides its result, as JSON keeps it."""
         plain = {"bundle": self.row.bundle, "layers": list(self.layers), "options": dict(self.options)}
-        return plain | ({"choose": self.row.choose, "after": self.after} if self.after else {})
+        more = {"after": self.after, "choose": self.row.choose, "how": dict(self.row.evaluate)}
+        return plain | {key: value for key, value in more.items() if value}
+
+    def results(self, root: Path, split: str) -> Path:
+        """Where its evaluation on a list writes."""
+        how = self.row.evaluate
+        return Path(results_folder(root / self.name, split, how.get("statistics", "trained"), how.get("member")))
 
 
 @dataclass(frozen=True)
@@ -127,7 +137,12 @@ class Experiment:
         return [self._following(job, found) for job in found]
 
     def _following(self, job: Job, jobs: Sequence[Job]) -> Job:
-        """A job of a row that chooses, with the one it goes on from: the row's own, else that of a fixed row."""
+        """A job with the one before it; of a row that chooses: the row's own with fewer labels, else a fixed row's."""
+        if job.row.of:
+            same = [one for one in jobs if (one.draw, one.seed, one.labeled) == (job.draw, job.seed, job.labeled)]
+            if not (before := [one for one in same if one.row.name == job.row.of]):
+                raise InputError(f"{self.path}: row '{job.row.name}': '{job.row.of}' has no run of {job.labeled}")
+            return replace(job, after=before[0].name, options={})
         if not job.row.choose:
             return job
         before = [one for one in jobs if (one.draw, one.seed) == (job.draw, job.seed) and one.labeled < job.labeled]
@@ -149,7 +164,8 @@ def read_experiment(path: str | Path) -> Experiment:
     all rows share, ``labeled`` counts, ``draws`` of the labels with the pattern of their lists (``splits``, with
     ``{draw}``, beside the file), ``seeds``, the lists to ``evaluate``, and the row that differences are taken to
     (``baseline``). A row with ``choose``, a strategy, adds labels to those of its run with fewer, or of a row that
-    chooses none: a curve over counts.
+    chooses none: a curve over counts. A row ``of`` another one evaluates the runs of that one in its own way
+    (``evaluate``).
 
     Raises:
         InputError: naming file and key, for anything unknown, missing or of another kind.
@@ -160,7 +176,7 @@ def read_experiment(path: str | Path) -> Experiment:
     rows = content.get("rows")
     if not isinstance(rows, Mapping) or not rows:
         raise InputError(f"{path}: key 'rows' must map names to a bundle, its layers and options")
-    made = tuple(_row(path, str(name), row) for name, row in rows.items())
+    made = tuple(_row(path, str(name), row, rows) for name, row in rows.items())
     baseline = str(content.get("baseline", made[0].name))
     if baseline not in {row.name for row in made}:
         raise InputError(f"{path}: key 'baseline': {baseline} is none of the rows{hint(baseline, list(rows))}")
@@ -187,32 +203,41 @@ def read_experiment(path: str | Path) -> Experiment:
 
 
 def check_jobs(jobs: Sequence[Job]) -> None:
-    """Judge the options of all runs before the first one starts; each as its bundle would."""
+    """Judge the options of all runs and their evaluations before the first one starts; each as its bundle would."""
     for job in jobs:
-        if job.row.bundle:
+        if job.row.bundle and not job.row.of:
             configuration(job.row.bundle, job.layers, {**job.options, "output_dir": "runs/experiment"})
+        if job.row.evaluate:
+            configuration(job.row.bundle, ["evaluate"], job.row.evaluate)
 
 
-def _row(path: Path, name: str, row: Any) -> Row:
+def _row(path: Path, name: str, row: Any, rows: Mapping[str, Any]) -> Row:
     where = f"{path}: row '{name}'"
     if not NAME.fullmatch(name):
         raise InputError(f"{where}: its name must be of small letters, digits and _")
     row = _mapping(path, f"rows#{name}", row)
     _known(row, ROW_KEYS, where)
-    if bool(row.get("bundle")) == bool(row.get("predictions")):
-        raise InputError(f"{where}: expected a bundle, or predictions that were made elsewhere")
-    if row.get("bundle"):
-        bundle_folder(str(row["bundle"]))
+    if sum(bool(row.get(key)) for key in ("bundle", "of", "predictions")) != 1:
+        raise InputError(f"{where}: expected a bundle, another row (of), or predictions that were made elsewhere")
+    bundle, of = str(row.get("bundle", "")), str(row.get("of", ""))
+    if of:
+        other = rows.get(of)
+        if not isinstance(other, Mapping) or not other.get("bundle") or {"layers", "options"} & {*row}:
+            raise InputError(f"{where}: of: expected the name of a row with a bundle, and no layers or options")
+        bundle = str(other["bundle"])
+    if bundle:
+        bundle_folder(bundle)
     if "choose" in row and (row["choose"] not in STRATEGIES or not row.get("bundle")):
         raise InputError(f"{where}: choose: expected one of {', '.join(STRATEGIES)}, with a bundle")
     return Row(
         name,
         str(row.get("title", name)),
-        str(row.get("bundle", "")),
+        bundle,
         tuple(_words(path, f"rows#{name}#layers", row.get("layers", []))),
         _mapping(path, f"rows#{name}#options", row.get("options", {})),
         _counts(path, f"rows#{name}#labeled", row["labeled"]) if "labeled" in row else (),
         _mapping(path, f"rows#{name}#evaluate", row.get("evaluate", {})),
+        of,
         str(row.get("predictions", "")),
         str(row.get("choose", "")),
     )

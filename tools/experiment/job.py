@@ -11,7 +11,7 @@ from common.errors import one_line_errors
 
 from ..run import run
 
-STATE = "resume.pt"
+STATE, SUMMARY = "resume.pt", "summary.json"
 
 
 def do(
@@ -19,24 +19,33 @@ def do(
     bundle: str,
     layers: list[str],
     options: Mapping,
-    splits: list[str],
-    how: Mapping,
+    results: Mapping[str, str],
+    how: Mapping | None = None,
     choose: str = "",
     after: str = "",
 ) -> None:
     """Train into ``folder``, on from where a stopped run was, unless that is done; then evaluate what is not yet.
 
-    With ``choose``, labels are chosen before, by the network of the run ``after`` beside it.
+    Args:
+        folder: of the run.
+        bundle: that is trained.
+        layers: of the training.
+        options: of the training.
+        results: folder of the evaluation on each list.
+        how: options of the evaluation.
+        choose: strategy by which labels are chosen before, by the network of the run ``after`` beside it.
+        after: without ``choose``, the run beside it that is evaluated, in the place of a training.
     """
-    if after:
+    trained = folder.with_name(after) if after and not choose else folder
+    if choose:
         from .choose import chosen_lists
 
         options = {**options, "splits": str(chosen_lists(folder, folder.with_name(after), bundle, choose, options))}
-    if not is_trained(folder):
+    if not is_trained(trained):
         run(bundle, *layers, **options, output_dir=str(folder), resume=(folder / STATE).is_file(), progress=False)
-    for split in splits:
-        if not (folder / split / "summary.json").is_file():
-            run(bundle, "evaluate", checkpoint=str(folder), output_dir=str(folder), split=split, **how)
+    for split, place in results.items():
+        if not (Path(place) / SUMMARY).is_file():
+            run(bundle, "evaluate", checkpoint=str(trained), output_dir=str(folder), split=split, **(how or {}))
 
 
 def is_trained(folder: Path) -> bool:

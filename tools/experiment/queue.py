@@ -16,7 +16,7 @@ from common.errors import InputError
 from common.files import atomic_path
 
 from .file import Experiment, Job
-from .job import is_trained
+from .job import SUMMARY, is_trained
 
 JOB = "job.json"
 PATIENCE = 60.0  # seconds for a stopped run to save its state
@@ -43,9 +43,9 @@ def state_of(job: Job, root: Path, splits: Sequence[str]) -> str:
         before = json.loads((folder / JOB).read_text(encoding="utf-8"))
         if different := _difference(before, json.loads(json.dumps(job.as_plain()))):
             raise InputError(f"{folder}: holds a run with {different}; choose another output_dir, or remove it")
-    if not is_trained(folder):
+    if not is_trained(root / job.after if job.row.of else folder):
         return "begun" if folder.is_dir() else "open"
-    return "done" if all((folder / split / "summary.json").is_file() for split in splits) else "trained"
+    return "done" if all((job.results(root, split) / SUMMARY).is_file() for split in splits) else "trained"
 
 
 def work_off(experiment: Experiment, jobs: Sequence[Job], root: Path, at_once: int, seconds: float | None) -> list[str]:
@@ -77,7 +77,7 @@ def work_off(experiment: Experiment, jobs: Sequence[Job], root: Path, at_once: i
 
 
 def _is_ready(job: Job, root: Path) -> bool:
-    """Whether the run that a job goes on from, if any, is trained."""
+    """Whether the run before a job, if any, is trained."""
     return not job.after or is_trained(root / job.after)
 
 
@@ -86,7 +86,8 @@ def _start(job: Job, root: Path, splits: Sequence[str], at_once: int) -> Live:
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / JOB) as temporary:
         temporary.write_text(json.dumps(job.as_plain(), indent=1) + "\n", encoding="utf-8")
-    given = {"folder": str(folder), **job.as_plain(), "splits": list(splits), "how": dict(job.row.evaluate)}
+    results = {split: str(job.results(root, split)) for split in splits}
+    given = {"folder": str(folder), **job.as_plain(), "results": results}
     threads = str(max((os.cpu_count() or 1) // at_once, 1))
     path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
     environment = {"OMP_NUM_THREADS": threads, **os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
@@ -123,7 +124,7 @@ def _stop(live: Sequence[Live]) -> list[str]:
 
 def _difference(before: Mapping, now: Mapping) -> str:
     """What of two jobs differs, in words; what only moved (folders of data and lists) does not count."""
-    for key in ("bundle", "layers", "choose", "after"):
+    for key in ("bundle", "layers", "choose", "after", "how"):
         if before.get(key) != now.get(key):
             return f"{key} {before.get(key)}, not {now.get(key)}"
     old, new = before.get("options", {}), now["options"]

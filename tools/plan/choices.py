@@ -14,6 +14,8 @@ from .machine import GIB, SHARE, Cost, Machine
 from .method import Facts, Method
 from .patches import BOTTOM, FEWEST_SLICES, LEAST, MULTIPLE, best_patch, halvings_of
 
+WHOLE = 0.5  # of a volume or slice in a patch: wherever it lies, it holds some of what is labeled
+FOREGROUND = 0.33  # of labeled patches around what is labeled, as in nnU-Net
 FEW_SLICES = 24  # fewer leave one that halves all axes alike no depth
 CONTEXT = 0.5  # of each extent of a volume is what a patch shall hold around the largest class, up to twice its size
 CLOSE = 0.85  # of the largest class is as good as all of it: most are smaller, and sides go in steps of 16
@@ -138,6 +140,7 @@ def _set_slices(plan: Plan, found: Fingerprint, most: int) -> None:
         _set_spacing(plan, found, [*spacing[:2], None])
         plan.set("slice_fit", "patch", "slices keep their pixels: small ones are padded, patches cut from large ones")
         plan.set("patch_size", patch, _covered(found, patch, spacing, size))
+        _set_foreground(plan, patch, size)
         _set_strides(plan, patch)
     _set_symmetries(plan, patch, None)
 
@@ -158,6 +161,7 @@ def _set_patch(plan: Plan, found: Fingerprint, limit: int) -> None:
         plan.set("pooling", list(halvings), f"{why}, and keep {BOTTOM} voxels")
     text = _covered(found, patch, spacing, size)
     plan.set("patch_size", patch, text + ("; smaller volumes are padded with zeros" if small else ""))
+    _set_foreground(plan, patch, size)
     _set_strides(plan, patch)
     _set_symmetries(plan, patch, spacing)
 
@@ -192,11 +196,25 @@ def _set_symmetries(plan: Plan, patch: Sequence[int], spacing: Sequence[float] |
         plan.set("symmetries", "mirrors", "the plane is no square, so there are no quarter turns")
 
 
+def _set_foreground(plan: Plan, patch: Sequence[int], size: Sequence[float]) -> None:
+    share = _share(patch, size)
+    if share < WHOLE:
+        plan.set(
+            "foreground_share", FOREGROUND, f"a patch holds {share:.0%}: nnU-Net's share lies around what is labeled"
+        )
+    else:
+        plan.set("foreground_share", 0, f"a patch holds {share:.0%} wherever it lies")
+
+
+def _share(patch: Sequence[int], size: Sequence[float]) -> float:
+    """What a patch holds of the median volume or slice, 0 to 1."""
+    return prod(min(p, n) for p, n in zip(patch, size)) / prod(size[: len(patch)])
+
+
 def _covered(found: Fingerprint, patch: Sequence[int], spacing: Sequence[float], size: Sequence[float]) -> str:
     """The reason for a patch: what it holds."""
     dims = len(patch)
-    share = prod(min(p, n) for p, n in zip(patch, size)) / prod(size[:dims])
-    text = f"{share:.0%} of the median {'volume' if dims == 3 else 'slice'}, {_times(size[:dims])} voxels"
+    text = f"{_share(patch, size):.0%} of the median {'volume' if dims == 3 else 'slice'}, {_times(size[:dims])} voxels"
     if found.organ is None:
         return text
     wide = _times([p * s for p, s in zip(patch, spacing)])

@@ -112,6 +112,10 @@ def test_text_is_never_code(text):
         ({"iterations": "50"}, "iterations=50 must be a positive multiple of epoch_length=100"),
         ({"patch_size": "[20,20,16]"}, "--patch_size [20, 20, 16]: the network takes multiples of 16 on each axis"),
         ({"patch_size": "[32,16,16]"}, "--patch_size [32, 16, 16]: quarter turns need two equal first extents"),
+        (
+            {"patch_size": "[32,32]", "slices": "true", "foreground_share": "0.3"},
+            "--foreground_share 0.3: whole slices are resized and nothing is cut from them",
+        ),
         ({"pooling": "[4,4]"}, "--pooling [4,4]: expected a list of 3 values"),
         ({"pooling": "[4,4,5]"}, "--pooling [4,4,5]: expected a list of 3 values, each an integer from 0 to 4"),
         (

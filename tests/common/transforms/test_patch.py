@@ -112,3 +112,44 @@ def test_antialiased_images_average_what_they_drop_and_labels_stay_classes():
     assert set(result["label"].unique().tolist()) <= {0, 1}
     with pytest.raises(ValueError, match="resample must be one of"):
         ResizedSlice([4, 4], resample="cubic")
+
+
+def organs(shape=(40, 30, 20)):
+    """A labeled case with a large and a small class."""
+    label = torch.zeros(1, *shape, dtype=torch.uint8)
+    label[:, 20:35, 5:25, 2:18], label[:, 3:5, 27:29, 1:3] = 1, 2
+    return {"image": coordinates(*shape), "label": label}
+
+
+def test_patches_around_foreground_have_a_voxel_of_each_class_in_the_middle_equally_often():
+    label, generator = torch.zeros(1, 60, 60, 60, dtype=torch.uint8), torch.Generator().manual_seed(0)
+    label[:, 20:40, 20:40, 20:40], label[:, 45:47, 45:47, 45:47] = 1, 2
+    case = {"image": coordinates(60, 60, 60), "label": label}
+    patch = RandomPatch([8, 8, 8], foreground=1)
+    drawn = [int(patch(case, generator)["label"][0, 4, 4, 4]) for _ in range(200)]
+    assert set(drawn) == {1, 2} and 70 < drawn.count(2) < 130
+    anywhere = [int(RandomPatch([8, 8, 8])(case, generator)["label"].max()) for _ in range(200)]
+    assert anywhere.count(2) < 10
+
+
+def test_patches_around_foreground_stay_within_the_case_and_are_a_share():
+    case, generator = organs(), torch.Generator().manual_seed(0)
+    patch = RandomPatch([16, 16, 24], foreground=0.25)  # thicker than the case
+    drawn = [patch(case, generator) for _ in range(300)]
+    assert all(part["image"].shape == part["label"].shape == (1, 16, 16, 24) for part in drawn)
+    number, label = drawn[0]["image"].long(), case["label"].flatten()
+    assert torch.equal(drawn[0]["label"][number > 0], label[number[number > 0] - 1])
+    rare = sum(int(part["label"].max()) == 2 for part in drawn) / len(drawn)
+    everywhere = sum(int(RandomPatch([16, 16, 24])(case, generator)["label"].max()) == 2 for _ in range(300)) / 300
+    assert 0.06 < rare - everywhere < 0.2  # half of a quarter, those aside that hold it anyway
+
+
+@pytest.mark.parametrize("official", [False, True])
+def test_without_foreground_or_a_label_patches_lie_where_they_did(official):
+    case = organs()
+    some, none = (RandomPatch([8, 8, 8], official=official, foreground=share) for share in (0.5, 0))
+    first, second = (torch.Generator().manual_seed(3) for _ in range(2))
+    for _ in range(5):
+        assert torch.equal(some({"image": case["image"]}, first)["image"], none(case, second)["image"])
+    empty = {**case, "label": torch.zeros_like(case["label"])}
+    assert some.around(empty["label"]) is None and some(empty)["image"].shape == (1, 8, 8, 8)

@@ -53,7 +53,17 @@ def test_runs_follow_draw_by_draw_with_their_layers_and_options(tmp_path):
         ("draw_{draw}", "draw_1", "key 'splits' must hold {draw}"),
         ("baseline: supervised", "baseline: supervise", "supervise is none of the rows"),
         ("bundle: meanteacher_segmentation, options", "bundle: meanteacher, options", "meanteacher: no such bundle"),
-        ("title: Mean Teacher, bundle: meanteacher_segmentation, ", "", "row 'teacher': expected a bundle, or pred"),
+        (
+            "title: Mean Teacher, bundle: meanteacher_segmentation, ",
+            "",
+            "row 'teacher': expected a bundle, another row",
+        ),
+        (
+            "bundle: meanteacher_segmentation, options",
+            "of: supervised, options",
+            "row 'teacher': of: expected the name",
+        ),
+        ("rows:", "rows:\n  twice: {of: lost}", "row 'twice': of: expected the name of a row with a bundle"),
         ("  teacher:", "  Teacher 1:", "row 'Teacher 1': its name must be of small letters"),
         ("seeds: [5]", "evaluate: [training]", "key 'evaluate': training is none of test, validation"),
     ],
@@ -66,6 +76,13 @@ def test_mistakes_name_file_and_key(tmp_path, old, new, words):
 def test_wrong_options_are_known_before_anything_runs(tmp_path):
     path = write(tmp_path, GOOD.replace("ema_decay: 0.9", "ema_decay: 9"))
     with pytest.raises(InputError, match="ema_decay"):
+        check_jobs(read_experiment(path).jobs({"dataset_dir": str(tmp_path)}))
+
+
+@pytest.mark.parametrize("how", ["{statistic: all}", "{statistics: some}"])
+def test_wrong_options_of_an_evaluation_are_known_before_too(tmp_path, how):
+    path = write(tmp_path, GOOD.replace("rows:", f"rows:\n  adapted: {{of: supervised, evaluate: {how}}}"))
+    with pytest.raises(InputError, match="statistics"):
         check_jobs(read_experiment(path).jobs({"dataset_dir": str(tmp_path)}))
 
 

@@ -13,6 +13,8 @@ import pytest
 from common.data import Phantom, write_phantoms
 from common.errors import InputError
 from tools.experiment.command import experiment
+from tools.experiment.file import read_experiment
+from tools.experiment.queue import state_of
 from tools.run import REPOSITORY
 
 TEXT = """
@@ -25,6 +27,7 @@ labeled: 2
 rows:
   supervised: {{bundle: meanteacher_segmentation, layers: [supervised]}}
 """
+ADAPTED = "  adapted: {of: supervised, evaluate: {statistics: case}}\n"
 
 
 @pytest.fixture
@@ -57,6 +60,23 @@ def test_a_run_is_made_once_and_its_meaning_kept(made, tmp_path, capsys):
     experiment(str(made(2)), str(root), slurm=str(tmp_path / "array.sh"))
     script = (tmp_path / "array.sh").read_text(encoding="utf-8")
     assert "--array=0-0%1" in script and f"--output_dir {root}" in script and "$SLURM_ARRAY_TASK_ID" in script
+
+
+def test_runs_are_evaluated_in_other_ways_without_another_training(made, tmp_path):
+    path, root = made(2), tmp_path / "runs"
+    path.write_text(path.read_text(encoding="utf-8") + ADAPTED, encoding="utf-8")
+    experiment(str(path), str(root))
+    (table,) = json.loads((root / "results.json").read_text(encoding="utf-8"))["tables"]
+    rows = {row["name"]: row for row in table["rows"]}
+    assert list(rows) == ["supervised", "adapted"] and len(rows["adapted"]["dice of cases"][0]) == 1
+    assert rows["adapted"]["seconds per step"] == rows["supervised"]["seconds per step"]
+    folder = root / "adapted-2-draw1-seed1337"
+    assert (folder / "case" / "test" / "summary.json").is_file() and not (folder / "model.pt").exists()
+    plan = read_experiment(path)
+    assert {state_of(job, root, plan.evaluate) for job in plan.jobs()} == {"done"}
+    path.write_text(path.read_text(encoding="utf-8").replace("case", "all"), encoding="utf-8")
+    with pytest.raises(InputError, match="adapted-2-draw1-seed1337: holds a run with how {'statistics': 'case'}, not"):
+        experiment(str(path), str(root))
 
 
 def test_what_is_stopped_goes_on(made, tmp_path):
