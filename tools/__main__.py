@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import io
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from functools import wraps
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -117,16 +119,41 @@ def _do(arguments: Sequence[str]) -> None:
     elif arguments[0] == "run":  # reads its own words: text stays text there
         verb("run")
         import_module(f"{__package__}.run").command(arguments[1:])
+    elif arguments[0].replace("-", "_") not in VERBS:
+        verb(arguments[0])
+    elif HELP[0] in arguments[1:] or arguments[1] in HELP[1:] and len(arguments) == 2:
+        name = f"python -m tools {arguments[0]}"
+        import_module("fire").Fire(outline(arguments[0]), command=list(arguments[1:]), name=name)
     else:
-        known = arguments[0].replace("-", "_") in VERBS
-        function = outline(arguments[0]) if known and HELP[0] in arguments[1:] else verb(arguments[0])
-        words, name = list(arguments[1:]), f"python -m tools {arguments[0]}"
-        import_module("fire").Fire(function, command=words, name=name, serialize=_shown)
+        positional, named = taken(arguments[0], arguments[1:])
+        result = verb(arguments[0])(*positional, **named)
+        for line in [result] if isinstance(result, str) else result if isinstance(result, list) else []:
+            sys.stdout.write(f"{line}\n")  # files; what a verb found it has said
 
 
-def _shown(result: Any) -> Any:
-    """What of a verb's result is printed: the files that it names; what it found it has said."""
-    return None if isinstance(result, dict) else result
+def taken(name: str, words: Sequence[str]) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """The arguments of a verb that the words of a command line say, all of them, before anything is done.
+
+    Raises:
+        InputError: for an option that the verb does not have, a word too many, or an argument that is missing.
+    """
+    fire, function, kept = import_module("fire"), outline(name), []
+
+    @wraps(function)
+    def keep(*positional: Any, **named: Any) -> None:
+        kept.append((positional, named))
+
+    try:
+        with redirect_stderr(io.StringIO()):
+            fire.Fire(keep, command=list(words), name=name)
+    except fire.core.FireExit as ended:
+        wrong = next((element.ErrorAsStr() for element in ended.trace.elements if element.HasError()), "")
+        option, known = wrong.rpartition(" --")[2].partition("=")[0], list(signature(function).parameters)
+        told = f"there are {', '.join(known)}{hint(option.replace('-', '_'), known)}"
+        if " --" in wrong:
+            raise InputError(f"--{option}: no such option of {name}; {told}") from None
+        raise InputError(f"{name}: {wrong[:1].lower()}{wrong[1:]}; {told}") from None
+    return kept[0]
 
 
 def entry() -> None:

@@ -47,6 +47,38 @@ def test_an_unknown_verb_is_an_error_with_a_hint():
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["o", "--outputs", "p"], "^--outputs: no such option of phantom; there are output, size"),
+        (["o", "--label", "2"], "^--label: no such option of phantom; there are .*; did you mean 'labeled'"),
+        (["o", "--sizes=[8,8,8]"], "^--sizes: no such option of phantom; .*; did you mean 'size'"),
+        (["o", "-z", "3"], "^phantom: could not consume arg: -z; there are "),
+        ([], "^phantom: the function received no value for the required argument: output"),
+    ],
+    ids=str,
+)
+def test_arguments_that_a_verb_does_not_take_are_told_before_it_begins(monkeypatch, tmp_path, words, said):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=said):
+        entry.main(["phantom", *words])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", [name for name in entry.VERBS if name != "run"])
+def test_every_verb_tells_an_option_that_it_does_not_have(name):
+    parameters = inspect.signature(entry.outline(name)).parameters.values()
+    needed = [
+        p.name for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
+    words = [f"--{name}=a" for name in needed]
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        assert entry.taken(name, [*words, "--nonsense", "3"])[1]["nonsense"] == 3  # it checks them itself
+    else:
+        with pytest.raises(InputError, match="--nonsense: no such option of"):
+            entry.taken(name, [*words, "--nonsense", "3"])
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ["--help"],

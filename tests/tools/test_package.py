@@ -15,6 +15,7 @@ import torch
 import tools.package
 from common.data import Phantom, write_phantoms
 from common.errors import InputError
+from common.metrics import Calibration
 from common.networks import VNet
 from common.runs import assumed
 from tools.package import package, typed
@@ -293,6 +294,13 @@ def test_a_run_on_own_data_becomes_a_release(own_run, tmp_path, monkeypatch):
     assert terms == "CC BY 4.0\n" and record == [] and "2018 Atrial" not in card
     assert "- `base_channels`: 4\n" in card and "own data (Lung 3)" in card
     assert "- Output: 2 channels: 0 background, 1 left lung\n" in card
+
+
+def test_a_run_that_says_what_dice_to_expect_becomes_a_release_that_does(own_run, tmp_path):
+    run = Path(shutil.copytree(own_run, tmp_path / "run"))
+    Calibration.fit([0.5, 0.6, 0.8, 0.9], [0.4, 0.5, 0.7, 0.9], list("abcd")).write(run)
+    with zipfile.ZipFile(package(str(run), output=str(tmp_path / "out"), license="CC BY 4.0", dirty=True)) as archive:
+        assert any(name.endswith("/models/expected_dice.json") for name in archive.namelist())
 
 
 def test_the_version_of_own_data_is_raised_with_its_weights(own_run, tmp_path, monkeypatch):
