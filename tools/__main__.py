@@ -121,9 +121,9 @@ def _do(arguments: Sequence[str]) -> None:
         import_module(f"{__package__}.run").command(arguments[1:])
     elif arguments[0].replace("-", "_") not in VERBS:
         verb(arguments[0])
-    elif HELP[0] in arguments[1:] or arguments[1] in HELP[1:] and len(arguments) == 2:
+    elif HELP[0] in arguments[1:] or (len(arguments) == 2 and arguments[1] in HELP):
         name = f"python -m tools {arguments[0]}"
-        import_module("fire").Fire(outline(arguments[0]), command=list(arguments[1:]), name=name)
+        import_module("fire").Fire(outline(arguments[0]), command=[HELP[0]], name=name)
     else:
         positional, named = taken(arguments[0], arguments[1:])
         result = verb(arguments[0])(*positional, **named)

@@ -105,8 +105,9 @@ def test_help_and_mistakes_wait_for_no_library(arguments):
     assert time.perf_counter() - started < 20  # a second, on a machine that does nothing else
 
 
-def test_help_on_a_verb_waits_for_fire_alone():
-    code = f"import sys\nimport tools.__main__ as entry\ntry: entry.main(['plan', '--help'])\nfinally: print({HEAVY})"
+@pytest.mark.parametrize("word", entry.HELP)
+def test_help_on_a_verb_waits_for_fire_alone(word):
+    code = f"import sys\nimport tools.__main__ as entry\ntry: entry.main(['plan', '{word}'])\nfinally: print({HEAVY})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "['fire']"
     assert "Plan a training" in done.stderr + done.stdout and "--iterations" in done.stderr + done.stdout
