@@ -77,9 +77,10 @@ def fit(
         _note(root, state, **timed, runs=runs, patients=labeled)
     left = state["runs"] * hours_of(state["iterations"], state["seconds_per_step"])
     ends = datetime.now() + timedelta(hours=left)
+    late = f"; more than --hours {hours:g}, as fewer iterations teach nothing" if left > hours else ""
     sys.stdout.write(
         f"{state['runs']} trainings of {state['iterations']:,} iterations, {state['seconds_per_step']:.2f} s each: "
-        f"done about {ends:%H:%M on %d %B} if nothing is done yet\n"
+        f"done about {ends:%H:%M on %d %B} if nothing is done yet{late}\n"
     )
     if state["runs"] > 1 and "dice" not in state:
         found = folds(str(root / "plan.yaml"), str(root / "folds"), folds=fold_count)

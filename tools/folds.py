@@ -50,7 +50,7 @@ def folds(
     was trained as these.
 
     Args:
-        plan: file that ``plan`` wrote, of a method that takes one domain.
+        plan: file that ``plan`` wrote, for data of one domain.
         output_dir: of the runs.
         folds: number of folds; as many as patients where there are fewer.
         method: the bundle; by default the one that the plan is for.
@@ -63,8 +63,10 @@ def folds(
         raise InputError(f"--ensemble {ensemble}: expected True or False")
     path = Path(require_file(plan, "python -m tools plan writes it"))
     content = dict(read_layer(path).content)
-    if "layout" in content:
-        raise InputError(f"{path}: plans of several domains have no folds yet; give a plan of another method")
+    if content.get("layout", "lists") != "lists":
+        raise InputError(
+            f"{path}: plans of several domains have no folds; give a plan of another method, or one domain"
+        )
     bundle = method or planned_for(path)
     if isinstance(folds, bool) or not isinstance(folds, int) or folds < 2:
         raise InputError(f"--folds {folds}: expected a whole number from 2")

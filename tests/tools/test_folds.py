@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from common.data import Phantom
+from common.data import Phantom, write_phantoms
 from common.errors import InputError
 from common.groups import grouping
 from common.runs import load_weights
@@ -52,6 +52,13 @@ def test_every_labeled_case_is_measured_by_a_network_that_did_not_see_it(planned
     again = folds(str(planned), str(tmp_path / "out"), folds=3, ensemble=True, **SHORT)
     assert again["cases"] == found["cases"] and model.stat().st_mtime_ns == before
     assert (tmp_path / "out" / "ensemble" / "record.json").is_file()
+
+
+def test_pictures_of_one_domain_are_measured_by_a_method_of_several(tmp_path):
+    data = Path(write_phantoms(tmp_path / "data", Phantom((40, 36)), labeled=3, unlabeled=2, validation=0, test=0))
+    plan(str(data), method="synfoc_segmentation", device="cpu", memory=16.0, sam="none")
+    found = folds(str(data / "plan.yaml"), str(tmp_path / "out"), folds=2, patch_size=[32, 32], **SHORT)
+    assert found["patients"] == 3 and (tmp_path / "out" / "folds.json").is_file()
 
 
 def require_one_network(folder, members):
@@ -122,7 +129,7 @@ def test_expected_dice_is_learned_from_cases_out_of_fold(tmp_path):
     ("text", "options", "words"),
     [
         ("dataset_dir: data\n", {}, "does not say for which method"),
-        ("layout: lists\n", {"method": "synfoc_segmentation"}, "plans of several domains have no folds"),
+        ("layout: domain_lists\n", {"method": "synfoc_segmentation"}, "plans of several domains have no folds"),
         ("dataset_dir: data\n", {"method": "meanteacher_segmentation", "folds": 1}, "--folds 1"),
     ],
 )
