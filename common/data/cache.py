@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -46,7 +47,8 @@ class CachedDataset(CheckedDataset):
         transform: deterministic chain from paths to channel-first tensors.
         classes: number of classes; every label value must be an integer below it.
         device: where the tensors live; ``cpu`` or a CUDA device with room for the whole set; ``disk``: see
-            ``DiskCache``, which ``cpu`` means too where the whole set would fill more than half of the free memory.
+            ``DiskCache``, which ``cpu`` means too where the whole set, once for each process on this machine, would
+            fill more than half of the free memory.
         slices: split volumes along their last axis into 2D samples; images that are flat stay as they are.
         workers: decoding threads.
         progress: show a progress bar, if there is a terminal.
@@ -83,11 +85,11 @@ class CachedDataset(CheckedDataset):
         if self.disk is None and self.device.type == "cpu" and self._is_large():
             self.disk = DiskCache(transform)
             self.settings["device"] = "disk"
+        order = _order(len(self.data))
         with ThreadPoolExecutor(max_workers=max(workers, 1)) as pool:
-            decoded = pool.map(self._decode, range(len(self.data)))
-            self.cases = list(
-                tqdm(decoded, total=len(self.data), desc="decoding", disable=None if progress else True, leave=False)
-            )
+            decoded = pool.map(self._decode, order)
+            bar = tqdm(decoded, total=len(order), desc="decoding", disable=None if progress else True, leave=False)
+            self.cases = [case for _, case in sorted(zip(order, bar), key=lambda pair: pair[0])]
         for line in gate.absent(self.present, classes):
             logging.getLogger(type(self).__name__).warning(line)
         if slices:
@@ -100,13 +102,13 @@ class CachedDataset(CheckedDataset):
         return self.cases[index]
 
     def _is_large(self) -> bool:
-        """Whether all cases, if they are like the first, would fill more than a share of the free memory."""
+        """Whether all cases, if like the first, in all processes would fill more than a share of the free memory."""
         if len(self.data) < 2 or (free := free_memory()) is None:
             return False
         self.first = self._transform(0)
         parts = filter(_is_tensor, map(_plain, self.first.values()))
         size = sum(part.numel() * part.element_size() for part in parts)
-        needed = size * len(self.data)
+        needed = size * len(self.data) * _place()[1]
         if needed > SHARE * free:
             place, gib = cache_folder(), 2**30
             logging.getLogger(type(self).__name__).info(
@@ -166,6 +168,18 @@ def _values(label: Tensor, classes: int) -> set[float]:
     if classes <= 16 and label.numel() and label.dtype is torch.uint8 and int(label.max()) < classes:
         return {float(number) for number in range(classes) if bool((label == number).any())}
     return set(torch.unique(label).tolist())
+
+
+def _place() -> tuple[int, int]:
+    """Number of this process among those of a distributed run on this machine, and how many there are."""
+    return int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+
+
+def _order(count: int) -> list[int]:
+    """Numbers of the cases as a process decodes them: each begins elsewhere, and finds on the disk what others made."""
+    rank, processes = _place()
+    first = rank * count // processes
+    return [*range(first, count), *range(first)]
 
 
 def _is_tensor(value: Any) -> bool:

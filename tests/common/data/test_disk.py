@@ -134,3 +134,20 @@ def test_descriptions_tell_transforms_apart_and_repeat():
     ]
     assert one[0] == one[1] and len({repr(part) for part in one}) == 4 and "0x" not in repr(one)
     assert DiskCache(chain()).what == DiskCache(chain()).what
+
+
+def test_processes_of_a_machine_count_and_share_what_they_decode(items, tmp_path, monkeypatch):
+    size = 12 * 10 * 8 * (4 + 1)
+    monkeypatch.setattr(module, "free_memory", lambda: 9 * size)
+    alone = CachedDataset(items, chain(), workers=1)
+    assert alone.disk is None
+    begun = []
+    transform = module.CheckedDataset._transform
+    monkeypatch.setattr(module.CheckedDataset, "_transform", lambda self, n: begun.append(n) or transform(self, n))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    for rank in (2, 0):
+        monkeypatch.setenv("LOCAL_RANK", str(rank))
+        kept = CachedDataset(items, chain(), workers=1)
+        assert kept.disk is not None and all(equal(one, other) for one, other in zip(alone.cases, kept.cases))
+        assert begun == ([0, 2, 1] if rank else [0])  # case 0 to see how large cases are
+        begun.clear()
