@@ -7,8 +7,9 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,8 +18,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from common.data import DecodeMaskd, LoadImageOrSeriesd
-from common.datasets import Case, find_cases
-from common.errors import InputError, require_choice
+from common.datasets import LAYOUTS, Case, find_cases
+from common.datasets.domains import ONE_DOMAIN
+from common.datasets.draws import by_lists
+from common.errors import InputError, require_choice, require_folder
 from common.files import atomic_path
 from common.sam import (
     BoxRefiner,
@@ -31,6 +34,8 @@ from common.sam import (
     refine_volume,
 )
 from common.sam.promptable import overlap
+
+from .draw import cases_of
 
 TRAINING = ("train", "labeled", "unlabeled")
 ROLES = (*TRAINING, "validation", "test", "unlisted")  # of the cases that find_cases finds
@@ -64,6 +69,8 @@ def sam_boxes(
     groups: Sequence[Sequence[int]] | None = None,
     images: int = 40,
     split: str | None = None,
+    layout: str | None = None,
+    splits: str | None = None,
     volumes: bool = False,
     moved: float = 0.15,
     arch: str = "litemedsam",
@@ -85,6 +92,8 @@ def sam_boxes(
         groups: classes prompted together, [[2, 3], [3]]; by default each by itself.
         images: at most so many of each domain, spread evenly over its list.
         split: take one list of the data set alone: train, validation or test.
+        layout: of the data set, as in training: domain_lists, busi, acdc_groups and so on; by default what is found.
+        splits: with a layout: a file of lists, such as ``draw`` writes, whose cases and lists are taken.
         volumes: also prompt every slice of a volume by its true boxes, and count the Dice of the whole volume.
         moved: largest shift of a side, as a share of the box.
         arch: of the SAM.
@@ -100,7 +109,7 @@ def sam_boxes(
     sam = build_sam(arch, img_size, checkpoint=checkpoint).eval().requires_grad_(False)
     refiner = BoxRefiner(sam, num_classes, convention, groups, box_pad=0.0)
     figures, generator = Figures(), torch.Generator().manual_seed(seed)
-    for domain, image, label in samples(dataset_dir, encoding, images, split):
+    for domain, image, label in samples(cases_by_domain(dataset_dir, split, layout, splits), encoding, images):
         if image.dim() == 5:
             if volumes:
                 measure_volume(refiner, domain, image[0], label[0], figures)
@@ -117,16 +126,33 @@ def sam_boxes(
             temporary.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
-def samples(dataset_dir: str, encoding: str, most: int, split: str | None) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Domain, image ``1, C, H, W[, D]`` and label map ``1, H, W[, D]`` of labeled cases spread evenly."""
+def cases_by_domain(
+    dataset_dir: str, split: str | None = None, layout: str | None = None, splits: str | None = None
+) -> dict[str, list[Case]]:
+    """Labeled cases of a list, or of all, by domain."""
+    if layout is None and splits is not None:
+        raise InputError(
+            f"--splits {splits}: needs --layout, which says what the names in it are, such as domain_lists"
+        )
+    if layout is None:
+        found = [(case.name.rpartition("/")[0], case) for case in find_cases(dataset_dir).cases]
+    else:
+        require_choice(layout=(layout, (*LAYOUTS, ONE_DOMAIN)))
+        cases = cases_of(Path(require_folder(dataset_dir, "it must hold the data set")), layout)
+        found = [(case.domain, case) for case in (by_lists(cases, Path(splits)) if splits else cases)]
     roles = {None: ROLES, "train": TRAINING}.get(split, (split,))
+    by_domain: dict[str, list[Case]] = {}
+    for domain, case in found:
+        if case.label is not None and case.role in roles:
+            by_domain.setdefault(domain, []).append(case)
+    return by_domain
+
+
+def samples(by_domain: Mapping[str, Sequence[Case]], encoding: str, most: int) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Domain, image ``1, C, H, W[, D]`` and label map ``1, H, W[, D]`` of cases spread evenly."""
     load = Compose(
         [LoadImageOrSeriesd("image", picture_channels=1), DecodeMaskd("label", encoding), EnsureTyped("image")]
     )
-    by_domain: dict[str, list[Case]] = {}
-    for item in find_cases(dataset_dir).cases:
-        if item.label is not None and item.role in roles:
-            by_domain.setdefault(item.name.rpartition("/")[0], []).append(item)
     for domain, items in by_domain.items():
         count = min(most, len(items))
         chosen = [items[number * len(items) // count] for number in range(count)]

@@ -22,7 +22,7 @@ ROLE_OF = {
     "validation": "validation",
     "test": "test",
 }
-KNOWN = {*ROLE_OF, "unlisted"}  # the last for files that stand in no list
+KNOWN = {*ROLE_OF, "unlisted", "untouched", "copies"}  # the others are not trained on: see tools draw
 LONGEST_NAME = 240  # bytes of a file's name without its ending
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.datasets.lists import read_lists
 from common.errors import InputError
 from tools.draw import draw
 
@@ -25,13 +26,14 @@ def pictures(tmp_path):
     return tmp_path
 
 
-def test_files_of_lists_for_the_option_splits(pictures, capsys):
+def test_files_of_lists_for_the_option_splits(pictures, capsys, caplog):
     files = draw(str(pictures), layout="domain_lists", draws=2, development=1, report=0.3)
     assert files == [str(pictures / f"draw_{n}.json") for n in (1, 2)]
     first, second = (json.loads((pictures / f"draw_{n}.json").read_text()) for n in (1, 2))
     assert ["a/images/00", "b/images/07"] in [sorted(pair) for pair in first["copies"]]
     assert first["test"] == second["test"] and first["train"] != second["train"]
     assert sum(len(first[key]) for key in ("train", "val", "test")) == 20
+    assert read_lists(pictures / "draw_1.json").names("test") == first["test"] and not caplog.records
     out = capsys.readouterr().out
     assert "for choices (val)" in out and "a/images/00 = b/images/07" in out
 

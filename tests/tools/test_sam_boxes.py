@@ -13,6 +13,7 @@ from common.sam import BoxRefiner, build_sam, refine_volume
 from common.sam.testing import write_tiny_checkpoint
 from common.wheels import installed
 from tests.downloads import WRITERS
+from tools.draw import draw
 from tools.prepare import prepare
 from tools.sam_boxes import boxes_filled, sam_boxes
 
@@ -51,6 +52,17 @@ def test_one_list_of_a_prepared_data_set_is_measured(tiny, tmp_path):
     sam_boxes(str(tmp_path / "out"), images=100, split="test", output=str(tmp_path / "f.json"), **tiny)
     (row,) = json.loads((tmp_path / "f.json").read_text(encoding="utf-8"))["dice"]
     assert row["boxes"] == 12
+
+
+def test_the_cases_of_a_draw_are_measured(tiny, tmp_path):
+    write_phantom_domains(tmp_path / "data", Phantom((32, 32), 2), 2, 4, 1, 1, 0)
+    draw(str(tmp_path / "data"), "domain_lists", draws=1, report=2, copies=False, output=str(tmp_path))
+    given = {**tiny, "split": "test", "layout": "domain_lists", "output": str(tmp_path / "f.json")}
+    sam_boxes(str(tmp_path / "data"), splits=str(tmp_path / "draw_1.json"), **given)
+    rows = json.loads((tmp_path / "f.json").read_text(encoding="utf-8"))["dice"]
+    assert len(rows) == 2 and all(row["boxes"] == 2 for row in rows)
+    with pytest.raises(InputError, match="needs --layout"):
+        sam_boxes(str(tmp_path / "data"), splits=str(tmp_path / "draw_1.json"), **tiny)
 
 
 def test_nested_groups_are_composed_on_the_middle_slices_of_volumes(tiny, tmp_path, capsys):

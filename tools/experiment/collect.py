@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ from common.errors import InputError
 from common.metrics import METRICS, bootstrap_mean
 from common.metrics.bootstrap import probability_of_no_gain
 
-from ..pooled import patient_of, read_rows
+from ..pooled import intervals, patient_of, read_rows
 from .file import Experiment, Job
+
+DOMAINS = {"domain_mean": "mean of domains", "in_domain": "in domain", "out_of_domain": "out of domain"}
 
 
 def collect(experiment: Experiment, jobs: Sequence[Job], root: Path) -> dict[str, Any]:
@@ -24,19 +28,30 @@ def collect(experiment: Experiment, jobs: Sequence[Job], root: Path) -> dict[str
     There is a table for each label count and evaluated list. A row holds the mean over draws (and seeds) and cases of
     each metric, Dice with its 95 % interval over draws and cases, the paired difference to the baseline, its interval
     and its probability of being no gain, corrected for the number of comparisons (Holm), the mean rank among the rows,
-    and the Dice of each case in each run, so that later rows can be paired with it.
+    and the Dice of each case in each run, so that later rows can be paired with it. Cases of several domains add Dice
+    and differences by domain, each with its interval, see ``tools.pooled.intervals``.
     """
     tables = []
     for labeled in dict.fromkeys(job.labeled for job in jobs):
         for split in experiment.evaluate:
             rows = _rows(experiment, [job for job in jobs if job.labeled == labeled], root, split)
             if rows:
-                tables.append({"labeled": labeled, "list": split, "rows": _compared(rows, experiment.baseline)})
+                compared = _compared([row for row, _ in rows], experiment.baseline)
+                _by_domain(rows, experiment.baseline)
+                tables.append({"labeled": labeled, "list": split, "rows": compared})
     return {"experiment": experiment.name, "title": experiment.title, "baseline": experiment.baseline,
             "tables": tables}  # fmt: skip
 
 
-def _rows(experiment: Experiment, jobs: Sequence[Job], root: Path, split: str) -> list[dict]:
+@dataclass(frozen=True)
+class Measured:
+    """What the runs of a row were measured to be, in the order of the runs."""
+
+    runs: Sequence[Sequence[Mapping]]
+    labeled_domain: str | None
+
+
+def _rows(experiment: Experiment, jobs: Sequence[Job], root: Path, split: str) -> list[tuple[dict, Measured]]:
     made = []
     for row in experiment.rows:
         found = []
@@ -46,8 +61,27 @@ def _rows(experiment: Experiment, jobs: Sequence[Job], root: Path, split: str) -
             if (results / "metrics.csv").is_file():
                 found.append((job, results, read_rows(results)))
         if found:
-            made.append(_row(row.name, row.title, found, root))
+            summary = found[0][1] / "summary.json"
+            about = json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else {}
+            measured = Measured([rows for _, _, rows in found], about.get("labeled_domain"))
+            made.append((_row(row.name, row.title, found, root), measured))
     return made
+
+
+def _by_domain(rows: Sequence[tuple[dict, Measured]], baseline: str) -> None:
+    """Add Dice by domain, and its paired difference to the baseline over the runs that both have."""
+    base, first = next(((row, measured) for row, measured in rows if row["name"] == baseline), (None, None))
+    for row, measured in rows:
+        if "domain" not in measured.runs[0][0]:
+            continue
+        row["domains"] = intervals(measured.runs, measured.labeled_domain)
+        if base is not None and "difference" in row:
+            shared = [run for run in row["runs"] if run in base["runs"]]
+            own, other = (
+                [part.runs[line["runs"].index(run)] for run in shared]
+                for line, part in ((row, measured), (base, first))
+            )
+            row["difference by domain"] = intervals(own, measured.labeled_domain, other)
 
 
 def _row(name: str, title: str, found: Sequence[tuple[Job, Path, list[dict]]], root: Path) -> dict:
@@ -148,7 +182,9 @@ def as_markdown(content: Mapping) -> str:
         rows = sorted(table["rows"], key=lambda row: -row["dice"])
         columns = ["row", "runs", "Dice %", f"difference to {content['baseline']}", "p, corrected", "95HD", "ASD",
                    "empty", "mean rank", "s / step"]  # fmt: skip
-        lines = [columns, ["---"] * len(columns), *(_cells(row) for row in rows)]
+        groups = [group for group in DOMAINS if any(group in row.get("domains", ()) for row in rows)]
+        columns += [title for group in groups for title in (f"{DOMAINS[group]} %", "difference")]
+        lines = [columns, ["---"] * len(columns), *(_cells(row) + _domain_cells(row, groups) for row in rows)]
         parts.append(f"**{table['labeled']} labeled, list {table['list']}, {len(rows[0]['cases'])} cases**\n")
         parts.append("".join("| " + " | ".join(line) + " |\n" for line in lines))
         if widths := [np.ptp(row["difference interval"]) for row in rows if "difference" in row]:
@@ -222,6 +258,18 @@ def _cells(row: Mapping) -> list[str]:
     clock = "" if row["seconds per step"] is None else f"{row['seconds per step']:.2f}"
     return [row["title"], str(len(row["runs"])), dice, gain, corrected, f"{row['hd95']:.2f}", f"{row['asd']:.2f}",
             f"{row['empty']:.1f}", rank, clock]  # fmt: skip
+
+
+def _domain_cells(row: Mapping, groups: Sequence[str]) -> list[str]:
+    cells = []
+    for group in groups:
+        for key, words in (
+            ("domains", "{:.1f} ({:.1f} to {:.1f})"),
+            ("difference by domain", "{:+.1f} ({:.1f} to {:.1f})"),
+        ):
+            found = row.get(key, {}).get(group)
+            cells.append(words.format(*(100 * value for value in found)) if found else "")
+    return cells
 
 
 def rank_plot(content: Mapping, path: Path) -> None:

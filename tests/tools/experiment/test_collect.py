@@ -41,14 +41,14 @@ def made(tmp_path):
     return path
 
 
-def write(folder, scores):
-    folder.mkdir(parents=True)
+def write(folder, scores, domains=()):
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / "metrics.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["case", "class", "dice", "jaccard", "hd95", "asd", "empty"])
-        for name, dice in zip("xyz", scores):
-            writer.writerow([name, 1, dice, dice / 2, 0 if dice == 0 else 10 * dice, 1.0, float(dice == 0)])
-    (folder / "summary.json").write_text("{}", encoding="utf-8")
+        writer.writerow(["case", "class", "dice", "jaccard", "hd95", "asd", "empty", *(["domain"] if domains else [])])
+        for name, dice, domain in zip("xyz", scores, domains or [()] * 3):
+            writer.writerow([name, 1, dice, dice / 2, 0 if dice == 0 else 10 * dice, 1.0, float(dice == 0), *domain])
+    (folder / "summary.json").write_text('{"labeled_domain": "a"}' if domains else "{}", encoding="utf-8")
 
 
 def collected(path):
@@ -87,3 +87,31 @@ def test_rows_measured_on_other_cases_are_refused(made):
     path.write_text(path.read_text(encoding="utf-8").replace("\nz,", "\nq,"), encoding="utf-8")
     with pytest.raises(InputError, match="better-2-draw2-seed1337.*other cases"):
         collected(made)
+
+
+def test_domains_have_dice_and_paired_differences_of_their_own(made):
+    for row, draws in DICE.items():
+        place = made.parent / ("elsewhere" if row == "worse" else "runs")
+        for number, scores in enumerate(draws, 1):
+            write(place / f"{row}-2-draw{number}-seed1337" / "test", scores, "abb")
+    content = collected(made)
+    base, better, worse = content["tables"][0]["rows"]
+    assert base["domains"]["in_domain"][0] == pytest.approx(0.5)
+    assert base["domains"]["out_of_domain"][0] == pytest.approx((0.6 + 0.7 + 0.4 + 0.3) / 4)
+    assert base["domains"]["domain_mean"][0] == pytest.approx(0.5) and "difference by domain" not in base
+    assert better["difference by domain"]["out_of_domain"] == pytest.approx([0.1, 0.1, 0.1])
+    assert worse["difference by domain"]["in_domain"][0] == pytest.approx(-0.25)
+    text = as_markdown({**content, "conditions": ""})
+    assert "| mean of domains % | difference | in domain % | difference | out of domain % | difference |" in text
+    assert "| +10.0 (10.0 to 10.0) |" in text and "domain" not in as_markdown(_without_domains(content))
+
+
+def _without_domains(content):
+    keys = ("domains", "difference by domain")
+    return {
+        **content,
+        "tables": [
+            {**table, "rows": [{key: value for key, value in row.items() if key not in keys} for row in table["rows"]]}
+            for table in content["tables"]
+        ],
+    }
