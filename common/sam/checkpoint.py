@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import InputError, require_choice
-from ..tensors import mark_from_file, read_tensors
+from ..tensors import mark_from_file, not_finite, read_tensors
 from ..wheels import locate
 from .architectures import recognise
 
@@ -53,7 +53,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
 
     Raises:
         InputError: naming the file, if it is missing, damaged, no plain tensors (as SAM-Med2D's files, which pickle an
-            optimizer) or not of a SAM.
+            optimizer), not of a SAM, or holds values that are not finite.
     """
     path = locate(path)
     plain = read_tensors(path, "SAM starts from these weights (checkpoint)")
@@ -62,6 +62,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: holds adapter layers, as SAM-Med2D does; expected plain SAM or MedSAM weights")
     if not any(key in tensors for key in _FIRST):
         raise InputError(f"{path}: has no key {' or '.join(_FIRST)}; expected the state dict of SAM or MedSAM")
+    if key := not_finite(tensors):
+        raise InputError(f"{path}: {key!r} has NaN or infinite values; copy or download it again")
     return tensors
 
 

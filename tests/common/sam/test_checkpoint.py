@@ -101,6 +101,10 @@ def test_wrong_files_are_named(checkpoint, tmp_path):
     content = checkpoint.read_bytes()
     (tmp_path / "cut.pth").write_bytes(content[: len(content) // 2])
     fails("cut.pth", "truncated")
+    state = read_checkpoint(checkpoint)
+    state["image_encoder.neck.0.weight"][0] = torch.nan
+    torch.save(state, tmp_path / "nan.pth")
+    fails("nan.pth", "'image_encoder.neck.0.weight' has NaN")
     (tmp_path / "text.pth").write_text("hello", encoding="utf-8")
     fails("text.pth", "is a text file")
     network = torch.nn.Linear(2, 2)
