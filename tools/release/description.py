@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from monai.utils import ensure_tuple
 
+from common.datasets.lists import FILE as LISTS
 from common.errors import InputError
 
 DATASETS = Path(__file__).with_name("datasets.yaml")
@@ -45,7 +46,7 @@ def own(
     Raises:
         InputError: for names that are no names, or not as many as the network has classes.
     """
-    folder = Path(str(settings["dataset_dir"]))
+    folder = data_folder(settings)
     names = class_names(settings, classes)
     channels = _channels(folder, int(str(settings.get("in_channels", 1))))
     modality = stated.get("modality") or _modality(settings, channels)
@@ -61,10 +62,22 @@ def own(
     }
 
 
+def data_folder(settings: Mapping[str, Any]) -> Path:
+    """Folder of a training's data: ``dataset_dir``, or, where that holds nothing but lists, where their files lie."""
+    root = Path(str(settings["dataset_dir"]))
+    files = _read(root / LISTS).get("files")
+    if (root / "images").is_dir() or not isinstance(files, Mapping) or not files:
+        return root
+    entry = next(iter(files.values()))
+    images = ensure_tuple(entry.get("image", "") if isinstance(entry, Mapping) else "")
+    place = (root / str(images[0])).resolve().parent
+    return place.parent if place.name == "images" else place
+
+
 def class_names(settings: Mapping[str, Any], given: str | Sequence[str] | None = None) -> list[str]:
     """Names of all classes of a training, background first; see ``own``."""
     count = int(str(settings["num_classes"]))
-    source = Path(str(settings["dataset_dir"])) / OWN
+    source = data_folder(settings) / OWN
     if given:
         words = given.split(",") if isinstance(given, str) else ensure_tuple(given)
         names, what = [str(word).strip() for word in words], "classes"
@@ -116,7 +129,7 @@ def _read(file: Path) -> dict:
 
 def own_name(settings: Mapping[str, Any], method: str) -> str:
     """Name of a release of own data: the data's folder and the method's bundle."""
-    words = re.sub(r"[^a-z0-9]+", "_", Path(str(settings["dataset_dir"])).name.lower()).strip("_")
+    words = re.sub(r"[^a-z0-9]+", "_", data_folder(settings).name.lower()).strip("_")
     return f"{words}_{method}" if words else method
 
 
@@ -126,7 +139,7 @@ def license_text(given: str | None, settings: Mapping[str, Any]) -> str:
     Raises:
         InputError: when there are none.
     """
-    places = [Path(given)] if given else [Path(str(settings["dataset_dir"])) / name for name in LICENSES]
+    places = [Path(given)] if given else [data_folder(settings) / name for name in LICENSES]
     for place in places:
         if len(str(place)) < 1000 and place.is_file():
             text = place.read_text(encoding="utf-8", errors="replace").strip()

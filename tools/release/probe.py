@@ -86,7 +86,7 @@ class Probe:
         (path,) = (file for file in folder.rglob("*.*") if file.suffix != ".csv")  # a table of the Dice to expect
         if path.name.endswith(".nii.gz") and image.name.endswith(".nii.gz"):
             source, result = nibabel.load(image), nibabel.load(path)
-            if result.shape != source.shape or not np.allclose(result.affine, source.affine, atol=1e-5):
+            if result.shape != source.shape[:3] or not np.allclose(result.affine, source.affine, atol=1e-5):
                 raise ValueError("the prediction has another geometry than the image")
         return f"wrote {path.name}"
 

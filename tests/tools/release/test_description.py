@@ -26,6 +26,19 @@ def test_names_of_classes_stand_in_the_folder_of_the_data(labels, tmp_path):
         class_names({**settings, "num_classes": 4})
 
 
+def test_lists_elsewhere_lead_to_the_folder_of_the_data(tmp_path):
+    home, lists = tmp_path / "My CT", tmp_path / "runs" / "out"
+    (home / "images").mkdir(parents=True)
+    lists.mkdir(parents=True)
+    files = {"a": {"image": "../../My CT/images/a.nii.gz", "label": "../../My CT/labels/a.nii.gz"}}
+    (lists / "splits.json").write_text(json.dumps({"labeled": ["a"], "files": files}), encoding="utf-8")
+    (home / "dataset.json").write_text('{"labels": {"background": 0, "liver": 1}}', encoding="utf-8")
+    (home / "data_license.txt").write_text("ours", encoding="utf-8")
+    settings = {"num_classes": 2, "dataset_dir": str(lists)}
+    assert own(settings)["data_source"] == "own data (My CT)" and class_names(settings)[1] == "liver"
+    assert own_name(settings, "x_segmentation") == "my_ct_x_segmentation" and license_text(None, settings) == "ours\n"
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [("a", "names 1 foreground classes"), ("a,A", "two classes have one name"), ("a,../b", "no name of a class")],
