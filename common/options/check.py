@@ -14,6 +14,7 @@ from .rules import check_rules, fitted_strides
 from .table import Table
 from .types import Option, Type, WrongValueError
 
+TRAINED = "trained"  # settings of the weights, in an inference
 UNKNOWN = object()  # a value that only MONAI can tell
 
 
@@ -63,7 +64,7 @@ def check_configuration(
     for name, stride in fitted_strides(known, base).items():
         configuration.replace(name, stride)
         known[name] = stride
-    check_rules(known, _multiple(configuration, base, table))
+    check_rules({**known, **_pooling(configuration, known, resolve)}, _multiple(configuration, base, table, resolve))
     for rule in table.rules:
         rule(known)
     return known
@@ -150,9 +151,23 @@ def _takes(kind: Type, value: Any) -> bool:
     return True
 
 
-def _multiple(configuration: Written, base: Mapping[str, Any], table: Table) -> int:
-    """What the extents of a patch must be a multiple of; 1 where the network is not the bundle's own."""
+def _pooling(configuration: Written, known: Mapping[str, Any], resolve: bool) -> dict[str, Any]:
+    """How often the network of an inference halves each axis, which no option there says; nothing where one does."""
     network = configuration.written("network_def") if "network_def" in configuration else None
+    if "pooling" in known:
+        return {}
+    if isinstance(network, Mapping):  # of a release
+        halved = network.get("pooling")
+        return {} if holds_code(halved) else {"pooling": halved}
+    trained = configuration.value(TRAINED) if resolve and TRAINED in configuration else None  # type: ignore
+    return {"pooling": trained.get("pooling")} if isinstance(trained, Mapping) else {}
+
+
+def _multiple(configuration: Written, base: Mapping[str, Any], table: Table, resolve: bool) -> int:
+    """What the extents of a patch must be a multiple of; 1 where the network is not the bundle's own, or not known."""
+    network = configuration.written("network_def") if "network_def" in configuration else None
+    if TRAINED in configuration and not resolve:
+        return 1
     known = base.get("network_def", network)
     target, own = (node.get("_target_") if isinstance(node, Mapping) else node for node in (network, known))
     return table.patch_multiple if target == own else 1

@@ -21,7 +21,7 @@ from common.runs import assumed
 from tools.package import package, typed
 from tools.release.isolated import START
 from tools.release.render import render
-from tools.run import BUNDLES, bundle_folder
+from tools.run import BUNDLES, bundle_folder, run
 
 from .conftest import SMALL, SUMMARY
 
@@ -301,6 +301,20 @@ def test_a_run_that_says_what_dice_to_expect_becomes_a_release_that_does(own_run
     Calibration.fit([0.5, 0.6, 0.8, 0.9], [0.4, 0.5, 0.7, 0.9], list("abcd")).write(run)
     with zipfile.ZipFile(package(str(run), output=str(tmp_path / "out"), license="CC BY 4.0", dirty=True)) as archive:
         assert any(name.endswith("/models/expected_dice.json") for name in archive.namelist())
+
+
+def test_a_network_that_halves_an_axis_less_often_infers_and_is_released_with_its_patch(tmp_path):
+    data = write_phantoms(tmp_path / "data", Phantom((24, 24, 16)), labeled=1, unlabeled=1, validation=0, test=0)
+    sizes = {"patch_size": [16, 16, 12], "stride": [16, 16, 12], "test_stride": [16, 16, 12], "pooling": [4, 4, 2]}
+    given = {"dataset_dir": str(data), "num_classes": 2, "labeled": None, "validation": None, **SMALL, **sizes}
+    settings = assumed(BUNDLES / "meanteacher_segmentation", (), given)
+    settings.write(tmp_path / "run")
+    torch.save(settings.component("network_def").state_dict(), tmp_path / "run" / "model.pt")
+    image = str(data / "images" / "phantom_000.nii.gz")
+    where = {"checkpoint": str(tmp_path / "run"), "device": "cpu", "amp": False}
+    run("meanteacher_segmentation", "inference", inputs=image, output_dir=str(tmp_path / "out"), **where)
+    assert (tmp_path / "out" / "phantom_000.nii.gz").is_file()
+    assert package(str(tmp_path / "run"), output=str(tmp_path / "dist"), license="CC BY 4.0", dirty=True)
 
 
 def test_the_version_of_own_data_is_raised_with_its_weights(own_run, tmp_path, monkeypatch):
