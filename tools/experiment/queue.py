@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,8 +53,10 @@ def work_off(experiment: Experiment, jobs: Sequence[Job], root: Path, at_once: i
     """Run what is not done, in order; returns a line for each run that failed or was stopped.
 
     When the time is over no run starts, and those that go on are told to save their state and stop. So they are at an
-    interrupt.
+    interrupt, and when this process is told to end.
     """
+    alone = threading.current_thread() is threading.main_thread()  # where signals can be heard
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)) if alone else None
     queue = [job for job in jobs if job.row.bundle and state_of(job, root, experiment.evaluate) != "done"]
     live: list[Live] = []
     problems: list[str] = []
@@ -73,6 +76,8 @@ def work_off(experiment: Experiment, jobs: Sequence[Job], root: Path, at_once: i
             time.sleep(0.2)
     finally:
         problems += _stop(live)
+        if alone:
+            signal.signal(signal.SIGTERM, before)
     return problems + [f"{job.name}: not started" for job in queue]
 
 
