@@ -185,11 +185,12 @@ def written_settings() -> dict[str, Any] | None:
 def check_contract(state: Mapping, settings: Mapping[str, Any] | None, data: Mapping[str, Mapping] | None) -> None:
     """Raise ``InputError`` unless a saved state may be continued with these settings and data, where they are known.
 
-    Where the contents of the cases are compared, now or (with ``data=None``) later, ``dataset_dir`` may be another.
+    Where the contents of the cases are compared, now or (with ``data=None``) later, their folder and the file of their
+    lists may be others.
     """
     before = state["data"]
     if state["settings"] is not None and settings is not None:
-        moved = {"dataset_dir"} if _told(before) and (data is None or _told(data)) else set()
+        moved = {"dataset_dir", "splits"} if _told(before) and (data is None or _told(data)) else set()
         was, now = ({k: v for k, v in s.items() if k not in moved} for s in (state["settings"], settings))
         check_resumable(was, now)
     if before is not None and data is not None:

@@ -163,7 +163,7 @@ def test_other_settings_are_refused_before_anything_is_touched(tmp_path):
 )
 def test_the_data_may_lie_elsewhere_where_their_contents_are_compared(tmp_path, saved, given, fine):
     save_state(tmp_path, data=saved)
-    call = {"resume": True, "settings": {**SETTINGS, "dataset_dir": "there"}, "data": given}
+    call = {"resume": True, "settings": {**SETTINGS, "dataset_dir": "there", "splits": "there.json"}, "data": given}
     if fine:
         assert open_run(tmp_path, **call) == 2
     else:
