@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from .errors import InputError
@@ -85,6 +85,11 @@ def patient_of(template: str | None, names: Collection[str] = ()) -> Callable[[s
             return name
 
     return patient
+
+
+def with_known(patient: Callable[[str], str], known: Mapping[str, str]) -> Callable[[str], str]:
+    """``patient``, except for the names whose patient is ``known``."""
+    return (lambda name: known[name] if name in known else patient(name)) if known else patient
 
 
 def _fits(group_of: Callable[[str], str], name: str) -> bool:

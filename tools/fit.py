@@ -121,13 +121,13 @@ def _note(root: Path, state: dict, **done: Any) -> None:
 
 def _labeled_patients(root: Path) -> int:
     from common.datasets import load_datalist
-    from common.groups import grouping
+    from common.datasets.lists import FILE, read_lists
 
     content = read_layer(root / "plan.yaml").content
     cases = load_datalist(
         content["dataset_dir"], **{key: content.get(key) for key in ("labeled", "validation", "group")}
     )
-    patient = grouping(content.get("group"))
+    patient = read_lists(Path(str(content["dataset_dir"])) / FILE).patient(content.get("group"))
     return len({patient(str(case["case"])) for role in ("labeled", "validation") for case in cases[role]})
 
 

@@ -6,16 +6,17 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from common.datasets import load_datalist
+from common.datasets.lists import FILE as SPLITS
+from common.datasets.lists import read_lists
 from common.errors import InputError, require_file
 from common.files import atomic_path
-from common.groups import grouping
 from common.metrics import Calibration, bootstrap_mean, held_out, how_well
 from common.options.layers import read_layer
 from common.runs.record import FILE as RECORD
@@ -41,13 +42,13 @@ def folds(
 ) -> dict:
     """Cross-validate a plan over its labeled patients: ``folds my_data/plan.yaml runs/folds``.
 
-    The labeled patients are dealt into folds; each fold is held out once, while the others are labeled and all
-    unlabeled images are there every time. ``folds.json`` holds the Dice of every labeled case by a network that did not
-    see it, the mean and its 95 % interval over patients. Runs that are done are skipped, stopped ones go on. The
-    networks of the folds are in ``fold-...``; the one to deploy is best trained on all labels, or is their ensemble,
-    a run in ``ensemble`` (see ``python -m tools ensemble``). ``expected_dice.json``, which the ensemble has too, tells
-    inference what Dice to expect of a case without a label, in an interval: put it beside the weights of a network that
-    was trained as these.
+    The labeled patients are dealt into folds; each fold is held out once, with all images of its patients, while the
+    others are labeled and all other unlabeled images are there every time. ``folds.json`` holds the Dice of every
+    labeled case by a network that did not see it, the mean and its 95 % interval over patients. Runs that are done are
+    skipped, stopped ones go on. The networks of the folds are in ``fold-...``; the one to deploy is best trained on all
+    labels, or is their ensemble, a run in ``ensemble`` (see ``python -m tools ensemble``). ``expected_dice.json``,
+    which the ensemble has too, tells inference what Dice to expect of a case without a label, in an interval: put it
+    beside the weights of a network that was trained as these.
 
     Args:
         plan: file that ``plan`` wrote, for data of one domain.
@@ -72,11 +73,12 @@ def folds(
         raise InputError(f"--folds {folds}: expected a whole number from 2")
     keys = ("labeled", "validation", "group")
     cases = load_datalist(content["dataset_dir"], **{key: content.get(key) for key in keys})
-    patient = grouping(content.get("group"))
+    lists = read_lists(Path(content["dataset_dir"]) / SPLITS)
+    patient = lists.patient(content.get("group"))
     known = [*cases["labeled"], *cases["validation"]]
     dealt = deal([str(case["case"]) for case in known], patient, folds, path)
     root = Path(output_dir)
-    _write_lists(root, known, cases["unlabeled"], dealt)
+    _write_lists(root, known, cases["unlabeled"], dealt, patient, lists.patients)
     experiment = Experiment(
         path=root / "fold.yaml",
         title=f"folds of {path.name}",
@@ -202,21 +204,28 @@ def planned_for(path: Path) -> str:
 
 
 def _write_lists(
-    root: Path, known: Sequence[Mapping], unlabeled: Sequence[Mapping], dealt: Sequence[list[str]]
+    root: Path,
+    known: Sequence[Mapping],
+    unlabeled: Sequence[Mapping],
+    dealt: Sequence[list[str]],
+    patient: Callable[[str], str],
+    patients: Mapping[str, str],
 ) -> None:
-    """A file of lists for each fold, with the files of all cases, wherever they lie."""
+    """A file of lists for each fold, with the files of all cases, wherever they lie; none of a patient held out."""
     files = {
         str(case["case"]): {"image": str(Path(str(case["image"])).resolve())}
         | ({"label": _absolute(case["label"])} if "label" in case else {})
         for case in (*known, *unlabeled)
     }
     for number, held in enumerate(dealt, 1):
+        away = set(map(patient, held))
         content = {
             "labeled": [name for other in dealt if other is not held for name in other],
-            "unlabeled": [str(case["case"]) for case in unlabeled],
+            "unlabeled": [str(case["case"]) for case in unlabeled if patient(str(case["case"])) not in away],
             "validation": held,
             "origin": f"fold {number} of {len(dealt)}",
             "files": files,
+            "patients": {name: owner for name, owner in patients.items() if name in files},
         }
         with atomic_path(root / f"fold_{number}.json") as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import InputError
-from ..groups import grouping
 from .case import ROLES, Case, Entry
 from .endings import image_files
 from .finder import Finder
@@ -29,7 +28,7 @@ def load_datalist(
     test cases) and a ``splits.json`` in one of two forms: lists ``labeled``, ``unlabeled``, ``validation``, ``test``
     (each optional but the first; ``seed`` records how they were drawn), or the community's ``train``, ``val``,
     ``test``, where the order of ``train`` decides which cases are labeled. ``files`` maps cases that lie elsewhere to
-    their ``{"image", "label"}``.
+    their ``{"image", "label"}``, ``patients`` cases to patients that the names do not tell.
 
     Args:
         dataset_dir: the folder.
@@ -58,7 +57,7 @@ def load_datalist(
     if not root.is_dir():
         raise InputError(f"{root}: no such data folder (dataset_dir)")
     lists = read_lists(root / (splits or FILE), training).require_one_domain()
-    group_of = grouping(group)
+    group_of = lists.patient(group)
     roles = _assign(lists, labeled, validation, group_of, training)
     check_disjoint(roles, group_of, lists.path)
     finder = Finder(root, lists)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
 from ..errors import InputError
+from ..groups import grouping, with_known
 from .endings import ending_of, spelled, stem_of
 
 FILE = "splits.json"
@@ -36,7 +37,8 @@ class Lists:
             domains is the empty name.
         keys: how the file calls each role.
         files: of cases whose files it names: ``{"image": path[, "label": [paths]]}``, absolute or below its folder.
-        group: which patient a case belongs to, where the file says so.
+        group: template of names that tells which patient a case belongs to, where the file has one.
+        patients: of cases whose names do not tell it, such as images found alike.
         origin: how the lists came about, where the file says so.
     """
 
@@ -46,6 +48,7 @@ class Lists:
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     group: str | None = None
     origin: str | None = None
+    patients: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def by_domain(self) -> bool:
@@ -56,6 +59,10 @@ class Lists:
         """The names of a role, behind ``<domain>/`` where there are domains; none where the file has no such list."""
         lists = self.roles.get(role, {})
         return [f"{domain}/{name}" if domain else name for domain, names in lists.items() for name in names]
+
+    def patient(self, group: str | None) -> Callable[[str], str]:
+        """Function from a case's name to its patient: the one in ``patients``, else by the template ``group``."""
+        return with_known(grouping(group), self.patients)
 
     def require_one_domain(self) -> Lists:
         """These lists, or an ``InputError`` where they are those of several domains."""
@@ -98,7 +105,8 @@ def read_lists(path: Path, training: bool = True, of_files: bool = False) -> Lis
             what = f"{where}, {domain}: expected" if domain else f"{where} must be"
             inside = f"{where}, {domain}" if domain else where
             roles[role][domain] = _names(cases, inside, what, path.parent, files, of_files)
-    return Lists(path, roles, keys, files, _text(content, "group", path), _text(content, "origin", path))
+    patients = _patients(content.get("patients", {}), path)
+    return Lists(path, roles, keys, files, _text(content, "group", path), _text(content, "origin", path), patients)
 
 
 def _names(cases: Any, where: str, what: str, folder: Path, files: dict, of_files: bool) -> list[str]:
@@ -129,6 +137,12 @@ def _files(table: Any, path: Path) -> dict[str, dict]:
     if not isinstance(table, Mapping):
         raise InputError(what)
     return {name: _entry(entry, what, path.parent) for name, entry in table.items()}
+
+
+def _patients(table: Any, path: Path) -> dict[str, str]:
+    if not isinstance(table, Mapping) or not all(isinstance(owner, str) and owner for owner in table.values()):
+        raise InputError(f"{path}: key 'patients' must map names of cases to the names of their patients")
+    return {name[: -len(ending_of(name))] if ending_of(name) else name: owner for name, owner in table.items()}
 
 
 def _entry(entry: Any, what: str, folder: Path) -> dict[str, Any]:

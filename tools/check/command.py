@@ -20,7 +20,7 @@ from common.datasets.endings import ENDINGS
 from common.datasets.likeness import Signature, grid_step
 from common.errors import InputError
 from common.files import atomic_path
-from common.groups import patient_of
+from common.groups import patient_of, with_known
 
 from .compare import check_coded, check_copies, check_intensities, check_labels, check_sides, check_spacings
 from .families import suggest_group
@@ -66,9 +66,9 @@ def check(
     """
     started = time.perf_counter()
     listing = find_cases(folder, images, labels)
-    patient = patient_of(
-        group or (listing.lists.group if listing.lists else None), [case.name for case in listing.cases]
-    )
+    lists = listing.lists
+    patient = patient_of(group or (lists.group if lists else None), [case.name for case in listing.cases])
+    patient = with_known(patient, lists.patients) if lists and not group else patient
     facts, signatures = examine(listing, workers)
     check_coded(facts)
     check_labels(facts, classes)
@@ -78,7 +78,7 @@ def check(
     label_next = check_unlike(facts)
     pairs = check_copies(facts, signatures, patient)
     alike = [(pair["first"], pair["second"]) for pair in pairs if not pair["identical"]]
-    known = group or (listing.lists.group if listing.lists else None)
+    known = group or (lists.group if lists else None)
     suggested = None if known else suggest_group([f.case for f in facts], alike)
     for name, reason in listing.broken.items():
         facts.append(

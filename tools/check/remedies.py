@@ -21,7 +21,7 @@ REMEDIES = {
     "leak": "put all images of a patient into one list: name them with --group, and python -m tools prepare folder "
     "--splits redraw draws new lists",
     "copy": "keep one of both",
-    "alike": "if they are of one patient, say so with --group",
+    "alike": "plan takes them for one patient; --group says otherwise",
     "incomplete": "add the file, or take the name out of the list",
     "unlike labeled": "--contrast 0.3 varies intensities in training where a method has it, --normalize true puts "
     "them on one scale, --spacing one size of voxels; labels of such images help most",

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from common.datasets import Listing, find_cases
+from common.datasets.likeness import Signature
 from common.errors import InputError, printable, require_choice
 from common.files import atomic_path
 from common.groups import grouping
@@ -23,9 +24,10 @@ from ..check import check_labels, check_spacings, examine
 from . import sources
 from .choices import Plan, choose, pick_dims, width_of
 from .fingerprint import THICK, Fingerprint, fingerprint
-from .lists import Roles, Wishes, assign, drawn_anew, file_table, found_by_name
+from .lists import NO_GROUP, Roles, Wishes, assign, drawn_anew, file_table, found_by_name
 from .machine import cost_of, this_machine
 from .method import Method, method_of
+from .patients import look_alike
 from .timing import hours_of, paced, require_hours
 
 
@@ -47,12 +49,14 @@ def plan(
     seed: int = 1337,
     output: str | None = None,
     overwrite: bool = False,
+    redraw: bool = False,
 ) -> None:
     """Plan a training on own data: ``plan my_data`` writes ``my_data/plan.yaml``, ``--method`` names the bundle.
 
     ``my_data`` holds ``images/`` and fewer ``labels/``: an image without a label is unlabeled. Lists that
-    ``splits.json`` does not give are drawn and written. The plan holds options of the method alone, and runs with every
-    bundle that has them. Bundles of slices slice volumes, and read lists of several domains and masks of 0 and 255.
+    ``splits.json`` does not give are drawn by patient and written. The plan holds options of the method alone, and runs
+    with every bundle that has them. Bundles of slices slice volumes, and read lists of several domains and masks of 0
+    and 255.
 
     Args:
         folder: the data set; also with labels in masks/, with images in several domains, or a JSON list of files.
@@ -62,7 +66,8 @@ def plan(
         labeled: how many patients are labeled; by default all that are, or a tenth of a benchmark's list.
         validation: how many labeled patients are held out; by default a fifth of ten or more.
         group: template of images' names such as '{patient}_*', in quotes, to label and hold out by patient; by default
-            what names with a word for frames or slices say; none takes every image for a patient.
+            what names with a word for frames or slices say, and images that look alike; none takes every image for a
+            patient.
         domain: whose images are labeled, where ``splits.json`` lists several; the first by default.
         sam: for methods that take one, the checkpoint of a SAM or MedSAM (ViT-B); litemedsam, the weights of a package;
             none; or auto, LiteMedSAM where it is installed, else none.
@@ -74,24 +79,30 @@ def plan(
         seed: of the lists.
         output: folder to write to; the data's own by default.
         overwrite: replace a plan, or lists in another folder, that are there and differ.
+        redraw: draw the lists anew that an earlier plan drew, for images that came since, or patients that were changed
+            in ``splits.json``; other wishes for the lists do so by themselves.
     """
+    if not isinstance(redraw, bool):
+        raise InputError(f"--redraw {redraw}: expected True or False")
     bundle = method_of(method)
     if output and (Path(output).is_file() or Path(output).suffix in (".yaml", ".yml", ".json")):
         raise InputError(f"{output}: output is the folder that plan.yaml is written to")
     listing = find_cases(folder, images, labels)
     wishes = Wishes(labeled, validation, group, seed, domain)
-    kept, listing = listing, drawn_anew(listing, wishes, overwrite)
+    kept, listing = listing, drawn_anew(listing, wishes, overwrite, redraw)
     roles = assign(listing, wishes, bundle.domain_option is not None)
-    patient = grouping(roles.values["group"])
-    for item in listing.cases:
-        patient(item.name)  # which raises for a name that does not fit, before anything is written
+    require_fit(listing, roles)
     if iterations is not None and hours is not None:
         raise InputError(f"--hours {hours}: the time chooses the iterations; leave out hours or iterations")
     machine = this_machine(device, memory)
     if hours is not None:
         require_hours(hours, machine.device, memory)
     require_choice(dims=(dims, (None, 2, 3)))
-    found = look(listing, bundle.has("encoding"))
+    found, signatures = look(listing, bundle.has("encoding"))
+    if roles.lists is not None and wishes.group != NO_GROUP:
+        alike = look_alike(signatures, wishes.group, kept.lists.patients if kept.lists else None)
+        roles = assign(listing, wishes, bundle.domain_option is not None, alike)
+        require_fit(listing, roles)
     dims, why = _dims(found, bundle, dims)
     cost = cost_of(bundle, found.channels, found.classes, dims, width_of(bundle, machine))
 
@@ -162,8 +173,15 @@ def _escaped(word: str) -> str:
     return f"$'{''.join(signs)}'"
 
 
-def look(listing: Listing, coded: bool = False) -> Fingerprint:
-    """Fingerprint of the listed images; ``coded``: labels may hold any whole numbers instead of class numbers.
+def require_fit(listing: Listing, roles: Roles) -> None:
+    """Raise ``InputError`` for a name that the template does not fit, before anything is written."""
+    patient = grouping(roles.values["group"])
+    for item in listing.cases:
+        patient(item.name)
+
+
+def look(listing: Listing, coded: bool = False) -> tuple[Fingerprint, dict[str, Signature]]:
+    """Fingerprint and signatures of the listed images; ``coded``: labels may hold any whole numbers, not just classes.
 
     Raises:
         InputError: for files that do not fit together.
@@ -173,7 +191,7 @@ def look(listing: Listing, coded: bool = False) -> Fingerprint:
     if listing.lists is not None:
         kept = [item for item in listing.cases if item.role != "unlisted"]
         listing = Listing(listing.root, kept, {}, listing.lists)
-    facts, _ = examine(listing)
+    facts, signatures = examine(listing)
     encoding = coding_of([set(f.volumes) for f in facts]) if coded else "index"
     number_of: Any = {0: 0, 255: 1} if encoding == "binary" else encoding
     for f in facts if encoding != "index" else ():
@@ -185,7 +203,7 @@ def look(listing: Listing, coded: bool = False) -> Fingerprint:
         raise InputError(
             f"{wrong[0].label}: {wrong[0].findings[0].text}; python -m tools prepare folder numbers the classes"
         )
-    return fingerprint(facts, encoding)
+    return fingerprint(facts, encoding), signatures
 
 
 def coding_of(labels: Sequence[Collection[int]]) -> str | dict[int, int]:
@@ -215,6 +233,7 @@ def write_lists(listing: Listing, roles: Roles, target: Path, overwrite: bool = 
 def render(chosen: Plan, roles: Roles, home: Path, title: str) -> str:
     """The override file, a reason behind each value."""
     lines = [printable(f"# Planned for {chosen.method.name} on {home.name}: {title}.")]
+    lines += [printable(f"# {roles.note}")] if roles.note else []
     lines.append(_line("dataset_dir", str(home.resolve()), "holds splits.json"))
     parts: list[tuple[Mapping, Mapping]] = [(roles.values, roles.reasons), (chosen.values, chosen.reasons)]
     lines += [_line(key, value, reasons[key]) for values, reasons in parts for key, value in values.items()]

@@ -15,9 +15,9 @@ from common.datasets import Case, Listing
 from common.datasets.case import plain_paths
 from common.datasets.finder import Finder
 from common.errors import InputError
-from common.groups import patient_of
+from common.groups import patient_of, with_known
 
-from ..check.families import group_by_names
+from .patients import Alike
 
 SHARE_LABELED = 0.1  # of the training patients of a benchmark, where nothing is said
 SHARE_VALIDATION = 0.2  # of the labeled patients
@@ -33,6 +33,7 @@ class Roles:
     Attributes:
         values: ``labeled``, ``validation`` and ``group``.
         reasons: for them.
+        note: a line about images taken for one patient, where there are any.
         lists: what to write where the data set has no lists.
         domain: of the labeled cases, where there are several.
     """
@@ -41,6 +42,7 @@ class Roles:
     reasons: Mapping[str, str]
     lists: Mapping[str, Any] | None = None
     domain: str | None = None
+    note: str = ""
 
     @property
     def layout(self) -> str:
@@ -59,29 +61,39 @@ class Wishes:
     domain: str | None = None
 
 
-def assign(listing: Listing, wishes: Wishes, domains: bool = False) -> Roles:
+def assign(listing: Listing, wishes: Wishes, domains: bool = False, alike: Alike | None = None) -> Roles:
     """Roles from ``splits.json``, or drawn by patient with a seed.
+
+    A patient is what ``wishes.group`` or the lists' template says; else what a word for frames in the names says, and
+    images that look ``alike`` are of one patient too.
 
     Raises:
         InputError: where all cases are labeled, there are fewer labels than asked for, or ``splits.json`` has lists of
             several domains and the method takes one (``domains``).
     """
     named, stated = listing.lists.group if listing.lists else None, wishes.group
-    found = None if stated or named else group_by_names([case.name for case in listing.cases])
+    alike = alike or Alike.of([case.name for case in listing.cases])
+    found = None if stated or named else alike.group
+    together = listing.lists.patients if listing.lists else {} if stated else alike.patients
     group = None if stated == NO_GROUP else stated or named or found
     values = {"labeled": wishes.labeled, "validation": wishes.validation, "group": group}
     reasons = {
         "labeled": "as given" if wishes.labeled else "the list 'labeled' of splits.json",
         "validation": "the list of splits.json" if wishes.validation is None else "the last so many, as given",
-        "group": ("found in the names" if group == found else "names the patient in a case's name")
+        "group": (("found in the names" + alike.how) if group == found else "names the patient in a case's name")
         if group
         else "every image is a patient of its own",
     }
+    if together:
+        count = len(set(together.values()))
+        reasons["group"] += f"; {len(together)} that look alike are of {count} (patients in splits.json)"
     if listing.lists is None:
-        drawn = _draw(listing, wishes, patient_of(group))
+        drawn = _draw(listing, wishes, with_known(patient_of(group), together))
+        drawn |= {"patients": dict(together)} if together else {}
+        drawn |= {"group": group} if group else {}
         reasons["labeled"] = f"the list 'labeled' of splits.json: {len(drawn['labeled'])} cases"
         reasons["validation"] = f"the list of splits.json: {len(drawn['validation'])} cases"
-        return Roles({**values, "labeled": None, "validation": None}, reasons, drawn)
+        return Roles({**values, "labeled": None, "validation": None}, reasons, drawn, note=alike.told(bool(stated)))
     lists, domain = listing.lists, None
     role = "labeled" if "labeled" in lists.roles else "train"
     train = lists.names(role)
@@ -93,7 +105,8 @@ def assign(listing: Listing, wishes: Wishes, domains: bool = False) -> Roles:
             )
         domain, train = _domain(lists.roles.get(role, {}), wishes.domain, listing.root)
     if role == "train" and wishes.labeled is None:
-        patients = len({patient_of(group)(name) for name in train})
+        patient = with_known(patient_of(group), together)
+        patients = len({patient(name) for name in train})
         values["labeled"] = max(math.floor(SHARE_LABELED * patients), 1)
         where = f"training list of {domain}" if domain else "training list"
         reasons["labeled"] = f"a tenth of the {patients} in the {where}; labeled=N takes another number"
@@ -143,21 +156,26 @@ def _draw(listing: Listing, wishes: Wishes, patient: Callable[[str], str]) -> di
     return {**lists, "seed": wishes.seed, "origin": ORIGIN, "wishes": asdict(wishes)}
 
 
-def drawn_anew(listing: Listing, wishes: Wishes, overwrite: bool = False) -> Listing:
-    """The listing without lists that an earlier plan drew, where other ones are asked for now.
+def drawn_anew(listing: Listing, wishes: Wishes, overwrite: bool = False, redraw: bool = False) -> Listing:
+    """The listing without lists that an earlier plan drew, where other ones are asked for now (or ``redraw``).
 
     Raises:
-        InputError: where somebody has changed these lists since, unless they may be overwritten.
+        InputError: where somebody has changed these lists since, unless they may be overwritten, and for ``redraw`` of
+            lists that no plan drew.
     """
     lists = listing.lists
-    if lists is None or lists.origin != ORIGIN or wishes == Wishes():
+    if redraw and lists is not None and lists.origin != ORIGIN:
+        raise InputError(f"{lists.path}: not drawn by a plan, so --redraw leaves it; move it away to have lists drawn")
+    if lists is None or lists.origin != ORIGIN or (wishes == Wishes() and not redraw):
         return listing
     bare = replace(listing, lists=None, cases=[replace(case, role="unlisted") for case in listing.cases])
     if overwrite:
         return bare
     content = json.loads(lists.path.read_text(encoding="utf-8"))
     before = Wishes(**content.get("wishes", {}))
-    if assign(bare, before).lists != {key: value for key, value in content.items() if key != "files"}:
+    alike = Alike.of([case.name for case in bare.cases], lists.patients, lists.group)
+    drawn = assign(bare, before, alike=alike).lists or {}
+    if any(drawn.get(key) != content.get(key) for key in {*drawn, *content} - {"files", "group"}):
         raise InputError(f"{lists.path}: was changed since a plan drew it; overwrite draws it anew, or edit it further")
     return bare
 

@@ -132,6 +132,19 @@ def test_a_patient_on_both_sides_of_a_split_is_an_error(dataset, one, other):
         load_datalist(root, group=PATIENT)
 
 
+@pytest.mark.parametrize("spelled", ["a", "a.nii.gz"])
+def test_a_table_of_patients_counts_where_names_tell_none(dataset, spelled):
+    root = dataset({"train": ["a", "b", "c"], "patients": {spelled: "x", "c": "x"}})
+    result = names(load_datalist(root, labeled=1))
+    assert (result["labeled"], result["unlabeled"]) == (["a", "c"], ["b"])
+
+
+def test_a_patient_of_the_table_on_both_sides_is_an_error(dataset):
+    root = dataset({"labeled": ["a"], "val": ["c"], "patients": {"a": "x", "c": "x"}})
+    with pytest.raises(InputError, match=r"splits\.json: x is in both 'labeled' and 'validation'"):
+        load_datalist(root)
+
+
 # ---- mistakes
 
 
@@ -142,6 +155,12 @@ def test_a_patient_on_both_sides_of_a_split_is_an_error(dataset, one, other):
         ({"labeled": "a"}, {}, r"splits\.json: key 'labeled' must be a list of case names"),
         ({"labeled": ["a"], "test": [1]}, {}, r"splits\.json: key 'test' must be a list of case names"),
         ({"labeled": ["a"], "val": ["b", "c", "b"]}, {}, r"splits\.json: key 'val' names the case b twice"),
+        (
+            {"labeled": ["a"], "patients": ["a"]},
+            {},
+            r"splits\.json: key 'patients' must map names of cases to the names",
+        ),
+        ({"labeled": ["a"], "patients": {"a": 1}}, {}, r"splits\.json: key 'patients' must map names of cases"),
         ({"train": ["a"]}, {}, r"'train' but none 'labeled'.*labeled=N"),
         ({"labeled": []}, {}, r"splits\.json: the labeled list is empty"),
         ({"train": ["a"]}, {"labeled": 0}, r"splits\.json: the labeled list is empty"),
