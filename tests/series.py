@@ -130,7 +130,7 @@ def compress_by_itk(path: Path, compressor: str) -> None:
 
 
 def _dataset(kind: str, series: dict, frame: str) -> FileDataset:
-    """What every object has; 16 signed bits of grey."""
+    """What every object has; 16 signed bits of gray."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = kind, generate_uid()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian

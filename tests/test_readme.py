@@ -10,7 +10,12 @@ from common.options import check_ids
 from tools.run import BUNDLES, config_file
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = [ROOT / "README.md", *sorted(BUNDLES.glob("*/docs/README.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted(BUNDLES.glob("*/docs/README.md")),
+]
 COMMANDS = [
     (document, line)
     for document in DOCUMENTS
@@ -21,12 +26,13 @@ COMMANDS = [
 
 
 def options(words):
-    return [word[2:] for word in words if word.startswith("--") and not word.startswith(("--standalone", "--n"))]
+    return [word[2:] for word in words if word.startswith("--")]
 
 
 @pytest.mark.parametrize(("document", "line"), COMMANDS, ids=[line[-60:] for _, line in COMMANDS])
 def test_command_is_runnable(document, line):
     words = shlex.split(line)
+    words = words[words.index("-m", len(words) - words[::-1].index("run") - 3) :]  # without those of a launcher
     if "tools" in words:
         bundle, *rest = words[words.index("run") + 1 :]
         layers = rest[: next((i for i, w in enumerate(rest) if w.startswith("--")), len(rest))]

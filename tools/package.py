@@ -263,7 +263,7 @@ def declared(bundle: Path, targets: Iterable[str]) -> set[str]:
 def write_documents(
     model: Model, target: Path, summary: dict | None, meta: Mapping, train: Mapping, terms: str
 ) -> None:
-    """Copy licence and logging configuration, and write terms of the data, README and results."""
+    """Copy license and logging configuration, and write terms of the data, README and results."""
     (target / "docs").mkdir()
     for file in (*COPIED, TERMS):
         require_file(model.source / file, "every release carries it")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import InputError, require_file
-from common.metrics import METRICS, Interval, bootstrap_mean, summarise, summarise_domains
+from common.metrics import METRICS, Interval, bootstrap_mean, summarize, summarize_domains
 
 GROUPS = ("domain_mean", "in_domain", "out_of_domain")
 SHOWN = "dice"  # the metric with intervals
@@ -52,9 +52,9 @@ def pooled(folders: Sequence[Path], against: Sequence[Path] = ()) -> dict[str, A
         {**row, **{m: _mean([rows[i][m] for rows in runs]) for m in METRICS}, "empty": 0.0}
         for i, row in enumerate(runs[0])
     ]
-    domains = summarise_domains(mean, first.get("labeled_domain")) if "domain" in mean[0] else {}
+    domains = summarize_domains(mean, first.get("labeled_domain")) if "domain" in mean[0] else {}
     seeds = [json.loads((folder / "summary.json").read_text(encoding="utf-8")).get("seed") for folder in folders]
-    entry = {**first, **summarise(mean), **domains, "draws": len(runs), "seed": ", ".join(map(str, seeds))}
+    entry = {**first, **summarize(mean), **domains, "draws": len(runs), "seed": ", ".join(map(str, seeds))}
     entry["empty"] = round(sum(row["empty"] for rows in runs for row in rows) / len(runs), 1)
     entry["interval"] = intervals(runs, first.get("labeled_domain"))
     if others:

@@ -34,7 +34,7 @@ difference without an interval is no claim, and settings of some rows were chose
 pages of the bundles say which).
 """
 EXPERIMENTS = Path("docs") / "experiments"
-EXPERIMENTS_INTRODUCTION = """# Experiments
+EXPERIMENTS_INTRODUCTION = """## Experiments
 
 Made by `python -m tools experiment docs/experiments/<name>.yaml`, which also says what each row is. Means over draws of
 the labels and cases, with 95 % intervals over both; differences are paired, draw by draw and case by case, their

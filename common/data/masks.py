@@ -55,7 +55,7 @@ class DecodeMaskd(MapTransform):
         self.codes = codes_of(encoding)
         self.color = self.codes is not None and any(isinstance(code, tuple) for code in self.codes)
         self.load = LoadImage(image_only=True)
-        kind = None if self.color else "index" if self.codes is None else "grey"
+        kind = None if self.color else "index" if self.codes is None else "gray"
         for reader in (PictureReader(3 if self.color else 1, kind), H5Reader("label"), VolumeReader(), NiftiReader()):
             self.load.register(reader)
 

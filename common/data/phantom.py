@@ -62,12 +62,12 @@ class Phantom:
         """Paint one organ into ``image`` (returned) and ``label`` (in place)."""
         dims = len(self.size)
         angle = 2 * np.pi * (organ - 1) / max(self.classes - 1, 1)
-        centre = np.zeros(dims)
+        center = np.zeros(dims)
         if self.classes > 2:
-            centre[:2] = 0.42 * np.cos(angle), 0.42 * np.sin(angle)
-        centre += rng.uniform(-0.18, 0.18, dims)
+            center[:2] = 0.42 * np.cos(angle), 0.42 * np.sin(angle)
+        center += rng.uniform(-0.18, 0.18, dims)
         radius = rng.uniform(0.28, 0.46, dims) * (1.0 if self.classes == 2 else 0.7)
-        mask = self._ellipsoid(grid + 0.1 * np.stack([self._smooth(rng, 0.08) for _ in self.size]), centre, radius)
+        mask = self._ellipsoid(grid + 0.1 * np.stack([self._smooth(rng, 0.08) for _ in self.size]), center, radius)
         spread = 0.1 + 0.2 * self.difficulty
         level = 0.62 + self.separation * ((organ - 1) % 3) + rng.uniform(-spread, spread) * 0.6
         texture = 1 + (0.1 + 0.25 * self.difficulty) * self._smooth(rng, 0.035)
@@ -77,8 +77,8 @@ class Phantom:
     def _add_lures(self, rng, grid, image) -> np.ndarray:
         """Small smooth blobs as bright as organs, which are background."""
         for _ in range(round(8 * self.difficulty)):
-            centre = rng.uniform(-0.75, 0.75, len(self.size))
-            mask = self._ellipsoid(grid, centre, rng.uniform(0.08, 0.2, len(self.size)))
+            center = rng.uniform(-0.75, 0.75, len(self.size))
+            mask = self._ellipsoid(grid, center, rng.uniform(0.08, 0.2, len(self.size)))
             image = np.where(mask, rng.uniform(0.5, 0.95), image)
         return image
 
@@ -102,9 +102,9 @@ class Phantom:
         return (field - field.mean()) / field.std()
 
     @staticmethod
-    def _ellipsoid(grid, centre, radius) -> np.ndarray:
+    def _ellipsoid(grid, center, radius) -> np.ndarray:
         shape = (-1, *[1] * (grid.ndim - 1))
-        return (((grid - centre.reshape(shape)) / np.asarray(radius).reshape(shape)) ** 2).sum(0) < 1
+        return (((grid - center.reshape(shape)) / np.asarray(radius).reshape(shape)) ** 2).sum(0) < 1
 
 
 def write_phantoms(
@@ -166,9 +166,9 @@ def write_phantom_domains(
         for number, role in enumerate(roles):
             image, label = replace(phantom, domain=domain).sample(seed * 10000 + domain * 1000 + number)
             low, high = np.percentile(image, (0.5, 99.5))
-            grey = (255 * np.clip((image - low) / (high - low), 0, 1)).astype(np.uint8)
+            gray = (255 * np.clip((image - low) / (high - low), 0, 1)).astype(np.uint8)
             case = f"phantom_{number:03d}"
-            for name, array in (("images", grey), ("masks", label)):
+            for name, array in (("images", gray), ("masks", label)):
                 Image.fromarray(array.T).save(folder / site / name / f"{case}.png")  # readers swap the axes back
             splits[role].setdefault(site, []).append(case)
     (folder / "splits.json").write_text(json.dumps({**splits, "seed": seed}, indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Pictures at their full depth, in grey or color as a network takes them."""
+"""Pictures at their full depth, in gray or color as a network takes them."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ class PictureReader(ImageReader):
 def read_picture(path: PathLike, channels: int | None = None, mask: str | None = None) -> np.ndarray:
     """Values of a picture, ``rows, columns`` or ``rows, columns, 3``, at the depth it is stored in.
 
-    8 bits stay 0 to 255, 16 bits 0 to 65,535. For one channel, color becomes grey by its luma, which leaves grey values
-    in three equal channels as they are; for three, grey is repeated. Transparency is left out; black and white become 0
+    8 bits stay 0 to 255, 16 bits 0 to 65,535. For one channel, color becomes gray by its luma, which leaves gray values
+    in three equal channels as they are; for three, gray is repeated. Transparency is left out; black and white become 0
     and 255; a palette stands for its colors.
 
     Args:
         path: of the file.
         channels: 1 or 3; ``None`` or another number: as stored.
-        mask: ``index`` takes the indices of a palette as class numbers; ``index`` and ``grey`` refuse colors.
+        mask: ``index`` takes the indices of a palette as class numbers; ``index`` and ``gray`` refuse colors.
 
     Raises:
         InputError: for a file of several pages, and for colors in a mask that should have none.
@@ -78,7 +78,7 @@ def read_picture(path: PathLike, channels: int | None = None, mask: str | None =
         if not str(path).lower().endswith((".tif", ".tiff")):
             raise
         values = _deep_values(path)
-    if mask in ("index", "grey") and values.ndim == 3:
+    if mask in ("index", "gray") and values.ndim == 3:
         if np.ptp(values, axis=-1).any():
             raise InputError(f"{path}: a mask in color; say which color is which class (encoding)")
         return values[..., 0]
@@ -86,16 +86,16 @@ def read_picture(path: PathLike, channels: int | None = None, mask: str | None =
 
 
 def recolored(values: np.ndarray, channels: int | None, axis: int) -> np.ndarray:
-    """A picture, grey or with three colors along ``axis``, in grey (1) or in three channels (3)."""
+    """A picture, gray or with three colors along ``axis``, in gray (1) or in three channels (3)."""
     colored = values.ndim == 3
     if colored and channels == 1:
-        grey = np.tensordot(values, LUMA, axes=(axis, 0))
-        return grey.round().astype(values.dtype) if values.dtype.kind in "iu" else grey.astype(values.dtype)
+        gray = np.tensordot(values, LUMA, axes=(axis, 0))
+        return gray.round().astype(values.dtype) if values.dtype.kind in "iu" else gray.astype(values.dtype)
     return np.stack([values] * 3, axis=axis) if not colored and channels == 3 else values
 
 
 def _mode(picture: Image.Image, channels: int | None) -> str:
-    """Of Pillow: grey or color as asked, or as the picture is."""
+    """Of Pillow: gray or color as asked, or as the picture is."""
     return MODES.get(channels or 0) or ("L" if picture.mode in ("1", "L", "LA", "La") else "RGB")
 
 

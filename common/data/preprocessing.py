@@ -36,7 +36,7 @@ class VolumePreprocessing(Compose):
         spacing: voxel size in mm; ``None``, also along one axis, keeps the file's.
         window: range of intensities that becomes 0 to 1, values outside clipped; ``None`` leaves them.
         normalize: then give each channel zero mean and unit variance.
-        in_channels: of the network; pictures become grey (1) or color (3), other volumes are refused; ``None``: any.
+        in_channels: of the network; pictures become gray (1) or color (3), other volumes are refused; ``None``: any.
         patch_size: of the network, whose extents say whether images must be volumes; ``None``: either.
         label_grid: ``refuse`` labels on another grid than their image, or ``resample`` them to it.
         encoding: how labels are stored, see ``common.data.ENCODINGS``.
@@ -78,7 +78,7 @@ class PicturePreprocessing(Compose):
     Images become ``C, x, y[, z]`` float32, labels one map of class numbers. Invertible.
 
     Args:
-        in_channels: of the image; pictures become grey (1) or color (3), however they are stored.
+        in_channels: of the image; pictures become gray (1) or color (3), however they are stored.
         encoding: how masks are stored, see ``common.data.ENCODINGS``.
         from_viewer: labels come from MONAI Label, which stores class numbers whatever the data set does.
         orientation: turn volumes to these axes, e.g. ``RAS``; ``None`` leaves them as stored.

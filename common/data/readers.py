@@ -86,7 +86,7 @@ class DicomReader(ImageReader):
     Arrays are ``x, y, z`` with an affine to RAS, of a single image ``x, y`` or ``3, x, y``.
 
     Args:
-        picture_channels: single images become grey (1) or color (3), however they are stored; ``None``: as stored.
+        picture_channels: single images become gray (1) or color (3), however they are stored; ``None``: as stored.
     """
 
     def __init__(self, picture_channels: int | None = None) -> None:
@@ -128,7 +128,7 @@ class LoadImageOrSeriesd(LoadImaged):
     Args:
         keys: entries that hold a path.
         allow_missing_keys: leave cases without an entry alone.
-        picture_channels: pictures become grey (1) or color (3), however they are stored; ``None``: as stored.
+        picture_channels: pictures become gray (1) or color (3), however they are stored; ``None``: as stored.
     """
 
     def __init__(

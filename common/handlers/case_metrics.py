@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files import atomic_path, spreadsheet_text
-from ..metrics import METRICS, Calibration, case_metrics, confidence_of, how_well, summarise, summarise_domains
+from ..metrics import METRICS, Calibration, case_metrics, confidence_of, how_well, summarize, summarize_domains
 
 
 class CaseMetrics:
@@ -35,7 +35,7 @@ class CaseMetrics:
             ``common.metrics.Calibration``), the summary says how well the intervals of expected Dice held.
 
     Outputs with ``confidence`` (see ``common.transforms.ConfidenceSumsd``) have a column of that name, by class. Cases
-    that have a ``domain`` are summarised per domain as well: see ``summarise_domains``.
+    that have a ``domain`` are summarized per domain as well: see ``summarize_domains``.
 
     Raises:
         InputError: at run time, when the slices of a patient differ in size.
@@ -109,8 +109,8 @@ class CaseMetrics:
         self._add_volumes()
         by_domain = bool(self.rows) and all("domain" in row for row in self.rows)
         summary = {
-            **summarise(self.rows),
-            **(summarise_domains(self.rows, self.notes.get("labeled_domain")) if by_domain else {}),
+            **summarize(self.rows),
+            **(summarize_domains(self.rows, self.notes.get("labeled_domain")) if by_domain else {}),
             "unit": "mm" if self.spacing else "voxel",
             "empty_policy": self.empty_policy,
             **self._expectations(),

@@ -10,7 +10,7 @@ from ..errors import InputError, require_choice
 
 
 class EMAHandler(handlers.EMAHandler):
-    r"""Move the teacher's parameters towards the student's after every iteration.
+    r"""Move the teacher's parameters toward the student's after every iteration.
 
     .. math:: \theta_T \leftarrow a_t \theta_T + (1 - a_t) \theta_S, \qquad a_t = \min(1 - 1/(t + 1), a)
 

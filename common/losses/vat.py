@@ -30,7 +30,7 @@ def dice_global_divergence(logits: Tensor, target_logits: Tensor) -> Tensor:
     r"""Linear Dice distance of the whole tensors at once (published 3D code).
 
     As the probabilities of a voxel sum to 1 this is exactly :math:`1 - \mathrm{mean}_i \langle \hat p_i, p_i\rangle`.
-    It is not 0 for equal maps: given p its minimiser is the one-hot argmax of p.
+    It is not 0 for equal maps: given p its minimizer is the one-hot argmax of p.
     """
     p, q, _ = _maps(logits, target_logits)
     return 1 - (p * q).sum(dim=1).mean()

@@ -1,7 +1,7 @@
 from .bootstrap import Interval, bootstrap_mean
 from .expected import Calibration, confidence_of, held_out, how_well
 from .overlap import dice, jaccard
-from .segmentation import METRICS, case_metrics, summarise, summarise_domains
+from .segmentation import METRICS, case_metrics, summarize, summarize_domains
 from .surface import surface_dice, surface_distances
 
 __all__ = [
@@ -15,8 +15,8 @@ __all__ = [
     "held_out",
     "how_well",
     "jaccard",
-    "summarise",
-    "summarise_domains",
+    "summarize",
+    "summarize_domains",
     "surface_dice",
     "surface_distances",
 ]

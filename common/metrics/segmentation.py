@@ -67,7 +67,7 @@ def _empty(a: np.ndarray, b: np.ndarray, spacing: Sequence[float] | None, policy
     return 0.0, 0.0, distance, distance
 
 
-def summarise(rows: Iterable[Mapping]) -> dict:
+def summarize(rows: Iterable[Mapping]) -> dict:
     """Averages over cases per class, then over classes (plain means; NaN distances are left out).
 
     Returns:
@@ -88,7 +88,7 @@ def summarise(rows: Iterable[Mapping]) -> dict:
     }
 
 
-def summarise_domains(rows: Iterable[Mapping], labeled_domain: str | None = None) -> dict:
+def summarize_domains(rows: Iterable[Mapping], labeled_domain: str | None = None) -> dict:
     """Summaries per domain, and the plain means of the domains' means.
 
     Args:
@@ -101,7 +101,7 @@ def summarise_domains(rows: Iterable[Mapping], labeled_domain: str | None = None
     """
     rows = list(rows)
     names = list(dict.fromkeys(row["domain"] for row in rows))
-    domains = {name: summarise(row for row in rows if row["domain"] == name) for name in names}
+    domains = {name: summarize(row for row in rows if row["domain"] == name) for name in names}
     groups = {"domain_mean": names}
     if labeled_domain is not None:
         groups["in_domain"] = [name for name in names if name == labeled_domain]

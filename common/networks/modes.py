@@ -49,7 +49,7 @@ def to_channels_last(data: nn.Module | torch.Tensor) -> nn.Module | torch.Tensor
     """Lay out a tensor, or a module's 4-D and 5-D parameters, channels-last (values unchanged, modules in place).
 
     The strides say so even for a single channel, where both layouts are one in memory: ``contiguous`` leaves those
-    alone, and then the first convolution of a network for grey images, and all of its first level, ran channels-first.
+    alone, and then the first convolution of a network for gray images, and all of its first level, ran channels-first.
     Layers that ``keep_default_layout`` finds stay as they are.
     """
     if isinstance(data, torch.Tensor):

@@ -130,7 +130,7 @@ class VNet(DecodedNetwork):
         out_channels: classes K, background included.
         base_channels: channels of the first level (16 in all papers); each level doubles them.
         dropout: probability of the two whole-channel dropouts, at the bottleneck and before the head.
-        init: see ``initialise``: ``torch_default`` (SS-Net, SGRS-Net) or ``kaiming_normal`` (MCF, DualNet).
+        init: see ``initialize``: ``torch_default`` (SS-Net, SGRS-Net) or ``kaiming_normal`` (MCF, DualNet).
         pooling: how often each axis is halved, e.g. ``[4, 4, 1]`` for thick slices, see ``halvings``; ``None``: four
             times, as in all papers.
 
@@ -157,7 +157,7 @@ class VNet(DecodedNetwork):
         )
         self.down = nn.ModuleList(_conv(c[i], c[i + 1], step, step) for i, step in enumerate(halvings(pooling)))
         self.bottleneck_dropout = nn.Dropout3d(dropout)
-        initialise(self, init)
+        initialize(self, init)
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """Features of the five levels, finest first; the last one after its dropout."""
@@ -170,7 +170,7 @@ class VNet(DecodedNetwork):
         return levels
 
 
-def initialise(network: nn.Module, init: str) -> None:
+def initialize(network: nn.Module, init: str) -> None:
     """Apply ``init`` to every convolution and batch norm of ``network`` in place.
 
     ``torch_default`` does nothing. ``kaiming_normal`` draws the weights of convolutions from a normal distribution by

@@ -83,7 +83,7 @@ def prepare(
     A traced network takes images of any size; under the conventions that pad, of the traced size alone.
 
     Args:
-        images: ``B, 1, H, W`` (grey, replicated) or ``B, 3, H, W``, float.
+        images: ``B, 1, H, W`` (gray, replicated) or ``B, 3, H, W``, float.
         size: side, or height and width, of SAM's input.
         convention: one of ``CONVENTIONS``.
         check: look at the range of values, for which the host waits for the device.

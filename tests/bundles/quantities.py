@@ -67,7 +67,7 @@ def part(name: str, settings: str) -> Reader:
 
 
 def spread_of_weights(b: Built) -> list[float]:
-    """Deviation of each member's first weights by that of He's normal initialisation, 1 for the latter."""
+    """Deviation of each member's first weights by that of He's normal initialization, 1 for the latter."""
     found = []
     for network in b.objective.networks:
         weights = [m.weight for m in network.modules() if isinstance(m, nn.Conv3d | nn.ConvTranspose3d)]

@@ -27,8 +27,8 @@ def test_one_hot_foreground_gives_minus_a_quarter_of_its_share():
 def test_gradient_makes_background_uniform_and_foreground_one_hot():
     logits = logits_of(0.2, 0.8).requires_grad_()
     InternalRegularizer()(logits, torch.tensor([[0, 1]])).backward()
-    towards = -(logits.grad[0, 1] - logits.grad[0, 0])  # of a descent, on the foreground's logit
-    assert (towards > 0).all()  # 0.2 -> 0.5 in the background, 0.8 -> 1 in the foreground
+    toward = -(logits.grad[0, 1] - logits.grad[0, 0])  # of a descent, on the foreground's logit
+    assert (toward > 0).all()  # 0.2 -> 0.5 in the background, 0.8 -> 1 in the foreground
 
 
 def test_four_classes_reach_three_sixteenths():

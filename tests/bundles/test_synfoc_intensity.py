@@ -25,7 +25,7 @@ def test_factors_are_those_of_pil(channels, name, factor):
 
 
 @pytest.mark.parametrize("channel", range(3))
-def test_the_grey_image_weighs_colors_as_pil_does(channel):
+def test_the_gray_image_weighs_colors_as_pil_does(channel):
     values = np.zeros((8, 8, 3), np.uint8)
     values[:4, :, channel] = 200
     enhanced = np.asarray(ImageEnhance.Contrast(Image.fromarray(values)).enhance(0.2), np.float32)

@@ -45,7 +45,7 @@ def test_weight_of_a_batch_equals_a_loop():
     sam = torch.randint(0, 4, (3, 8, 8))
     alpha = SelfMutualConfidence([[1], [2], [3]])(student, unet, sam, step=1)
     for i in range(3):
-        small = unet[i].numpy()[1::2, 1::2]  # nearest: the centre of each cell
+        small = unet[i].numpy()[1::2, 1::2]  # nearest: the center of each cell
         own = np.mean([numpy_dice(student[i].numpy() == k, unet[i].numpy() == k) for k in (1, 2, 3)])
         mutual = np.mean([numpy_dice(small == k, sam[i].numpy() == k) for k in (1, 2, 3)])
         assert float(alpha[i]) == pytest.approx(own * mutual, abs=1e-6)

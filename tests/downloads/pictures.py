@@ -16,7 +16,7 @@ def save(path: Path, values: np.ndarray, mode: str | None = None) -> None:
 
 
 def scene(seed: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows by columns: a grey image and nested areas 1 (outer), 2, 3 (inner), brighter than what is around them."""
+    """Rows by columns: a gray image and nested areas 1 (outer), 2, 3 (inner), brighter than what is around them."""
     rng = np.random.default_rng(seed)
     rows, columns = np.meshgrid(*[np.linspace(-1, 1, n) for n in size], indexing="ij")
     center = rng.uniform(-0.3, 0.3, 2)
@@ -42,11 +42,11 @@ def split_folders(
 
 
 def prostate(root: Path) -> Path:
-    """Six sites, 8-bit grey of one size; the prostate is 0 in its mask and everything else 255."""
+    """Six sites, 8-bit gray of one size; the prostate is 0 in its mask and everything else 255."""
 
     def write(image: Path, mask: Path, seed: int) -> None:
-        grey, depth = scene(seed, (48, 48))
-        save(image, grey)
+        gray, depth = scene(seed, (48, 48))
+        save(image, gray)
         save(mask, np.where(depth > 1, 0, 255))
 
     names = {"train": ("00_00", "00_01", "01_00", "02_00"), "test": ("00_00", "00_01")}
@@ -58,8 +58,8 @@ def fundus(root: Path) -> Path:
     """Four domains of color photographs; cup 0, rim 128, everything else 255, in three equal channels."""
 
     def write(image: Path, mask: Path, seed: int) -> None:
-        grey, depth = scene(seed, (50, 50))
-        save(image, np.stack([grey, grey // 2, grey // 3], axis=-1))
+        gray, depth = scene(seed, (50, 50))
+        save(image, np.stack([gray, gray // 2, gray // 3], axis=-1))
         save(mask, np.repeat(np.choose(np.minimum(depth, 2), [255, 128, 0])[..., None], 3, axis=-1))
 
     files = [("gdrishtiGS_002", "gdrishtiGS_004", "gdrishtiGS_008"), ("G-1-L", "G-3-R", "N-1-L"),
@@ -73,11 +73,11 @@ def fundus(root: Path) -> Path:
 
 
 def mnms_slices(root: Path) -> Path:
-    """Four vendors, grey pictures of many sizes; masks in color, a channel for each class."""
+    """Four vendors, gray pictures of many sizes; masks in color, a channel for each class."""
 
     def write(image: Path, mask: Path, seed: int) -> None:
-        grey, depth = scene(seed, (40 + seed % 3, 48))
-        save(image, grey)
+        gray, depth = scene(seed, (40 + seed % 3, 48))
+        save(image, gray)
         rgb = [depth == 3, depth == 2, depth == 1]  # left ventricle, myocardium, right ventricle
         save(mask, 255 * np.stack(rgb, axis=-1))
 
@@ -91,8 +91,8 @@ def busi(root: Path) -> Path:
     top = root / "archive" / "Dataset_BUSI_with_GT"
     for domain, count in (("benign", 11), ("malignant", 7), ("normal", 2)):
         for n in range(1, count + 1):
-            grey, depth = scene(n, (40 + n, 52))
-            save(top / domain / f"{domain} ({n}).png", grey, "RGB")
+            gray, depth = scene(n, (40 + n, 52))
+            save(top / domain / f"{domain} ({n}).png", gray, "RGB")
             mask = 255 * (depth > 1) if domain != "normal" else 0 * depth
             save(top / domain / f"{domain} ({n})_mask.png", mask, {1: "1", 2: "RGBA"}.get(n))
             if n == 3:

@@ -13,8 +13,8 @@ def volume(seed, size=(24, 20, 12), low=0.0, high=100.0):
     """Smooth random image and the label of its brightest corner region, as arrays x, y, z."""
     rng = np.random.default_rng(seed)
     grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in size], indexing="ij"))
-    centre = rng.uniform(-0.2, 0.2, (3, 1, 1, 1))
-    label = ((grid - centre) ** 2).sum(0) < 0.25
+    center = rng.uniform(-0.2, 0.2, (3, 1, 1, 1))
+    label = ((grid - center) ** 2).sum(0) < 0.25
     image = low + (high - low) * (0.2 + 0.5 * label + 0.3 * rng.random(size))
     return image, label.astype(np.uint8)
 
@@ -127,7 +127,7 @@ def isbi(root, patients, size=(30, 30, 8)):
 
 
 def picture(path, seed, size=(20, 16), color=False, values=None):
-    """A PNG of random grey or color values, or of the given array (x, y[, 3])."""
+    """A PNG of random gray or color values, or of the given array (x, y[, 3])."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if values is None:

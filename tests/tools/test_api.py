@@ -32,8 +32,8 @@ def pictures(tmp_path_factory):
     phantom(str(folder / "data"), size=(40, 32), labeled=2, unlabeled=2, validation=1, test=1)
     for file in sorted((folder / "data").glob("*/*.nii.gz")):
         values = np.asarray(nibabel.load(file).dataobj).squeeze()
-        grey = values if "labels" in file.parts else np.clip(values * 60 + 120, 0, 255)
-        Image.fromarray(grey.astype(np.uint8).T.copy()).save(file.parent / f"{file.name[:-7]}.png")
+        gray = values if "labels" in file.parts else np.clip(values * 60 + 120, 0, 255)
+        Image.fromarray(gray.astype(np.uint8).T.copy()).save(file.parent / f"{file.name[:-7]}.png")
         file.unlink()
     plan = Plan.of(folder / "data", iterations=2, device="cpu", memory=16.0)
     model = plan.train(folder / "run", progress=False, **CPU)

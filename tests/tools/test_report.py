@@ -12,7 +12,7 @@ import pytest
 from common.data import Phantom, write_phantoms
 from common.datasets import load_datalist
 from common.errors import InputError
-from common.metrics import METRICS, case_metrics, summarise
+from common.metrics import METRICS, case_metrics, summarize
 from tools.report import DARK, plt, report
 
 
@@ -27,7 +27,7 @@ def make_run(folder, cases, shift):
         name = case["image"].rsplit("/", 1)[-1]
         nibabel.save(nibabel.Nifti1Image(moved, label.affine), folder / "predictions" / name)
         rows += [{"case": case["case"], **row} for row in case_metrics(moved, values, 2)]
-    summary = {**summarise(rows), "unit": "voxel", "empty_policy": "official", "dataset": "phantoms", "labeled": 2}
+    summary = {**summarize(rows), "unit": "voxel", "empty_policy": "official", "dataset": "phantoms", "labeled": 2}
     summary |= {"checkpoint": "model.pt", "seed": 0, "iterations": 4}
     (folder / "test").mkdir()
     (folder / "test" / "summary.json").write_text(json.dumps(summary), encoding="utf-8")

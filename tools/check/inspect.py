@@ -184,14 +184,14 @@ def read_label(paths: Sequence[Path]) -> tuple[sitk.Image, np.ndarray]:
         InputError: naming the file, for one that cannot be read, is in color or of another size than the first.
     """
     labels = [read(path) for path in paths]
-    stored = [_grey(array(label), label, path) for label, path in zip(labels, paths)]
+    stored = [_gray(array(label), label, path) for label, path in zip(labels, paths)]
     for values, path in zip(stored, paths):
         if values.shape != stored[0].shape:
             raise InputError(f"{path}: mask of size {values.shape}, but {paths[0].name} has {stored[0].shape}")
     return labels[0], np.maximum.reduce(stored)
 
 
-def _grey(values: np.ndarray, label: sitk.Image, path: Path) -> np.ndarray:
+def _gray(values: np.ndarray, label: sitk.Image, path: Path) -> np.ndarray:
     """A map without colors, though it may be stored in several equal channels."""
     if label.GetNumberOfComponentsPerPixel() == 1:
         return values

@@ -141,4 +141,4 @@ def _tolerance(value: float) -> str:
 
 def _source(name: str, source: Sequence[str]) -> str:
     repository, commit, licence = source
-    return f"{name}, {repository} @ {commit} (licence: {licence})"
+    return f"{name}, {repository} @ {commit} (license: {licence})"

@@ -24,7 +24,7 @@ class Fingerprint:
     Attributes:
         dims: 2 or 3.
         channels: of every image.
-        modality: CT, MR or other volumes, grey pictures, color pictures: a guess from the intensities.
+        modality: CT, MR or other volumes, gray pictures, color pictures: a guess from the intensities.
         sizes: least, median and most extents.
         spacings: least, median and most spacing in mm.
         intensities: percentiles 0.5, 50 and 99.5 of the images, the median over images.
@@ -100,7 +100,7 @@ class Fingerprint:
 
 
 def fingerprint(facts: Sequence[Facts], encoding: str | Mapping[int, int] = "index") -> Fingerprint:
-    """Summarise the facts of a data set, whose labels are class numbers by now.
+    """Summarize the facts of a data set, whose labels are class numbers by now.
 
     Raises:
         InputError: where images differ in dimension or channels, an image or label is faulty, or there is no label.
@@ -162,6 +162,6 @@ def _spread(values: np.ndarray) -> tuple[tuple[float, ...], ...]:
 def _modality(facts: Sequence[Facts]) -> str:
     """CT volumes reach far below zero, air at -1000 HU, and hold no large positive scale of their own."""
     if len(facts[0].shape) == 2:
-        return "color pictures" if facts[0].channels == 3 else "grey pictures"
+        return "color pictures" if facts[0].channels == 3 else "gray pictures"
     low, high = np.median([f.minimum for f in facts]), np.median([f.maximum for f in facts])
     return "CT" if -5000 < low < -500 and 200 < high < 50000 else "MR or other volumes"

@@ -90,7 +90,7 @@ def _codes(paths: Sequence[Path]) -> tuple[dict[int, int], dict[Path, str]]:
 
 
 def _flat(values: np.ndarray) -> np.ndarray:
-    """A label saved as a color picture of grey levels, as one channel."""
+    """A label saved as a color picture of gray levels, as one channel."""
     return values[..., 0] if values.ndim == 3 and values.shape[-1] in (3, 4) else values
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from common.networks.vnet import DecodedNetwork, initialise
+from common.networks.vnet import DecodedNetwork, initialize
 
 
 class BasicBlock3d(nn.Module):
@@ -59,7 +59,7 @@ class ResNetVNet(DecodedNetwork):
             nn.Conv3d(in_channels, c[0], 7, 1, 3, bias=False), nn.BatchNorm3d(c[0]), nn.ReLU(inplace=True)
         )
         self.stages = nn.ModuleList(_stage(c[i], c[i + 1], blocks) for i, blocks in enumerate((3, 4, 6, 3)))
-        initialise(self, init)
+        initialize(self, init)
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """Features of the five levels, finest first."""

@@ -14,7 +14,7 @@ def load_pretrained(network: nn.Module, path: str) -> None:
 
     A state dict of the whole network is taken as it is. Anything else must be a ResNet in torchvision's names, as
     ImageNet files of torchvision and timm and BYOL backbones are: prefixes of wrappers and the classifier ``fc`` are
-    dropped, and a stem for RGB is summed over its channels for grey images.
+    dropped, and a stem for RGB is summed over its channels for gray images.
 
     Args:
         network: has a submodule ``encoder``.

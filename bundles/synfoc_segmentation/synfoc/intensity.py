@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as in PIL's grey
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as in PIL's gray
 
 
 class RandomIntensity:
@@ -15,14 +15,14 @@ class RandomIntensity:
     .. math:: x \leftarrow \mathrm{clip}(b x), \qquad x \leftarrow \mathrm{clip}(m + c (x - m)), \qquad
               x \leftarrow G_\sigma * x
 
-    with m the mean of the grey image, clipping to [0, 1], and reflected borders.
+    with m the mean of the gray image, clipping to [0, 1], and reflected borders.
 
     Args:
         brightness: range of b.
         contrast: range of c.
         sigma: range of the width of the Gaussian in pixels.
 
-    Source: SynFoC (CVPR 2025), published code: factors U(0.1, 2) for grey images, U(0.5, 1.5) for fundus, widths
+    Source: SynFoC (CVPR 2025), published code: factors U(0.1, 2) for gray images, U(0.5, 1.5) for fundus, widths
     U(0.1, 2) at 512 pixels. There the kernel has 51 taps; here it ends at four of the largest widths.
     """
 

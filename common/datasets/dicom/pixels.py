@@ -35,7 +35,7 @@ def read_voxels(path: str | Path) -> tuple[Stack, np.ndarray]:
         decoded.update(_decoded(file, list(group)))
     images = [decoded[s] for s in found.slices]
     if images[0].ndim == 3 and not found.flat:
-        raise InputError(f"{found.slices[0].path}: color slices; a volume is grey")
+        raise InputError(f"{found.slices[0].path}: color slices; a volume is gray")
     kind = np.result_type(*(image.dtype for image in images))
     voxels = np.stack(images, dtype=kind if kind.kind in "iu" else np.float32, casting="unsafe")
     return found, voxels[0].T if found.flat else voxels.T

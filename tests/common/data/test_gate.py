@@ -217,7 +217,7 @@ def test_what_no_label_holds_is_said_once(case, tmp_path, caplog):
 
 # ---- pictures
 
-GREY = np.arange(48, dtype=np.uint8).reshape(6, 8)
+GRAY = np.arange(48, dtype=np.uint8).reshape(6, 8)
 
 
 def seen(files, channels=1, **options):
@@ -231,9 +231,9 @@ def picture(path, values, mode=None):
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_grey_and_color_become_what_the_network_takes(tmp_path, mode, channels):
-    image = seen(picture(tmp_path / "a.PNG", GREY, mode), channels, intensity="none")["image"]
-    assert image.shape == (channels, 8, 6) and np.array_equal(image[0].T, GREY)
+def test_gray_and_color_become_what_the_network_takes(tmp_path, mode, channels):
+    image = seen(picture(tmp_path / "a.PNG", GRAY, mode), channels, intensity="none")["image"]
+    assert image.shape == (channels, 8, 6) and np.array_equal(image[0].T, GRAY)
 
 
 @pytest.mark.parametrize("ending", ["png", "tif", "TIFF"])
@@ -248,7 +248,7 @@ def test_16_bits_keep_all_their_values(tmp_path, ending):
 
 
 @pytest.mark.parametrize("ending", ["png", "tiff"])
-def test_16_bit_colors_become_grey_at_their_depth(tmp_path, ending):
+def test_16_bit_colors_become_gray_at_their_depth(tmp_path, ending):
     deep = np.stack([np.arange(300, 348, dtype=np.uint16).reshape(6, 8) * 10] * 3, -1)
     sitk.WriteImage(sitk.GetImageFromArray(deep, isVector=True), str(tmp_path / f"a.{ending}"))
     image = seen({"image": str(tmp_path / f"a.{ending}")}, intensity="none")["image"]
@@ -256,19 +256,19 @@ def test_16_bit_colors_become_grey_at_their_depth(tmp_path, ending):
 
 
 def test_pages_of_a_tiff_are_no_picture(tmp_path):
-    pages = [Image.fromarray(GREY + n) for n in range(3)]
+    pages = [Image.fromarray(GRAY + n) for n in range(3)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     with pytest.raises(InputError, match="holds 3 pages"):
         seen({"image": str(tmp_path / "a.tif")})
 
 
 def test_indices_of_a_palette_are_classes_and_colors_are_none(tmp_path):
-    files = picture(tmp_path / "a.png", GREY)
-    mask = Image.fromarray((GREY > 20).astype(np.uint8), "P")
+    files = picture(tmp_path / "a.png", GRAY)
+    mask = Image.fromarray((GRAY > 20).astype(np.uint8), "P")
     mask.putpalette([0, 0, 0, 200, 30, 90])
     mask.save(tmp_path / "m.png")
     label = seen({**files, "label": str(tmp_path / "m.png")})["label"]
-    assert np.array_equal(label[0].T, GREY > 20)
+    assert np.array_equal(label[0].T, GRAY > 20)
     mask.convert("RGB").save(tmp_path / "m.png")
     with pytest.raises(InputError, match=r"m.png: a mask in color.*\(encoding\)"):
         seen({**files, "label": str(tmp_path / "m.png")})

@@ -36,11 +36,11 @@ def test_every_stored_code_is_decoded_where_it_stands(encoding, tmp_path):
     np.testing.assert_array_equal(label[0].T, classes[where])
 
 
-def test_a_grey_mask_stored_as_color_reads_the_same(tmp_path):
+def test_a_gray_mask_stored_as_color_reads_the_same(tmp_path):
     values = np.array([[0, 128, 255]])
-    grey = decode(write(tmp_path / "grey.png", values), "fundus")
+    gray = decode(write(tmp_path / "gray.png", values), "fundus")
     color = decode(write(tmp_path / "color.png", np.repeat(values[..., None], 3, axis=-1)), "fundus")
-    assert torch.equal(grey, color) and grey.flatten().tolist() == [1, 2, 0]
+    assert torch.equal(gray, color) and gray.flatten().tolist() == [1, 2, 0]
 
 
 @pytest.mark.parametrize("modes", [("1", "1"), ("RGBA", "1"), ("RGB", "RGBA")])

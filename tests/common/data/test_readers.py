@@ -56,7 +56,7 @@ def test_two_dimensions(tmp_path):
 @pytest.mark.parametrize(("mode", "picture_channels", "channels"), [
     ("RGB", 1, 1), ("L", 3, 3), ("RGBA", 3, 3), ("RGB", None, 3), ("L", None, 1), ("RGB", 2, 3),
 ])  # fmt: skip
-def test_pictures_become_grey_or_color_where_asked_to(mode, picture_channels, channels, tmp_path):
+def test_pictures_become_gray_or_color_where_asked_to(mode, picture_channels, channels, tmp_path):
     picture = Image.fromarray(np.arange(60, dtype=np.uint8).reshape(5, 4, 3)).convert(mode)
     picture.save(tmp_path / "picture.png")
     loaded = LoadImageOrSeriesd("image", picture_channels=picture_channels)({"image": str(tmp_path / "picture.png")})

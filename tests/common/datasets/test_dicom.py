@@ -154,11 +154,11 @@ def lose_spacing(paths):
 
 def color(paths):
     for path in paths:
-        grey = pydicom.dcmread(path)
-        grey.SamplesPerPixel, grey.PhotometricInterpretation, grey.PlanarConfiguration = 3, "RGB", 0
-        grey.BitsAllocated, grey.BitsStored, grey.HighBit, grey.PixelRepresentation = 8, 8, 7, 0
-        grey.PixelData = bytes(90)
-        grey.save_as(path)
+        gray = pydicom.dcmread(path)
+        gray.SamplesPerPixel, gray.PhotometricInterpretation, gray.PlanarConfiguration = 3, "RGB", 0
+        gray.BitsAllocated, gray.BitsStored, gray.HighBit, gray.PixelRepresentation = 8, 8, 7, 0
+        gray.PixelData = bytes(90)
+        gray.save_as(path)
 
 
 def thick(beside):
@@ -200,7 +200,7 @@ DAMAGE = {
     lose_row: "IM0007: size or pixel spacing differs",
     lose_position: "IM0007: a slice without position, so series makes no volume",
     lose_spacing: "IM0000: a slice without pixel spacing",
-    color: "IM0000: color slices; a volume is grey",
+    color: "IM0000: color slices; a volume is gray",
 }
 
 

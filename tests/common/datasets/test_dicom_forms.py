@@ -154,21 +154,21 @@ def test_twelve_bits_with_a_sign_and_other_bytes_above(tmp_path):
     np.testing.assert_array_equal(load(tmp_path / "s")[0, ..., 0].T.reshape(-1), np.arange(480) - 240)
 
 
-def test_reversed_grey_is_turned_round(tmp_path):
+def test_reversed_gray_is_turned_round(tmp_path):
     values = np.arange(30).reshape(5, 6)
     write_picture(tmp_path / "x", values, ComputedRadiographyImageStorage, PhotometricInterpretation="MONOCHROME1")
     np.testing.assert_array_equal(load(tmp_path / "x")[0].T, 255 - values)
 
 
-def test_pictures_become_grey_or_color_as_asked(tmp_path):
+def test_pictures_become_gray_or_color_as_asked(tmp_path):
     values = np.random.default_rng(0).integers(0, 256, (5, 6, 3))
     color = write_picture(tmp_path / "color", values, UltrasoundImageStorage)
-    grey = write_picture(tmp_path / "grey", values[..., 0], UltrasoundImageStorage)
+    gray = write_picture(tmp_path / "gray", values[..., 0], UltrasoundImageStorage)
     np.testing.assert_array_equal(load(color), values.T)
     np.testing.assert_array_equal(load(color, picture_channels=3), values.T)
     assert np.abs(load(color, picture_channels=1)[0].numpy() - (values @ [0.299, 0.587, 0.114]).T).max() <= 0.5
-    np.testing.assert_array_equal(load(grey, picture_channels=3), np.stack([values[..., 0].T] * 3))
-    np.testing.assert_array_equal(load(grey), values[None, ..., 0].transpose(0, 2, 1))
+    np.testing.assert_array_equal(load(gray, picture_channels=3), np.stack([values[..., 0].T] * 3))
+    np.testing.assert_array_equal(load(gray), values[None, ..., 0].transpose(0, 2, 1))
 
 
 def test_a_single_slice_is_a_picture_in_its_place(tmp_path):

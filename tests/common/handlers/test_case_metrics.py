@@ -111,7 +111,7 @@ SLICES = [
 ]
 
 
-def test_domains_are_summarised(tmp_path):
+def test_domains_are_summarized(tmp_path):
     evaluate_slices(tmp_path, SLICES, labeled=[{"domain": "A"}])
     content = summary(tmp_path)
     assert [row["domain"] for row in rows(tmp_path)] == ["A", "A", "B"]

@@ -8,8 +8,8 @@ from common.metrics import (
     case_metrics,
     dice,
     jaccard,
-    summarise,
-    summarise_domains,
+    summarize,
+    summarize_domains,
     surface_distances,
 )
 
@@ -87,7 +87,7 @@ def test_maps_of_different_shapes_are_refused():
 
 
 def test_summary_averages_over_cases_and_then_over_classes():
-    summary = summarise([row("a", 1, 0.2), row("a", 2, 0.6), row("b", 1, 0.4), row("b", 2, 1.0, empty=1.0)])
+    summary = summarize([row("a", 1, 0.2), row("a", 2, 0.6), row("b", 1, 0.4), row("b", 2, 1.0, empty=1.0)])
     assert summary["classes"]["1"]["dice"] == pytest.approx(0.3)
     assert summary["classes"]["2"]["dice"] == pytest.approx(0.8)
     assert summary["mean"]["dice"] == pytest.approx(0.55)
@@ -96,16 +96,16 @@ def test_summary_averages_over_cases_and_then_over_classes():
 
 
 def test_summary_deviation_is_that_of_the_cases_class_means():
-    summary = summarise([row("a", 1, 0.2), row("a", 2, 0.6), row("b", 1, 0.4), row("b", 2, 1.0)])
+    summary = summarize([row("a", 1, 0.2), row("a", 2, 0.6), row("b", 1, 0.4), row("b", 2, 1.0)])
     assert summary["std"]["dice"] == pytest.approx(np.std([0.4, 0.7], ddof=1))
 
 
 def test_summary_of_one_case_has_no_deviation():
-    assert summarise([row("a", 1, 0.2)])["std"] == dict.fromkeys(METRICS, 0.0)
+    assert summarize([row("a", 1, 0.2)])["std"] == dict.fromkeys(METRICS, 0.0)
 
 
 def test_missing_distances_are_left_out_of_averages():
-    summary = summarise([row("a", 1, 0.5, hd95=4.0), row("b", 1, 0.5, hd95=math.nan), row("c", 1, 0.5, hd95=8.0)])
+    summary = summarize([row("a", 1, 0.5, hd95=4.0), row("b", 1, 0.5, hd95=math.nan), row("c", 1, 0.5, hd95=8.0)])
     assert summary["mean"]["hd95"] == pytest.approx(6)
     assert summary["std"]["hd95"] == pytest.approx(np.std([4, 8], ddof=1))
     assert summary["mean"]["dice"] == pytest.approx(0.5)
@@ -130,9 +130,9 @@ def test_domains_count_alike_whatever_their_size():
         return {"case": case, "domain": domain, "class": 1, "dice": dice, "jaccard": 0, "hd95": 1, "asd": 1, "empty": 0}
 
     rows = [row("a", "A", 1.0), row("b", "A", 0.0), row("c", "B", 0.8), row("d", "C", 0.2)]
-    summary = summarise_domains(rows, labeled_domain="A")
+    summary = summarize_domains(rows, labeled_domain="A")
     assert summary["domains"]["A"]["mean"]["dice"] == 0.5 and summary["domains"]["A"]["cases"] == 2
     assert summary["domain_mean"]["dice"] == pytest.approx(0.5)
     assert (summary["in_domain"]["dice"], summary["out_of_domain"]["dice"]) == (0.5, 0.5)
-    assert "out_of_domain" not in summarise_domains(rows[:2], labeled_domain="A")
-    assert set(summarise_domains(rows)) == {"domains", "domain_mean"}
+    assert "out_of_domain" not in summarize_domains(rows[:2], labeled_domain="A")
+    assert set(summarize_domains(rows)) == {"domains", "domain_mean"}

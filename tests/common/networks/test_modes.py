@@ -116,7 +116,7 @@ def test_module_parameters_become_channels_last_in_place():
 
 @pytest.mark.parametrize(("conv", "layout"), [(nn.Conv2d, torch.channels_last), (nn.Conv3d, torch.channels_last_3d)])
 @pytest.mark.parametrize("side", ["weight", "input"])
-def test_the_first_layer_of_a_grey_image_answers_channels_last(conv, layout, side):
+def test_the_first_layer_of_a_gray_image_answers_channels_last(conv, layout, side):
     network, x = conv(1, 8, 3), torch.randn(2, 1, *[6] * (2 if conv is nn.Conv2d else 3))
     y = to_channels_last(network)(x) if side == "weight" else network(to_channels_last(x))
     assert y.is_contiguous(memory_format=layout)
@@ -141,6 +141,6 @@ def test_a_tensor_laid_out_channels_last_already_is_not_copied(channels):
     x = torch.randn(2, 3, 4, 5, channels).movedim(-1, 1)
     moved = to_channels_last(x)
     assert moved.data_ptr() == x.data_ptr() and torch.equal(moved, x) and moved.stride(1) == 1
-    grey = torch.randn(2, 1, 3, 4, 5)
-    assert to_channels_last(grey).stride() == (60, 1, 20, 5, 1)
-    assert to_channels_last(grey).data_ptr() == grey.data_ptr()
+    gray = torch.randn(2, 1, 3, 4, 5)
+    assert to_channels_last(gray).stride() == (60, 1, 20, 5, 1)
+    assert to_channels_last(gray).data_ptr() == gray.data_ptr()

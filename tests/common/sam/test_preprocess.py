@@ -21,7 +21,7 @@ def test_medsam_scales_each_image_to_one():
 
 
 def test_medsam_resizes_cubically_and_keeps_the_range():
-    """A step between two grey values is not overshot, and steeper than a linear one."""
+    """A step between two gray values is not overshot, and steeper than a linear one."""
     image = torch.zeros(1, 1, 16, 16)
     image[..., 8:] = 4.0
     (cubic, _), (linear, _) = prepare(image, 64, "medsam"), prepare(image / 4, 64, "unit")
@@ -45,7 +45,7 @@ def test_sam_rounds_halves_up():
     assert Frame.of((25, 64), 32, "sam").content == (13, 32)
 
 
-def test_unit_leaves_values_and_repeats_grey():
+def test_unit_leaves_values_and_repeats_gray():
     image = torch.rand(2, 1, 16, 16)
     x, _ = prepare(image, 16, "unit")
     assert torch.equal(x, image.expand(-1, 3, -1, -1))

@@ -11,7 +11,7 @@ def batch_of(image, labeled=1):
 
 
 def slow_rotation(image, angle):
-    """Nearest-neighbour rotation about the centre, one voxel after the other."""
+    """Nearest-neighbor rotation about the center, one voxel after the other."""
     height, width = image.shape
     result = torch.zeros_like(image)
     for i in range(height):

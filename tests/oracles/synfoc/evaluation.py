@@ -6,7 +6,7 @@ from monai.data import MetaTensor
 from torch.nn import functional as F
 
 from common.data import ClassesForDice
-from common.metrics import case_metrics, summarise_domains
+from common.metrics import case_metrics, summarize_domains
 from common.transforms import resize_nearest
 
 from ..recorded import Record, preset
@@ -61,7 +61,7 @@ def evaluation(record: Record):
         for n, domain in enumerate(record["in_domain"])
         for row in case_metrics(predictions[n].numpy(), labels[n].numpy(), classes, empty_policy=policy)
     ]
-    domains = summarise_domains(rows)["domains"].values()
+    domains = summarize_domains(rows)["domains"].values()
     for metric in METRICS:
         found = [[values[metric] for values in domain["classes"].values()] for domain in domains]
         yield f"{metric} of domains", record.difference(f"domain_{metric}", found), 2e-6  # six digits were printed
