@@ -123,7 +123,12 @@ def _do(arguments: Sequence[str]) -> None:
         verb(arguments[0])
     elif HELP[0] in arguments[1:] or (len(arguments) == 2 and arguments[1] in HELP):
         name = f"python -m tools {arguments[0]}"
-        import_module("fire").Fire(outline(arguments[0]), command=[HELP[0]], name=name)
+        told = io.StringIO()  # fire writes help to the error stream, below a line on how it was asked for
+        try:
+            with redirect_stderr(told):
+                import_module("fire").Fire(outline(arguments[0]), command=[HELP[0]], name=name)
+        finally:
+            sys.stdout.write(told.getvalue().partition("\n\n")[2].replace(f"'{name}'", name))
     else:
         positional, named = taken(arguments[0], arguments[1:])
         result = verb(arguments[0])(*positional, **named)
