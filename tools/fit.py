@@ -16,7 +16,7 @@ from common.options.layers import read_layer
 
 from .check import check
 from .experiment.job import STATE, is_trained
-from .folds import FEWEST, folds
+from .folds import FEWEST, cases_of, folds, write_lists
 from .package import package
 from .plan import plan
 from .plan.timing import hours_of, require_hours
@@ -69,7 +69,8 @@ def fit(
             "overwrite": True,
         }
         plan(folder, **planned)
-        labeled = _labeled_patients(root)
+        cases = cases_of(read_layer(root / "plan.yaml").content)
+        labeled = len({cases.patient(str(case["case"])) for case in cases.labeled})
         runs = 1 + (min(fold_count, labeled) if labeled >= FEWEST else 0)
         plan(folder, hours=hours / runs, **planned)
         timing = json.loads((root / "timing.json").read_text(encoding="utf-8"))
@@ -89,7 +90,8 @@ def fit(
         sys.stdout.write(f"{state['patients']} labeled patients: how well this does on others cannot be measured\n")
     target = root / "run"
     if not is_trained(target):
-        lists = _all_labels(root)
+        lists = (root / "all_labels.json").resolve()
+        write_lists(lists, cases_of(read_layer(root / "plan.yaml").content), (), "every label, none held out")
         run(method, str(root / "plan.yaml"), splits=str(lists), validation=None, labeled=None, output_dir=str(target),
             resume=(target / STATE).is_file())  # fmt: skip
     if (calibration := Calibration.beside(root / "folds")) is not None:
@@ -117,26 +119,3 @@ def _note(root: Path, state: dict, **done: Any) -> None:
     state.update(done)
     with atomic_path(root / "fit.json") as temporary:
         temporary.write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
-
-
-def _labeled_patients(root: Path) -> int:
-    from common.datasets import load_datalist
-    from common.datasets.lists import FILE, read_lists
-
-    content = read_layer(root / "plan.yaml").content
-    cases = load_datalist(
-        content["dataset_dir"], **{key: content.get(key) for key in ("labeled", "validation", "group")}
-    )
-    patient = read_lists(Path(str(content["dataset_dir"])) / FILE).patient(content.get("group"))
-    return len({patient(str(case["case"])) for role in ("labeled", "validation") for case in cases[role]})
-
-
-def _all_labels(root: Path) -> Path:
-    """Lists in which every labeled case is labeled, none held out."""
-    content = read_layer(root / "plan.yaml").content
-    lists = json.loads((Path(str(content["dataset_dir"])) / "splits.json").read_text(encoding="utf-8"))
-    lists["labeled"] = [*lists.get("labeled", []), *lists.pop("validation", [])]
-    path = Path(str(content["dataset_dir"])) / "all_labels.json"
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(lists, indent=1) + "\n", encoding="utf-8")
-    return path.resolve()

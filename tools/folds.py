@@ -6,7 +6,8 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +72,11 @@ def folds(
     bundle = method or planned_for(path)
     if isinstance(folds, bool) or not isinstance(folds, int) or folds < 2:
         raise InputError(f"--folds {folds}: expected a whole number from 2")
-    keys = ("labeled", "validation", "group")
-    cases = load_datalist(content["dataset_dir"], **{key: content.get(key) for key in keys})
-    lists = read_lists(Path(content["dataset_dir"]) / SPLITS)
-    patient = lists.patient(content.get("group"))
-    known = [*cases["labeled"], *cases["validation"]]
-    dealt = deal([str(case["case"]) for case in known], patient, folds, path)
+    cases = cases_of(content)
+    dealt = deal([str(case["case"]) for case in cases.labeled], cases.patient, folds, path)
     root = Path(output_dir)
-    _write_lists(root, known, cases["unlabeled"], dealt, patient, lists.patients)
+    for number, held in enumerate(dealt, 1):
+        write_lists(root / f"fold_{number}.json", cases, held, f"fold {number} of {len(dealt)}")
     experiment = Experiment(
         path=root / "fold.yaml",
         title=f"folds of {path.name}",
@@ -96,8 +94,8 @@ def folds(
     if problems:
         raise InputError(f"{root}: {len(problems)} of {len(dealt)} folds are not done: {problems[0]}")
     evaluated = [root / job.name / "validation" for job in trainings]
-    found = out_of_fold(evaluated, patient)
-    calibration = calibrated(evaluated, patient, found)
+    found = out_of_fold(evaluated, cases.patient)
+    calibration = calibrated(evaluated, cases.patient, found)
     with atomic_path(root / "folds.json") as temporary:
         temporary.write_text(json.dumps({"plan": str(path), "method": bundle, **found}, indent=1) + "\n", "utf-8")
     if calibration is not None:
@@ -203,32 +201,51 @@ def planned_for(path: Path) -> str:
     return found[1]
 
 
-def _write_lists(
-    root: Path,
-    known: Sequence[Mapping],
-    unlabeled: Sequence[Mapping],
-    dealt: Sequence[list[str]],
-    patient: Callable[[str], str],
-    patients: Mapping[str, str],
-) -> None:
-    """A file of lists for each fold, with the files of all cases, wherever they lie; none of a patient held out."""
+@dataclass(frozen=True)
+class Cases:
+    """The cases that a plan trains on.
+
+    Attributes:
+        labeled: those with labels that it uses, held out or not.
+        unlabeled: all others.
+        patient: of a name.
+        patients: those that the lists name, by case.
+    """
+
+    labeled: Sequence[Mapping]
+    unlabeled: Sequence[Mapping]
+    patient: Callable[[str], str]
+    patients: Mapping[str, str]
+
+
+def cases_of(plan: Mapping[str, Any]) -> Cases:
+    """The cases of a plan's options."""
+    keys = ("labeled", "validation", "group")
+    cases = load_datalist(plan["dataset_dir"], **{key: plan.get(key) for key in keys})
+    lists = read_lists(Path(plan["dataset_dir"]) / SPLITS)
+    known = [*cases["labeled"], *cases["validation"]]
+    return Cases(known, cases["unlabeled"], lists.patient(plan.get("group")), lists.patients)
+
+
+def write_lists(path: Path, cases: Cases, held: Collection[str], origin: str) -> None:
+    """A file of lists that holds out labeled cases and all of their patients; it names files wherever they lie."""
+    away = set(map(cases.patient, held))
     files = {
         str(case["case"]): {"image": str(Path(str(case["image"])).resolve())}
         | ({"label": _absolute(case["label"])} if "label" in case else {})
-        for case in (*known, *unlabeled)
+        for case in (*cases.labeled, *cases.unlabeled)
     }
-    for number, held in enumerate(dealt, 1):
-        away = set(map(patient, held))
-        content = {
-            "labeled": [name for other in dealt if other is not held for name in other],
-            "unlabeled": [str(case["case"]) for case in unlabeled if patient(str(case["case"])) not in away],
-            "validation": held,
-            "origin": f"fold {number} of {len(dealt)}",
-            "files": files,
-            "patients": {name: owner for name, owner in patients.items() if name in files},
-        }
-        with atomic_path(root / f"fold_{number}.json") as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    labeled, unlabeled = ([str(case["case"]) for case in part] for part in (cases.labeled, cases.unlabeled))
+    content = {
+        "labeled": [name for name in labeled if name not in held],
+        "unlabeled": [name for name in unlabeled if cases.patient(name) not in away],
+        "validation": list(held),
+        "origin": origin,
+        "files": files,
+        "patients": {name: owner for name, owner in cases.patients.items() if name in files},
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def _absolute(label: str | Sequence[str]) -> list[str]:

@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from common.data import Phantom, write_phantoms
+from common.datasets import load_datalist
 from common.errors import InputError
 from common.groups import grouping
 from common.runs import load_weights
 from tests.tools import archives
 from tools.ensemble import ensemble
-from tools.folds import as_text, calibrated, deal, folds, out_of_fold
+from tools.folds import as_text, calibrated, cases_of, deal, folds, out_of_fold, write_lists
 from tools.plan import plan
 from tools.runs import require_run
 
@@ -59,6 +60,18 @@ def test_pictures_of_one_domain_are_measured_by_a_method_of_several(tmp_path):
     plan(str(data), method="synfoc_segmentation", device="cpu", memory=16.0, sam="none")
     found = folds(str(data / "plan.yaml"), str(tmp_path / "out"), folds=2, patch_size=[32, 32], **SHORT)
     assert found["patients"] == 3 and (tmp_path / "out" / "folds.json").is_file()
+
+
+def test_a_training_list_gives_lists_of_what_the_plan_labels(tmp_path):
+    data = Path(write_phantoms(tmp_path / "data", Phantom((16, 16, 16)), labeled=3, unlabeled=1, validation=0, test=1))
+    lists = json.loads((data / "splits.json").read_text(encoding="utf-8"))
+    content = {"train": [*lists["labeled"], *lists["unlabeled"]], "test": lists["test"]}
+    (data / "splits.json").write_text(json.dumps(content), encoding="utf-8")
+    cases = cases_of({"dataset_dir": str(data), "labeled": 3, "validation": None, "group": None})
+    write_lists(tmp_path / "all.json", cases, (), "every label")
+    read = load_datalist(str(data), splits=str(tmp_path / "all.json"))
+    assert [case["case"] for case in read["labeled"]] == lists["labeled"]
+    assert [case["case"] for case in read["unlabeled"]] == lists["unlabeled"] and not read["validation"]
 
 
 def require_one_network(folder, members):
