@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,8 @@ def read_run(path: str | Path) -> Run | None:
     still_there = stated.is_absolute() and config_file(stated, "train").is_file()
     bundle = bundle_folder(str(stated) if still_there else stated.name)
     settings.packages = tuple(packages_of(bundle))
+    if str(bundle) not in sys.path:  # where its components are, as its configurations do it
+        sys.path.insert(0, str(bundle))
     record = read_record(weights.parent)
     words = [str(word) for word in record.get("layers", record.get("command", ()))]  # of an ensemble, or of a training
     known = [name for name in layer_names(bundle) if name not in (*BASES, "multi_gpu_train")]

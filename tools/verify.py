@@ -162,7 +162,7 @@ def tiny(bundle: Bundle, name: str) -> dict[str, Any]:
     """Options of a run of seconds, those among them that the configuration has and that released weights allow."""
     config, small = bundle.config(name), smallest_patch(bundle)
     sizes = {"patch_size": small, "stride": small, "test_stride": small}
-    fixed = {"patch_size", "stride"} if bundle.released and name != "train" else set()
+    fixed = {"patch_size", "stride", "encoding"} if bundle.released and name != "train" else set()
     return {key: value for key, value in {**TINY, **sizes}.items() if key in config and key not in fixed}
 
 

@@ -303,6 +303,34 @@ def test_a_run_that_says_what_dice_to_expect_becomes_a_release_that_does(own_run
         assert any(name.endswith("/models/expected_dice.json") for name in archive.namelist())
 
 
+def test_a_run_of_a_bundle_with_networks_of_its_own_is_released_by_the_command(tmp_path):
+    """In a process that, unlike this one, does not find the packages of all bundles."""
+    data = write_phantoms(tmp_path / "data", Phantom((24, 24, 16)), labeled=1, unlabeled=1, validation=0, test=0)
+    given = {"dataset_dir": str(data), "num_classes": 2, "labeled": None, "validation": None, "splits": "splits.json"}
+    settings = assumed(
+        BUNDLES / "dualnet_segmentation", (), {**given, **SMALL, "patch_size": [16] * 3, "stride": [16] * 3}
+    )
+    settings.write(tmp_path / "run")
+    torch.save(settings.component("network_def").state_dict(), tmp_path / "run" / "model.pt")
+    command = [
+        "-m",
+        "tools",
+        "package",
+        str(tmp_path / "run"),
+        "--license",
+        "CC0",
+        "--dirty",
+        "--output",
+        str(tmp_path),
+    ]
+    clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run([sys.executable, *command], cwd=BUNDLES.parent, capture_output=True, text=True, env=clean)
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(done.stdout.strip()) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("configs/evaluate.json"))
+        assert json.loads(archive.read(name))["splits"] is None
+
+
 def test_a_network_that_halves_an_axis_less_often_infers_and_is_released_with_its_patch(tmp_path):
     data = write_phantoms(tmp_path / "data", Phantom((24, 24, 16)), labeled=1, unlabeled=1, validation=0, test=0)
     sizes = {"patch_size": [16, 16, 12], "stride": [16, 16, 12], "test_stride": [16, 16, 12], "pooling": [4, 4, 2]}
