@@ -76,3 +76,13 @@ def spreadsheet_text(name: Any) -> str:
 def plain_text(cell: str) -> str:
     """The name that ``spreadsheet_text`` was given."""
     return cell[1:] if cell[:1] == "'" and cell[1:2] in FORMULA else cell
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A mapping of a JSON file; ``ValueError`` for a key that stands there twice."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"key '{repeated}' is there twice")
+    return content

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from common.datasets.lists import load_json
 from common.errors import InputError
 from common.files import atomic_path
 from common.metrics import Calibration
@@ -109,7 +110,9 @@ def fit(
 def _state(root: Path, about: Mapping[str, Any]) -> dict:
     """What was done already; ``InputError`` where the folder is about something else."""
     path = root / "fit.json"
-    state = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else dict(about)
+    state = load_json(path, "what fit has done") if path.is_file() else dict(about)
+    if not isinstance(state, dict):
+        raise InputError(f"{path}: expected what fit has done, by name; remove it to begin anew")
     if wrong := next((key for key, value in about.items() if state.get(key) != value), None):
         raise InputError(f"{path}: {wrong} was {state.get(wrong)}, not {about[wrong]}; choose another output_dir")
     return state

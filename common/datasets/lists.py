@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ..errors import InputError
+from ..files import unique
 from ..groups import grouping, with_known
 from .endings import ending_of, spelled, stem_of
 
@@ -198,20 +199,11 @@ def load_json(path: Path, purpose: str) -> Any:
     """
     text = read_text(path, purpose)
     try:
-        return json.loads(text, object_pairs_hook=_unique)
+        return json.loads(text, object_pairs_hook=unique)
     except RecursionError:
         raise InputError(f"{path}: not valid JSON (nested too deeply)") from None
     except ValueError as error:
         raise InputError(f"{path}: not valid JSON ({error})") from None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        keys = [key for key, _ in pairs]
-        repeated = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"key '{repeated}' is there twice")
-    return content
 
 
 def require_name(case: str, where: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from ..errors import InputError, require_file
+from ..files import unique
 
 ENDINGS = (".yaml", ".yml", ".json")
 LARGEST = 2**20  # bytes of a file
@@ -64,6 +65,9 @@ def read_layer(path: str | Path) -> Layer:
             raise
         reason = "nested too deeply" if isinstance(error, RecursionError) else error
         raise InputError(f"{file}: not valid YAML ({reason})") from None
+    except (LookupError, AttributeError, TypeError):  # of its constructors: "!!bool maybe"
+        reason = "a value that is not of the kind its tag says"
+        raise InputError(f"{file}: not valid YAML ({reason})") from None
     for key in content:
         if not isinstance(key, str) or not key.strip("+"):
             raise InputError(f"{file}: {key!r}: the name of an option must be text")
@@ -73,13 +77,20 @@ def read_layer(path: str | Path) -> Layer:
 def _json(text: str, file: str) -> dict[str, Any]:
     """JSON, whose numbers YAML would take for text: ``1e-05``."""
     try:
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else error
         raise InputError(f"{file}: not valid JSON ({reason})") from None
     if not isinstance(content, dict):
         raise InputError(f"{file}: expected options as a mapping from names to values")
+    if _is_deep(content):
+        raise InputError(f"{file}: nested too deeply")
     return content
+
+
+def _is_deep(content: Any, left: int = DEEPEST) -> bool:
+    parts = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    return left < 0 or any(_is_deep(part, left - 1) for part in parts)
 
 
 def _text(path: Path) -> str:

@@ -213,7 +213,11 @@ class Path(Type):
             raise WrongValueError(f"{self.words}, in quotes")
         if not value.strip() or "\0" in value or len(value) > LONGEST_TEXT:
             raise self.fail()
-        if any(len(os.fsencode(part)) > LONGEST_NAME for part in value.split(os.sep)):
+        try:
+            long = any(len(os.fsencode(part)) > LONGEST_NAME for part in value.split(os.sep))
+        except UnicodeEncodeError:  # half a character
+            raise self.fail() from None
+        if long:
             raise WrongValueError(f"{self.words} whose names have at most {LONGEST_NAME} characters")
         if os.path.isfile(value) if self.kind == "folder" else self.kind == "file" and os.path.isdir(value):
             raise WrongValueError(

@@ -44,3 +44,12 @@ def test_wrong_time_is_refused(data, tmp_path):
     with pytest.raises(InputError, match="--hours 0: expected a number of hours above 0"):
         fit(str(data), str(tmp_path / "out"), hours=0)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("text", "words"), [("{", "not valid JSON"), ("[]", "expected what fit has done, by name")])
+def test_a_torn_account_is_told_and_left(data, tmp_path, text, words):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "fit.json").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=f"fit.json: {words}"):
+        fit(str(data), str(tmp_path / "out"), hours=1)
+    assert (tmp_path / "out" / "fit.json").read_text(encoding="utf-8") == text

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.datasets.lists import load_json
 from common.errors import InputError
 from common.files import atomic_path
 
@@ -41,7 +42,7 @@ def state_of(job: Job, root: Path, splits: Sequence[str]) -> str:
     """
     folder = root / job.name
     if (folder / JOB).is_file():
-        before = json.loads((folder / JOB).read_text(encoding="utf-8"))
+        before = load_json(folder / JOB, "the settings of a run")
         if different := _difference(before, json.loads(json.dumps(job.as_plain()))):
             raise InputError(f"{folder}: holds a run with {different}; choose another output_dir, or remove it")
     if not is_trained(root / job.after if job.row.of else folder):

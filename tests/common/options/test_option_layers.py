@@ -95,3 +95,22 @@ def test_json_is_json(tmp_path):
         file.write_text(text, encoding="utf-8")
         with pytest.raises(InputError, match=message):
             read_layer(file)
+
+
+@pytest.mark.parametrize("value", ['!!int ""', '!!float ""', "!!bool maybe", "!!timestamp x", "!!int [1]"])
+def test_a_value_that_its_tag_does_not_fit_is_told(tmp_path, value):
+    with pytest.raises(InputError, match=r"not valid YAML \("):
+        read_layer(written(tmp_path, f"seed: {value}\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"seed": 1, "seed": 2}', "key 'seed' is there twice"),
+        ('{"a": ' + "[" * 40 + "]" * 40 + "}", "nested too deeply"),
+    ],
+)
+def test_json_is_judged_as_yaml_is(tmp_path, text, words):
+    (tmp_path / "layer.json").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=words):
+        read_layer(tmp_path / "layer.json")

@@ -136,6 +136,7 @@ def test_text_that_looks_like_a_value_is_text(type, text):
         (Text(), "a\nb", "text"),
         (Text(), "x" * 5000, "text"),
         (Path("folder"), __file__, "a folder; there is a file of this name"),
+        (Path("folder"), "\ud800", "a folder"),
         (Path("file"), str(FilePath(__file__).parent), "a file; there is a folder of this name"),
         (Path(), "x" * 256, "a path whose names have at most 255 characters"),
         (Path(), "a\0b", "a path"),
