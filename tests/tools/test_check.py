@@ -14,6 +14,7 @@ from common.datasets.likeness import find_pairs, grid_step, signature
 from common.errors import InputError
 from tests.tools import archives
 from tools.check import check
+from tools.plan import plan
 
 
 @pytest.fixture
@@ -90,7 +91,28 @@ def test_masks_of_255_are_named_once_for_all(tmp_path, capsys):
     found, _ = run(tmp_path / "data", tmp_path)
     assert {(kind, level) for _, kind, level in found} == {("coded masks", "warning")}
     text = capsys.readouterr().out
-    assert "0, 1, 2 and 2 more: masks hold 0 and 255" in text and "-> --encoding binary, in methods that" in text
+    assert "0, 1, 2 and 2 more: labels hold 0, 255" in text and "-> nothing: plan numbers the classes" in text
+    assert "stored as 255" in text
+
+
+def test_labels_of_any_whole_numbers_are_no_mistake(data, tmp_path, capsys):
+    for path in (data / "labels").iterdir():
+        change(path, lambda v, a: (v * 200, a))
+    found, _ = run(data, tmp_path)
+    assert {(kind, level) for _, kind, level in found} == {("coded masks", "warning")}
+    text = capsys.readouterr().out
+    assert "labels hold 0, 200" in text and "class 1   in 5 labels" in text and "stored as 200" in text
+
+
+def test_a_value_that_one_label_alone_has_is_a_mistake(data, tmp_path, capsys):
+    label = data / "labels" / "phantom_002.nii.gz"
+    change(label, lambda v, a: (np.where((v == 1) & (np.arange(v.shape[0]) < 14)[:, None, None], 7, v), a))
+    found, _ = run(data, tmp_path, fails=1)
+    assert found == {("phantom_002", "lone value", "error")}
+    assert "phantom_002: value 7 is in this label alone, of 5" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"phantom_002\.nii\.gz: value 7 is in this label alone, of 5; correct"):
+        plan(str(data), output=str(tmp_path / "plan"))
+    assert not (tmp_path / "plan").exists()
 
 
 def test_copies_and_patients_on_two_sides(data, tmp_path):

@@ -68,21 +68,42 @@ def test_a_template_is_suggested_where_names_tell_patients(names, pairs, templat
     assert suggest_group(names, pairs) == template
 
 
-def test_frames_of_a_patient_stand_in_one_group_with_advice(tmp_path, capsys):
+def write_frames(folder, names):
+    """Volumes of which those of one patient look alike: names for each patient."""
     rng = np.random.default_rng(3)
-    for patient in range(5):
+    for frames in names:
         scan = ndimage.gaussian_filter(rng.normal(size=(32, 32, 16)), 1.5).astype(np.float32)
-        for frame in range(2):
+        for name in frames:
             noisy = scan + 0.02 * rng.normal(size=scan.shape).astype(np.float32) * scan.std()
-            path = tmp_path / "data" / "images" / f"p{patient}_{frame}.nii.gz"
+            path = folder / "images" / f"{name}.nii.gz"
             path.parent.mkdir(parents=True, exist_ok=True)
             nibabel.save(nibabel.Nifti1Image(noisy, np.eye(4)), path)
+
+
+def test_frames_of_a_patient_stand_in_one_group_with_advice(tmp_path, capsys):
+    write_frames(tmp_path / "data", [("a", "k"), ("b", "m", "n"), ("c",), ("d",), ("e",)])
     check(str(tmp_path / "data"), output=str(tmp_path / "report"))
     text = capsys.readouterr().out
-    assert "p0_0, p0_1: group 1 of 2 images alike" in text and f"-> {REMEDIES['alike']}" in text
-    assert "--group '{patient}_*' keeps a patient's images together" in text
+    assert "a, k: look alike, 2 images of one patient? (2)" in text and f"-> {REMEDIES['alike']}" in text
+    assert "b, m, n: look alike, 3 images of one patient? (1)" in text and "--group '" not in text
     report = json.loads((tmp_path / "report" / "check.json").read_text(encoding="utf-8"))
-    assert report["group"] == "{patient}_*" and all(f["remedy"] for c in report["cases"] for f in c["findings"])
+    assert report["group"] is None and all(f["remedy"] for c in report["cases"] for f in c["findings"])
+
+
+def test_images_that_are_all_alike_tell_no_patients(tmp_path, capsys):
+    write_frames(tmp_path / "data", ["abcdefg"])
+    check(str(tmp_path / "data"), output=str(tmp_path / "report"))
+    text = capsys.readouterr().out
+    assert "7 images look alike, too many for a patient" in text and "one patient?" not in text
+
+
+def test_frames_whose_names_say_so_are_no_finding(tmp_path, capsys):
+    write_frames(tmp_path / "data", [[f"p{patient}_{frame}" for frame in range(2)] for patient in range(5)])
+    check(str(tmp_path / "data"), output=str(tmp_path / "report"))
+    text = capsys.readouterr().out
+    assert "--group '{patient}_*' keeps a patient's images together" in text and "look alike" not in text
+    report = json.loads((tmp_path / "report" / "check.json").read_text(encoding="utf-8"))
+    assert report["group"] == "{patient}_*"
 
 
 def test_extents_and_spacings_are_those_of_training(tmp_path, capsys):

@@ -12,7 +12,7 @@ from common.errors import InputError
 from common.sam.testing import write_tiny_checkpoint
 from tests.packages import bring_weights, take_weights
 from tests.tools import archives
-from tools.plan.command import coding_of
+from tools.check import coding_of
 from tools.plan.method import all_methods, method_of
 from tools.run import run
 

@@ -22,7 +22,15 @@ from common.errors import InputError
 from common.files import atomic_path
 from common.groups import patient_of, with_known
 
-from .compare import check_coded, check_copies, check_intensities, check_labels, check_sides, check_spacings
+from .compare import (
+    check_alike,
+    check_coded,
+    check_copies,
+    check_intensities,
+    check_labels,
+    check_sides,
+    check_spacings,
+)
 from .families import suggest_group
 from .first import label_first, told
 from .inspect import Facts, Finding, header, inspect
@@ -70,7 +78,7 @@ def check(
     patient = patient_of(group or (lists.group if lists else None), [case.name for case in listing.cases])
     patient = with_known(patient, lists.patients) if lists and not group else patient
     facts, signatures = examine(listing, workers)
-    check_coded(facts)
+    values = check_coded(facts, classes)
     check_labels(facts, classes)
     check_spacings(facts)
     check_intensities(facts)
@@ -80,6 +88,7 @@ def check(
     alike = [(pair["first"], pair["second"]) for pair in pairs if not pair["identical"]]
     known = group or (lists.group if lists else None)
     suggested = None if known else suggest_group([f.case for f in facts], alike)
+    many = check_alike(facts, pairs, patient_of(suggested) if suggested else patient)
     for name, reason in listing.broken.items():
         facts.append(
             Facts(name, "listed", "", findings=[Finding("error", "incomplete", reason, REMEDIES["incomplete"])])
@@ -93,7 +102,7 @@ def check(
     content |= {"label_next": label_next, "label_first": [asdict(choice) for choice in chosen], "group": suggested}
     with atomic_path(target / "check.json") as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    sys.stdout.write(overview(facts) + not_read(listing) + advice(label_next, suggested) + told(chosen))
+    sys.stdout.write(overview(facts, values) + not_read(listing) + many + advice(label_next, suggested) + told(chosen))
     sys.stdout.write(
         f"{time.perf_counter() - started:.0f} s; {target / 'check.json'}, {target / 'contact_sheet.png'}\n"
     )
@@ -127,16 +136,19 @@ def advice(label_next: Sequence[str], suggested: str | None) -> str:
     """Lines about the whole data set: what to label next, and a template of names that tells patients apart."""
     lines = [f"label next: {', '.join(label_next)}, the farthest from what is labeled\n"] if label_next else []
     if suggested:
-        lines.append(f"names share parts: --group '{suggested}' keeps a patient's images together\n")
+        lines.append(
+            f"names share parts: --group '{suggested}' keeps a patient's images together; plan takes it by itself\n"
+        )
     return "".join(lines)
 
 
-def overview(facts: Sequence[Facts]) -> str:
-    """The data set in a few lines, then a line per kind of finding."""
+def overview(facts: Sequence[Facts], stored: Sequence[int] = ()) -> str:
+    """The data set in a few lines, then a line per kind of finding; ``stored``: the value of each class, if others."""
     seen = [f for f in facts if f.shape]
     roles = Counter(f.role for f in seen)
-    lines = [f"{len(seen)} images, {sum(bool(f.volumes) for f in seen)} with a readable label: "
-             + ", ".join(f"{count} {role}" for role, count in roles.items())]  # fmt: skip
+    listed = ", ".join(f"{count} {role}" for role, count in roles.items())
+    listed = "in no list yet, plan draws them" if set(roles) == {"unlisted"} else listed
+    lines = [f"{len(seen)} images, {sum(bool(f.volumes) for f in seen)} with a readable label: {listed}"]
     for name, values in (("extents", [f.shape for f in seen]), ("spacing", [f.spacing for f in seen])):
         dims = Counter(len(value) for value in values).most_common(1)
         alike = np.array([value for value in values if len(value) == dims[0][0]]) if dims else np.empty((0, 0))
@@ -147,13 +159,14 @@ def overview(facts: Sequence[Facts]) -> str:
     for value in sorted({value for f in seen for value in f.volumes}):
         unit = "ml" if any(len(f.shape) == 3 for f in seen) else "mm2"
         sizes = [f.volumes[value] for f in seen if value in f.volumes]
-        lines.append(f"class {value:<4}in {len(sizes)} labels, median {np.median(sizes):.4g} {unit}")
+        kept = f", stored as {stored[value]}" if stored and stored[value] != value else ""
+        lines.append(f"class {value:<4}in {len(sizes)} labels, median {np.median(sizes):.4g} {unit}{kept}")
     rows: dict[tuple[str, str, str], list[str]] = {}
     for case in facts:
         for f in case.findings:
             rows.setdefault((f.level, f.kind, f.text), []).append(case.case)
     said = ""
-    for (level, kind, text), cases in sorted(rows.items()):
+    for (level, kind, text), cases in sorted(rows.items(), key=lambda row: row[0][:2]):
         if said and said != kind:
             lines.append(f"{'':<9}-> {REMEDIES[said]}")
         said = kind

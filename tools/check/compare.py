@@ -2,16 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
 from common.datasets.likeness import Signature, find_pairs
 
-from .families import families
+from .families import families, too_many
 from .inspect import Facts
 
-TRAINING = ("train", "unlisted")
+FEW = 3  # labels beside one that alone has a value, from which on that looks like a slip
+BYTE = 255
+LONE = "lone value"
+MOST_TOLD = 8  # values in a line
+
+
+def coding_of(labels: Sequence[Collection[int]]) -> str | dict[int, int]:
+    """How labels of these values are stored: as class numbers, as 0 and 255, or with a number for each value.
+
+    Labels of which some hold 255 alone and others other values are stored in two ways, which one coding cannot say.
+    """
+    known = sorted({0}.union(*labels))
+    if known == [0, BYTE]:
+        return "binary"
+    mixed = BYTE in known and not any(BYTE in values and len(set(values) - {0}) > 1 for values in labels)
+    if mixed or known == list(range(len(known))):
+        return "index"
+    return {value: number for number, value in enumerate(known)}
+
+
+def check_coded(facts: Sequence[Facts], classes: int | None = None) -> list[int]:
+    """Number the classes of labels that hold other whole numbers, such as 0 and 255, and say so.
+
+    A value that one label of many has is an error: nobody can tell a slip from a class that is rare, and there is no
+    second example to learn it from.
+
+    Args:
+        facts: of all cases; ``volumes`` are by class afterwards.
+        classes: what the user says that labels hold: 0 to so many less one, or 0 and 255.
+
+    Returns:
+        The value of each class, in order; none for labels that hold class numbers.
+    """
+    labeled = [f for f in facts if f.volumes]
+    coding = coding_of([set(f.volumes) for f in labeled])
+    if coding == "index" or (classes and coding != "binary"):
+        return []
+    number_of = {0: 0, BYTE: 1} if isinstance(coding, str) else coding
+    for value in number_of if len(labeled) > FEW else ():
+        owners = [f for f in labeled if value in f.volumes]
+        if value and len(owners) == 1:
+            owners[0].note("error", LONE, f"value {value} is in this label alone, of {len(labeled)}")
+    values = list(number_of)
+    if any(finding.kind == LONE for f in labeled for finding in f.findings):
+        return []
+    told = f"{', '.join(map(str, values[:MOST_TOLD]))}{', ...' if len(values) > MOST_TOLD else ''}"
+    for f in labeled:
+        f.note("warning", "coded masks", f"labels hold {told}")
+        f.volumes = {number_of[value]: volume for value, volume in f.volumes.items()}
+    return values
 
 
 def check_labels(facts: Sequence[Facts], classes: int | None) -> None:
@@ -22,21 +71,14 @@ def check_labels(facts: Sequence[Facts], classes: int | None) -> None:
     if not classes and values != list(range(len(values))):
         known = set(range(len(values)))
     for f in labeled:
+        if any(finding.kind == LONE for finding in f.findings):
+            continue
         if wrong := sorted(set(f.volumes) - known):
             f.note("error", "label values", f"values {wrong[:5]} outside the classes 0..{max(known)}")
     common = {v for v in values if sum(v in f.volumes for f in labeled) > 0.8 * len(labeled)}
     for f in labeled:
         if len(f.shape) == 3 and (absent := sorted(common - set(f.volumes))) and set(f.volumes) != {0}:
             f.note("warning", "class absent", f"no voxel of class {', '.join(map(str, absent))}")
-
-
-def check_coded(facts: Sequence[Facts]) -> None:
-    """Take masks of 0 and 255 alone for classes 0 and 1, and say so."""
-    labeled = [f for f in facts if f.volumes]
-    if set().union(*(f.volumes for f in labeled)) == {0, 255}:
-        for f in labeled:
-            f.note("warning", "coded masks", "masks hold 0 and 255")
-            f.volumes = {value // 255: volume for value, volume in f.volumes.items()}
 
 
 def check_spacings(facts: Sequence[Facts]) -> None:
@@ -83,25 +125,47 @@ def check_sides(facts: Sequence[Facts], patient: Callable[[str], str]) -> None:
 def check_copies(
     facts: Sequence[Facts], signatures: Mapping[str, Signature], patient: Callable[[str], str]
 ) -> list[dict]:
-    """Identical and nearly identical images, those alike in groups; returns the pairs."""
+    """Identical images, and those on two sides that are nearly so; returns all pairs."""
     by_name = {f.case: f for f in facts}
     pairs = find_pairs(dict(signatures), lambda a, b: patient(a) == patient(b))
-    alike = []
     for pair in pairs:
         first, second = by_name[pair.first], by_name[pair.second]
-        across = first.role != second.role and "unlisted" not in (first.role, second.role)
+        across = on_two_sides(first.role, second.role)
         if not across and not pair.identical:
-            alike.append((pair.first, pair.second))
             continue
         what = f"image identical to {pair.second}" if pair.identical else f"image like {pair.second} ({pair.score:.2f})"
         if pair.identical and first.label_voxels and second.label_voxels:
             what += ", label " + ("identical too" if first.label_voxels == second.label_voxels else "different")
         sides = f" across {first.role} and {second.role}" if across else ""
         first.note("error" if across and pair.identical else "warning", "leak" if across else "copy", what + sides)
-    for number, names in enumerate(families(alike), start=1):
-        for name in names:
-            by_name[name].note("warning", "alike", f"group {number} of {len(names)} images alike, of one patient?")
     return [
         {"first": p.first, "second": p.second, "identical": p.identical, "score": p.score,
          "roles": [by_name[p.first].role, by_name[p.second].role]} for p in pairs
     ]  # fmt: skip
+
+
+def on_two_sides(role: str, other: str) -> bool:
+    """Whether lists part two images."""
+    return role != other and "unlisted" not in (role, other)
+
+
+def check_alike(facts: Sequence[Facts], pairs: Sequence[dict], patient: Callable[[str], str]) -> str:
+    """Groups of images that look alike and are of different patients by their names.
+
+    Returns:
+        A line in place of them where a group is too large to be a patient; else nothing.
+    """
+    alike = [
+        (p["first"], p["second"])
+        for p in pairs
+        if not p["identical"] and not on_two_sides(*p["roles"]) and patient(p["first"]) != patient(p["second"])
+    ]
+    groups = families(alike)
+    if groups and too_many(len(groups[0]), len(facts)):
+        return f"{len(groups[0])} images look alike, too many for a patient: likeness tells no patients here\n"
+    by_name = {f.case: f for f in facts}
+    for number, names in enumerate(groups, start=1):
+        for name in names:
+            text = f"look alike, {len(names)} images of one patient?" + (f" ({number})" if len(groups) > 1 else "")
+            by_name[name].note("warning", "alike", text)
+    return ""

@@ -14,6 +14,14 @@ ENOUGH = 0.8  # of the pairs of images alike that a template must keep together
 FEWEST = 3  # pairs that say anything
 CHANCE = 0.2  # of any two images to be of one patient: above, the names tell no patients
 
+MOST = 0.5  # of all images in one group: above, likeness is that of the kind of image and tells no patients
+SEVERAL = 6  # images from which on that can be said
+
+
+def too_many(alike: int, images: int) -> bool:
+    """Whether so many images alike, of so many, are more than a patient has."""
+    return images >= SEVERAL and alike > MOST * images
+
 
 def families(pairs: Iterable[tuple[str, str]]) -> list[list[str]]:
     """Names joined by pairs, each group in order, the largest first."""

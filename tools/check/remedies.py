@@ -10,9 +10,11 @@ REMEDIES = {
     "geometry": "if both headers are right, --label_grid resample in training; if the label's is wrong, "
     "python -m tools prepare folder gives it the grid of its image",
     "rounding": "nothing: training tolerates it",
+    "lone value": "correct the label; a class of its own that only one patient shows: python -m tools prepare folder "
+    "numbers it among the classes",
     "label values": "python -m tools prepare folder numbers the classes; --classes says how many there are",
-    "coded masks": "--encoding binary, in methods that have this option; for others python -m tools prepare folder "
-    "numbers the classes",
+    "coded masks": "nothing: plan numbers the classes, and segmentations hold these values again; without a plan "
+    "--encoding binary takes 0 and 255",
     "empty label": "right if the structure is not there; else list the case as unlabeled until it is labeled",
     "class absent": "look at the contact sheet; list the case as unlabeled if the label is not complete",
     "dimensions": "keep images of one kind: take the case out, or make a data set of its own of such images",

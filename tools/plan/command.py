@@ -6,7 +6,7 @@ import json
 import math
 import shlex
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from common.files import atomic_path
 from common.groups import grouping
 from common.options.entries import quoted
 
-from ..check import check_labels, check_spacings, examine
+from ..check import check_coded, check_labels, check_spacings, coding_of, examine
 from . import sources
 from .choices import Plan, choose, pick_dims, width_of
 from .fingerprint import THICK, Fingerprint, fingerprint
@@ -193,31 +193,15 @@ def look(listing: Listing, coded: bool = False) -> tuple[Fingerprint, dict[str, 
         listing = Listing(listing.root, kept, {}, listing.lists)
     facts, signatures = examine(listing)
     encoding = coding_of([set(f.volumes) for f in facts]) if coded else "index"
-    number_of: Any = {0: 0, 255: 1} if encoding == "binary" else encoding
-    for f in facts if encoding != "index" else ():
-        f.volumes = {number_of[value]: volume for value, volume in f.volumes.items()}
+    if encoding != "index":
+        check_coded(facts)
     check_labels(facts, None)
     check_spacings(facts)
-    wrong = [f for f in facts if any(finding.kind == "label values" for finding in f.findings)]
-    if wrong:
-        raise InputError(
-            f"{wrong[0].label}: {wrong[0].findings[0].text}; python -m tools prepare folder numbers the classes"
-        )
+    for f in facts:
+        for finding in f.findings:
+            if finding.kind in ("label values", "lone value"):
+                raise InputError(f"{f.label}: {finding.text}; {finding.remedy}")
     return fingerprint(facts, encoding), signatures
-
-
-def coding_of(labels: Sequence[Collection[int]]) -> str | dict[int, int]:
-    """How labels of these values are stored: as class numbers, as 0 and 255, or with a number for each value.
-
-    Labels of which some hold 255 alone and others other values are stored in two ways, which one coding cannot say.
-    """
-    known = sorted({0}.union(*labels))
-    if known == [0, 255]:
-        return "binary"
-    mixed = 255 in known and not any(255 in values and len(set(values) - {0}) > 1 for values in labels)
-    if mixed or known == list(range(len(known))):
-        return "index"
-    return {value: number for number, value in enumerate(known)}
 
 
 def write_lists(listing: Listing, roles: Roles, target: Path, overwrite: bool = False) -> Path:

@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from common.datasets.likeness import Signature, find_pairs
 from common.groups import patient_of, with_known
 
-from ..check.families import families, group_by_names, suggest_group
+from ..check.families import families, group_by_names, suggest_group, too_many
 
-MOST = 0.5  # of all images in one group: above, likeness is that of the kind of image and tells no patients
-FEWEST = 6  # images from which on that can be said
 SHOWN = 3  # groups in the note
 HOW = ", and keeps images that look alike together"
 
@@ -75,7 +73,7 @@ def look_alike(
         found, how, patient = suggested, HOW, with_known(patient_of(suggested), known)
     owners = families([(a, b) for a, b in ((patient(x), patient(y)) for x, y in joined) if a != b])
     groups = [[name for name in names if patient(name) in family] for family in map(set, owners)]
-    if groups and len(names) >= FEWEST and max(map(len, groups)) > MOST * len(names):
+    if groups and too_many(max(map(len, groups)), len(names)):
         return Alike(found, how, known, useless=max(map(len, groups)))
     if group:
         return Alike(found, groups=groups)
