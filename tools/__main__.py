@@ -95,7 +95,8 @@ def main(arguments: Sequence[str]) -> None:
     one_line_errors()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names of files need not be text in this terminal's encoding
+            # names of files need not be text in this terminal's encoding; in a log, lines stand as they are said
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)
     with redirect_stdout(Printable(sys.stdout)):
         _do(arguments)
 

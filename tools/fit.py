@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from common.datasets import find_cases
 from common.datasets.lists import load_json
 from common.errors import InputError
 from common.files import atomic_path
@@ -20,8 +21,10 @@ from .experiment.job import STATE, is_trained
 from .folds import FEWEST, cases_of, folds, write_lists
 from .package import package
 from .plan import plan
+from .plan.choices import PAYS
 from .plan.timing import hours_of, require_hours
 from .run import run
+from .shell import paste
 
 EVENING = 3.0  # hours
 
@@ -32,6 +35,7 @@ def fit(
     method: str = "meanteacher_segmentation",
     hours: float = EVENING,
     fold_count: int = 5,
+    labeled: int | None = None,
     group: str | None = None,
     license: str | None = None,
     classes: str | None = None,
@@ -50,6 +54,7 @@ def fit(
         method: the bundle.
         hours: for everything, on this machine.
         fold_count: folds of the estimate.
+        labeled: how many patients are labeled; by default all that are, or a tenth of a benchmark's list.
         group: template of names such as '{patient}_*'; by default what the plan finds.
         license: terms of weights and data, as a line or a file.
         classes: names of the foreground classes, in order.
@@ -57,13 +62,14 @@ def fit(
     """
     require_hours(hours)
     root = Path(output_dir or Path("runs") / Path(folder).resolve().name)
-    state = _state(root, {"folder": str(Path(folder).resolve()), "method": method, "group": group})
+    state = _state(root, {"folder": str(Path(folder).resolve()), "method": method, "group": group, "labeled": labeled})
     if "checked" not in state:
         check(folder, group=group, output=str(root / "check"))
         _note(root, state, checked=True)
     if "iterations" not in state:
         planned: dict[str, Any] = {
             "method": method,
+            "labeled": labeled,
             "group": group,
             "device": device,
             "output": str(root),
@@ -71,19 +77,13 @@ def fit(
         }
         plan(folder, **planned)
         cases = cases_of(read_layer(root / "plan.yaml").content)
-        labeled = len({cases.patient(str(case["case"])) for case in cases.labeled})
-        runs = 1 + (min(fold_count, labeled) if labeled >= FEWEST else 0)
+        patients = len({cases.patient(str(case["case"])) for case in cases.labeled})
+        runs = 1 + (min(fold_count, patients) if patients >= FEWEST else 0)
         plan(folder, hours=hours / runs, **planned)
         timing = json.loads((root / "timing.json").read_text(encoding="utf-8"))
         timed = {key: timing[key] for key in ("iterations", "seconds_per_step")}
-        _note(root, state, **timed, runs=runs, patients=labeled)
-    left = state["runs"] * hours_of(state["iterations"], state["seconds_per_step"])
-    ends = datetime.now() + timedelta(hours=left)
-    late = f"; more than --hours {hours:g}, as fewer iterations teach nothing" if left > hours else ""
-    sys.stdout.write(
-        f"{state['runs']} trainings of {state['iterations']:,} iterations, {state['seconds_per_step']:.2f} s each: "
-        f"done about {ends:%H:%M on %d %B} if nothing is done yet{late}\n"
-    )
+        _note(root, state, **timed, runs=runs, patients=patients, hours=hours, data=_size(folder))
+    sys.stdout.write(_outlook(root, state, folder, hours))
     if state["runs"] > 1 and "dice" not in state:
         found = folds(str(root / "plan.yaml"), str(root / "folds"), folds=fold_count)
         _note(root, state, dice=found["dice"], interval=found["interval"])
@@ -97,14 +97,58 @@ def fit(
             resume=(target / STATE).is_file())  # fmt: skip
     if (calibration := Calibration.beside(root / "folds")) is not None:
         calibration.write(target)
-    if "archive" not in state:
-        if license is None and not (Path(folder) / "data_license.txt").is_file():
-            sys.stdout.write(f"{target}: trained; python -m tools package {target} --license '...' makes a release\n")
-            return str(target)
+    if "archive" not in state and (license is not None or (Path(folder) / "data_license.txt").is_file()):
         archive = package(str(target), output=str(root / "dist"), license=license, classes=classes, dirty=True)
         _note(root, state, archive=archive)
-    sys.stdout.write(f"{state['archive']}\npython -m tools serve {target} --studies {Path(folder) / 'images'}\n")
+    sys.stdout.write(_next_steps(root, state, method))
     return str(target)
+
+
+def _outlook(root: Path, state: Mapping, folder: str, hours: float) -> str:
+    """What is trained, and until when; and what of the call is not as it was planned."""
+    runs, count, seconds = (state[key] for key in ("runs", "iterations", "seconds_per_step"))
+    left, planned, usual = runs * hours_of(count, seconds), state.get("hours", hours), runs * hours_of(PAYS, seconds)
+    lines = []
+    if hours != planned:
+        lines.append(f"planned for --hours {planned:g}, which stays; another output_dir plans for {hours:g}")
+    if (now := _size(folder)) != (then := state.get("data", now)):
+        words = ["{} images and {} labels".format(*size) for size in (then, now)]
+        lines.append(f"planned with {words[0]}, now there are {words[1]}: another output_dir takes them all")
+    if is_trained(root / "run") and (runs == 1 or "dice" in state):
+        return "\n".join([*lines, "all is trained; another output_dir begins anew", ""])
+    ends = datetime.now() + timedelta(hours=left)
+    late = f", which is more than --hours {planned:g}: fewer iterations teach nothing" if left > planned else ""
+    lines.append(
+        f"{runs} trainings of {count:,} iterations, {seconds:.2f} s each: done about {ends:%H:%M on %d %B} if nothing "
+        f"is done yet{late}"
+    )
+    if count < PAYS:
+        lines.append(f"so few iterations show that it works, not how well it can: {PAYS:,} take --hours {usual:.1f}")
+    return "\n".join([*lines, ""])
+
+
+def _size(folder: str) -> list[int]:
+    """Number of images and of labels of the data."""
+    cases = find_cases(folder).cases
+    return [len(cases), sum(bool(case.labels) for case in cases)]
+
+
+def _next_steps(root: Path, state: Mapping, method: str) -> str:
+    """Commands for what comes after: segment, measure, release, serve."""
+    target, out = root / "run", root / "predictions"
+    first = cases_of(read_layer(root / "plan.yaml").content).labeled[0]
+    images = Path(str(first["image"])).parent
+    infer = paste("run", method, "inference", "--checkpoint", target, "--inputs", images, "--output_dir", out)
+    lines = [
+        f"{target}: trained",
+        f"{infer} # segments a folder of images",
+        f"{paste('score', out, 'labels')} # measures that, where labels lie in a folder labels",
+        f"{paste('package', target, '--license', 'terms of weights and data')} # makes a release",
+        f"{paste('serve', target, '--studies', images)} # segments and learns in 3D Slicer",
+    ]
+    if "archive" in state:
+        lines[3] = f"{state['archive']}: a release"
+    return "\n".join([*lines, ""])
 
 
 def _state(root: Path, about: Mapping[str, Any]) -> dict:

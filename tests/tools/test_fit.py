@@ -1,6 +1,8 @@
 """From a folder to a release in one command, and on from where it was stopped."""
 
 import json
+import shlex
+from pathlib import Path
 
 import pytest
 
@@ -31,13 +33,35 @@ def test_a_folder_becomes_a_release_and_nothing_of_it_is_changed(data, tmp_path,
     assert state["runs"] == 4 and state["iterations"] == 4 and 0 <= state["dice"] <= 1 and "archive" not in state
     text = capsys.readouterr().out
     assert "4 trainings of 4 iterations" in text and "makes a release" in text and "out of fold: Dice" in text
+    assert "so few iterations show that it works, not how well it can: 2,000 take --hours" in text
+    infer = next(line for line in text.splitlines() if line.endswith("# segments a folder of images"))
+    words = shlex.split(infer, comments=True)
+    assert words[words.index("--inputs") + 1] == str(data / "images")
     model = (root / "run" / "model.pt").stat().st_mtime_ns
-    fit(str(data), str(root), hours=0.01, license="CC BY 4.0", classes="organ", device="cpu")
+    archives.write(Phantom((32, 32, 16)).sample(3)[1], data / "labels" / "p3.nii.gz")
+    before |= {data / "labels" / "p3.nii.gz": (data / "labels" / "p3.nii.gz").read_bytes()}
+    fit(str(data), str(root), hours=0.02, license="CC BY 4.0", classes="organ", device="cpu")
+    text = capsys.readouterr().out
+    assert "planned for --hours 0.01, which stays; another output_dir plans for 0.02" in text
+    assert "planned with 5 images and 3 labels, now there are 5 images and 4 labels" in text
+    assert "all is trained" in text and "_v0.1.0.zip: a release" in text
     archive = json.loads((root / "fit.json").read_text(encoding="utf-8"))["archive"]
     assert archive.endswith(".zip") and (root / "run" / "model.pt").stat().st_mtime_ns == model
     assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
     with pytest.raises(InputError, match="fit.json: method was meanteacher_segmentation, not ssnet_segmentation"):
         fit(str(data), str(root), method="ssnet_segmentation")
+
+
+def test_a_folder_with_all_labels_is_trained_on_them(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(timing, "LIMITS", (4, 4))
+    for patient in (3, 4):
+        (data / "images" / f"p{patient}.nii.gz").unlink()
+    (data / "labels" / "p2.nii.gz").unlink()
+    (data / "images" / "p2.nii.gz").unlink()
+    target = fit(str(data), str(tmp_path / "out"), hours=0.01, device="cpu")
+    assert (Path(target) / "model.pt").is_file()
+    text = capsys.readouterr().out
+    assert "every image has a label" in text and "2 labeled patients: how well this does on others" in text
 
 
 def test_wrong_time_is_refused(data, tmp_path):

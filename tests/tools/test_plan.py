@@ -282,13 +282,25 @@ def test_a_plan_holds_options_of_its_method_alone(tmp_path):
         assert not any(isinstance(value, dict) for value in values.values())
 
 
+def test_a_folder_with_all_labels_is_planned_without_unlabeled_images(tmp_path):
+    folder = own_volumes(tmp_path / "data", cases=3, labeled=3, size=(24, 24, 24))
+    values = planned(folder)
+    assert (values["consistency"], values["unlabeled_batch"]) == (False, 0)
+    output = tmp_path / "run"
+    run("meanteacher_segmentation", str(folder / "plan.yaml"), iterations=2, epoch_length=1, base_channels=2,
+        output_dir=str(output), progress=False)  # fmt: skip
+    assert (output / "model.pt").is_file()
+    values = planned(folder, method="ssnet_segmentation", labeled=1, overwrite=True)
+    assert values["unlabeled_batch"] > 0
+
+
 # ---- mistakes
 
 
 def test_what_cannot_be_planned_is_said_in_one_line(tmp_path):
     folder = own_volumes(tmp_path / "data", cases=3, labeled=3, size=(24, 24, 24))
-    with pytest.raises(InputError, match="every image has a label; labeled=N labels so many"):
-        planned(folder)
+    with pytest.raises(InputError, match="every image has a label; labeled=N labels so many.* or method=meanteacher"):
+        planned(folder, method="ssnet_segmentation")
     with pytest.raises(InputError, match="3 patients have labels: 4 to train on and 0 to validate on"):
         planned(folder, labeled=4)
     with pytest.raises(InputError, match="nothing_segmentation: no such bundle"):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from common.groups import grouping
 from common.options.entries import quoted
 
 from ..check import check_coded, check_labels, check_spacings, coding_of, examine
+from ..shell import paste
 from . import sources
 from .choices import Plan, choose, pick_dims, width_of
 from .fingerprint import THICK, Fingerprint, fingerprint
@@ -30,10 +30,12 @@ from .method import Method, method_of
 from .patients import look_alike
 from .timing import hours_of, paced, require_hours
 
+DEFAULT = "meanteacher_segmentation"
+
 
 def plan(
     folder: str,
-    method: str = "meanteacher_segmentation",
+    method: str = DEFAULT,
     images: str = "images",
     labels: str | None = None,
     labeled: int | None = None,
@@ -91,7 +93,7 @@ def plan(
     wishes = Wishes(labeled, validation, group, seed, domain)
     kept, listing = listing, drawn_anew(listing, wishes, overwrite, redraw)
     roles = assign(listing, wishes, bundle.domain_option is not None)
-    require_fit(listing, roles)
+    require_fit(listing, roles, bundle)
     if iterations is not None and hours is not None:
         raise InputError(f"--hours {hours}: the time chooses the iterations; leave out hours or iterations")
     machine = this_machine(device, memory)
@@ -102,7 +104,7 @@ def plan(
     if roles.lists is not None and wishes.group != NO_GROUP:
         alike = look_alike(signatures, wishes.group, kept.lists.patients if kept.lists else None)
         roles = assign(listing, wishes, bundle.domain_option is not None, alike)
-        require_fit(listing, roles)
+        require_fit(listing, roles, bundle)
     dims, why = _dims(found, bundle, dims)
     cost = cost_of(bundle, found.channels, found.classes, dims, width_of(bundle, machine))
 
@@ -110,6 +112,8 @@ def plan(
         plan = choose(found, dims, machine, cost, count, bundle, share)
         sources.set_sources(plan, found, roles)
         sources.set_sam(plan, sam, machine.device)
+        if roles.supervised:
+            sources.set_supervised(plan)
         return plan
 
     first, seconds = chosen(iterations), None
@@ -129,9 +133,11 @@ def plan(
     save(target / "plan.yaml", text, overwrite)
     save(target / "fingerprint.json", json.dumps(found.as_json(), indent=1) + "\n")
     run, inputs = target / "run", listing.cases[0].image.parent
-    train = ("run", method, target / "plan.yaml", "--output_dir", run)
-    infer = ("run", method, "inference", "--checkpoint", run, "--inputs", inputs, "--output_dir", run / "predictions")
-    sys.stdout.write(f"{text}\n{_command(train)}\n{_command(infer)}\n")
+    train = paste("run", method, target / "plan.yaml", "--output_dir", run)
+    infer = paste(
+        "run", method, "inference", "--checkpoint", run, "--inputs", inputs, "--output_dir", run / "predictions"
+    )
+    sys.stdout.write(f"{text}\n{train}\n{infer}\n")
     if seconds is not None:
         count = first.values["iterations"]
         ends = datetime.now() + timedelta(hours=hours_of(count, seconds))
@@ -158,23 +164,16 @@ def _dims(found: Fingerprint, method: Method, wanted: int | None) -> tuple[int, 
     return wanted, f"{'slice by slice' if wanted == 2 else 'volumes'}, as given"
 
 
-def _command(words: Sequence[Any]) -> str:
-    """A command to paste: words with spaces or signs of the shell in quotes."""
-    quotes = (shlex.quote(word) if word.isprintable() else _escaped(word) for word in map(str, words))
-    return " ".join(["python -m tools", *quotes])
+def require_fit(listing: Listing, roles: Roles, method: Method) -> None:
+    """Raise ``InputError`` before anything is written.
 
-
-def _escaped(word: str) -> str:
-    """A word with line breaks or other control characters, as shells read it."""
-    shown = {"\\": "\\\\", "'": "\\'"}
-    signs = (
-        shown.get(s, s if s.isprintable() else f"\\x{ord(s):02x}" if ord(s) < 128 else f"\\u{ord(s):04x}") for s in word
-    )
-    return f"$'{''.join(signs)}'"
-
-
-def require_fit(listing: Listing, roles: Roles) -> None:
-    """Raise ``InputError`` for a name that the template does not fit, before anything is written."""
+    For a name that the template does not fit, and for a method that needs unlabeled images where there are none.
+    """
+    if roles.supervised and not method.can_do_without:
+        raise InputError(
+            f"{listing.root}: every image has a label; labeled=N labels so many and takes the others as unlabeled, "
+            f"or method={DEFAULT} trains on all labels"
+        )
     patient = grouping(roles.values["group"])
     for item in listing.cases:
         patient(item.name)

@@ -45,6 +45,11 @@ class Roles:
     note: str = ""
 
     @property
+    def supervised(self) -> bool:
+        """Whether lists were drawn in which no image is unlabeled."""
+        return self.lists is not None and not self.lists["unlabeled"]
+
+    @property
     def layout(self) -> str:
         """Of ``load_domains``."""
         return "domain_lists" if self.domain else "lists"
@@ -68,8 +73,8 @@ def assign(listing: Listing, wishes: Wishes, domains: bool = False, alike: Alike
     images that look ``alike`` are of one patient too.
 
     Raises:
-        InputError: where all cases are labeled, there are fewer labels than asked for, or ``splits.json`` has lists of
-            several domains and the method takes one (``domains``).
+        InputError: where there are fewer labels than asked for, or ``splits.json`` has lists of several domains and the
+            method takes one (``domains``).
     """
     named, stated = listing.lists.group if listing.lists else None, wishes.group
     alike = alike or Alike.of([case.name for case in listing.cases])
@@ -149,10 +154,6 @@ def _draw(listing: Listing, wishes: Wishes, patient: Callable[[str], str]) -> di
     for role in ("validation", "test"):
         if fixed := [case.name for case in listing.cases if case.role == role]:
             lists[role] = [*lists.get(role, []), *fixed]
-    if not lists["unlabeled"]:
-        raise InputError(
-            f"{listing.root}: every image has a label; labeled=N labels so many and takes the others as unlabeled"
-        )
     return {**lists, "seed": wishes.seed, "origin": ORIGIN, "wishes": asdict(wishes)}
 
 

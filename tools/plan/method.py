@@ -85,6 +85,11 @@ class Method:
         return str(self.loader.get("others", "unlabeled"))
 
     @property
+    def can_do_without(self) -> bool:
+        """Whether an option turns off what it does with unlabeled images."""
+        return isinstance(self.options.get("consistency"), bool)
+
+    @property
     def takes_sam(self) -> bool:
         """Whether weights of a SAM can be given to it."""
         return "checkpoint" in (self.options.get("sam") or {})

@@ -35,6 +35,13 @@ def set_sources(plan: Plan, found: Fingerprint, roles: Roles) -> None:
         plan.set("orientation", "RAS", "slices are cut along head-feet")
 
 
+def set_supervised(plan: Plan) -> None:
+    """A training on labeled images alone, where there are no others."""
+    why = "every image has a label; --labeled N would take the others for unlabeled"
+    plan.set("consistency", False, why)
+    plan.set("unlabeled_batch", 0, "there are no unlabeled images")
+
+
 def _held(encoding: str | Mapping[int, int]) -> str:
     if isinstance(encoding, str):
         return {"binary": "0 and 255"}.get(encoding, "class numbers")

@@ -60,7 +60,7 @@ def paced(
         if count >= PAYS or plan.method.dims == 2 or iterations_in(hours, SMALLER * seconds) < PAYS:
             break
     plan, seconds = best
-    if plan.values["iterations"] < PAYS and isinstance(plan.method.options.get("consistency"), bool):
+    if plan.values["iterations"] < PAYS and plan.method.can_do_without and plan.values.get("consistency", True):
         plan.set("consistency", False, f"fewer than {PAYS} iterations: unlabeled images would cost more than they give")
     return plan, seconds
 
