@@ -20,13 +20,16 @@ from common.groups import patient_of
 from common.metrics import bootstrap_mean, dice, how_well, jaccard, surface_dice, surface_distances
 from common.outlines import draw_outlines
 
+from .check.families import group_by_names
 from .check.inspect import read_label
 from .folds import expected_text
+from .plan.lists import NO_GROUP
 from .volumes import array, read, same_grid
 
 COLUMNS = ("case", "class", "dice", "jaccard", "hd95", "asd", "surface_dice", "ml", "label_ml", "failure")
 MEASURES = ("dice", "jaccard", "hd95", "asd", "surface_dice")
 SUFFIXES = ("", "_seg", "_pred", "_segmentation", "_prediction")
+SHOWN = 6  # failures in a line
 FAILURES = ("empty", "absent")  # nothing found of a class that is there; something of one that is not
 
 
@@ -53,7 +56,8 @@ def score(
         labels: folder of labels in any format that training reads.
         classes: values to measure; by default those of any label but 0.
         tolerance: of surface Dice, in mm (pixels).
-        group: template of names, such as '{patient}_*': intervals take patients, not cases, for independent.
+        group: template of names, such as '{patient}_*': intervals take patients, not cases, for independent; by
+            default what names with a word for frames or slices say, and none takes every case for a patient.
         images: folder of images, to draw the worst cases.
         output: folder for the results; by default that of the predictions.
         worst: how many cases to draw.
@@ -61,6 +65,7 @@ def score(
     _require_tolerance(tolerance)
     pairs = _pairs(Path(require_folder(predictions, "it must hold the segmentations")),
                    Path(require_folder(labels, "it must hold the labels")))  # fmt: skip
+    group = group_by_names(list(pairs)) if group is None else None if group == NO_GROUP else group
     patient = patient_of(group, list(pairs))
     maps = {name: _maps(*files) for name, files in pairs.items()}
     known = sorted({int(v) for _, label, _ in maps.values() for v in np.unique(label)} - {0})
@@ -68,7 +73,8 @@ def score(
     if not chosen:
         raise InputError(f"{labels}: no label has a foreground, so there is nothing to measure")
     rows = [row for name, parts in maps.items() for row in _measured(name, *parts, chosen, tolerance)]
-    content = {"predictions": predictions, "labels": labels, "tolerance": tolerance, "cases": len(pairs),
+    unit = "mm" if all(spacing for *_, spacing in maps.values()) else "pixels"
+    content = {"predictions": predictions, "labels": labels, "tolerance": tolerance, "cases": len(pairs), "unit": unit,
                **_summary(rows, chosen, patient), **_expectations(Path(predictions), rows)}  # fmt: skip
     folder = Path(output or predictions)
     _write(folder, rows, content)
@@ -192,20 +198,25 @@ def _expectations(predictions: Path, rows: Sequence[Mapping]) -> dict[str, Any]:
 def as_text(content: Mapping) -> str:
     """The summary in lines."""
     low, high = content["dice interval"]
-    lines = [f"{content['cases']} cases, {content['independent']} of them independent: Dice "
+    patients, cases = content["independent"], content["cases"]
+    of = f" of {patients} patient{'s' * (patients > 1)} by their names" if patients < cases else ""
+    lines = [f"{cases} case{'s' * (cases > 1)}{of}: Dice "
              f"{100 * content['dice']:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})"]  # fmt: skip
-    if content["independent"] < 3:
+    unit = f" {content['unit']}" if content.get("unit") else ""
+    if patients < 3:
         lines.append("an interval over one or two patients says nothing of others")
     for value, row in content["classes"].items():
         low, high = row["dice interval"]
         lines.append(
             f"class {value}: Dice {100 * row['dice']:.2f} % ({100 * low:.1f} to {100 * high:.1f}), 95HD "
-            f"{row['hd95']:.2f}, ASD {row['asd']:.2f}, surface Dice {100 * row['surface_dice']:.2f} %"
+            f"{row['hd95']:.2f}{unit}, ASD {row['asd']:.2f}{unit}, surface Dice {100 * row['surface_dice']:.2f} %"
         )
     if "expected" in content:
         lines.append(expected_text(content["expected"]).strip())
     words = {"empty": "found nothing of", "absent": "found what the label has not"}
-    lines += [f"FAILURE {words[kind]}: {', '.join(names)}" for kind, names in content["failures"].items() if names]
+    for kind, names in content["failures"].items():
+        more = f" and {len(names) - SHOWN} more, see failure in scores.csv" if len(names) > SHOWN else ""
+        lines += [f"FAILURE {words[kind]}: {', '.join(names[:SHOWN])}{more}"] if names else []
     return "\n".join(lines) + "\n"
 
 

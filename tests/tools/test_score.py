@@ -73,6 +73,19 @@ def test_patients_count_as_independent_and_the_worst_are_drawn(data, capsys):
     assert (data / "made" / "worst.png").stat().st_size > 5000
 
 
+def test_frames_are_of_one_patient_without_being_told_and_failures_are_counted(tmp_path, capsys):
+    for patient in range(4):
+        for frame in (1, 2):
+            name = f"p{patient}_frame{frame}"
+            save(tmp_path / "labels" / f"{name}.nii.gz", block((1, (2, 2, 2), 4)))
+            save(tmp_path / "made" / f"{name}.nii.gz", block())
+    content = score(str(tmp_path / "made"), str(tmp_path / "labels"))
+    text = capsys.readouterr().out
+    assert content["independent"] == 4 and "8 cases of 4 patients by their names: Dice 0.00 %" in text
+    assert "p2_frame2 (class 1) and 2 more, see failure in scores.csv" in text and "95HD nan mm" in text
+    assert score(str(tmp_path / "made"), str(tmp_path / "labels"), group="none")["independent"] == 8
+
+
 def test_pictures_are_measured_in_pixels(tmp_path):
     mask = np.zeros((20, 30), np.uint8)
     mask[4:10, 5:15] = 255
