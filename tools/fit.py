@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -75,7 +77,8 @@ def fit(
             "output": str(root),
             "overwrite": True,
         }
-        plan(folder, **planned)
+        with redirect_stdout(io.StringIO()):  # the plan with the time follows
+            plan(folder, **planned)
         cases = cases_of(read_layer(root / "plan.yaml").content)
         patients = len({cases.patient(str(case["case"])) for case in cases.labeled})
         runs = 1 + (min(fold_count, patients) if patients >= FEWEST else 0)
@@ -137,7 +140,7 @@ def _next_steps(root: Path, state: Mapping, method: str) -> str:
     """Commands for what comes after: segment, measure, release, serve."""
     target, out = root / "run", root / "predictions"
     first = cases_of(read_layer(root / "plan.yaml").content).labeled[0]
-    images = Path(str(first["image"])).parent
+    images = Path(str(first["image"])).resolve().parent
     infer = paste("run", method, "inference", "--checkpoint", target, "--inputs", images, "--output_dir", out)
     lines = [
         f"{target}: trained",

@@ -100,7 +100,7 @@ def folds(
         temporary.write_text(json.dumps({"plan": str(path), "method": bundle, **found}, indent=1) + "\n", "utf-8")
     if calibration is not None:
         calibration.write(root)
-    sys.stdout.write(as_text(found))
+    sys.stdout.write(as_text(found, content.get("encoding")))
     if ensemble and not (root / "ensemble" / RECORD).is_file():
         shutil.rmtree(root / "ensemble", ignore_errors=True)  # what a stop left half-written
         one_of_all(*(str(root / job.name) for job in trainings), output_dir=str(root / "ensemble"))
@@ -168,15 +168,17 @@ def calibrated(evaluated: Sequence[Path], patient, found: dict) -> Calibration |
     return calibration
 
 
-def as_text(found: Mapping) -> str:
-    """The measure in lines, the worst cases first."""
+def as_text(found: Mapping, encoding: object = None) -> str:
+    """The measure in lines, the worst cases first; ``encoding``: values of the classes in the labels, if others."""
+    stored = {str(number): value for value, number in encoding.items()} if isinstance(encoding, Mapping) else {}
+    other = {key: f"{key} (stored as {value})" for key, value in stored.items() if key != str(value)}
     low, high = (100 * end for end in found["interval"])
     worst = ", ".join(f"{case} {100 * value:.1f}" for case, value in list(found["cases"].items())[:3])
     wide = "; with so few patients the interval is too narrow rather than too wide" if found["patients"] < 10 else ""
     return (
         f"out of fold: Dice {100 * found['dice']:.2f} % (95 % interval {low:.1f} to {high:.1f} over "
         f"{found['patients']} patients{wide})\nby class: "
-        + ", ".join(f"{value}: {100 * dice:.2f}" for value, dice in found["classes"].items())
+        + ", ".join(f"{other.get(value, value)}: {100 * dice:.2f}" for value, dice in found["classes"].items())
         + f"\nlowest: {worst}\n"
         + (expected_text(found["expected"]) if "expected" in found else "")
     )

@@ -81,7 +81,7 @@ def score(
     if images is not None:
         own = named(image_files(Path(require_folder(images, "it must hold the images"))))
         _draw(folder / "worst.png", _worst(rows, worst), own, maps)
-    sys.stdout.write(as_text(content) + f"{folder / 'scores.csv'}, {folder / 'scores.json'}\n")
+    sys.stdout.write(as_text(content) + _other_numbers(maps) + f"{folder / 'scores.csv'}, {folder / 'scores.json'}\n")
     return content
 
 
@@ -145,6 +145,14 @@ def _maps(prediction: Path, label: Path) -> tuple[np.ndarray, np.ndarray, tuple[
     if truth.GetDimension() == 3 and not same_grid(truth, made, tolerance=0.05):
         raise InputError(f"{prediction}: spacing, origin or direction are not those of {label}")
     return values, stored, truth.GetSpacing() if truth.GetDimension() == 3 else None
+
+
+def _other_numbers(maps: Mapping) -> str:
+    """A line where segmentations and labels seem to number their classes differently."""
+    made, known = (sorted({int(v) for parts in maps.values() for v in np.unique(parts[n])} - {0}) for n in (0, 1))
+    if not set(made) - set(known) or not set(known) - set(made):
+        return ""
+    return f"segmentations hold {made[:SHOWN]}, labels {known[:SHOWN]}: are these the same classes in other numbers?\n"
 
 
 def _measured(name: str, made: np.ndarray, label: np.ndarray, spacing, classes: Sequence[int], tolerance: float):

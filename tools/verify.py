@@ -9,6 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import nibabel
+import numpy as np
+
 from common.data import Phantom, write_phantom_domains, write_phantoms
 from common.errors import InputError, printable
 
@@ -134,7 +137,19 @@ def phantoms(bundle: Bundle, folder: Path) -> tuple[Path, Path]:
         data = write_phantom_domains(folder, Phantom((64, 64), classes), domains=2, train=6, validation=1, test=1)
         return data, next(data.rglob("images/*.png"))
     data = write_phantoms(folder, Phantom((24, 24, 16), classes), labeled=2, unlabeled=2, validation=1, test=0)
+    for path in (data / "labels").iterdir() if values_of(bundle) else ():
+        label = nibabel.load(path)
+        coded = np.take(values_of(bundle), np.asarray(label.dataobj).astype(int)).astype(np.int32)
+        nibabel.save(nibabel.Nifti1Image(coded, label.affine), path)
     return data, next(data.glob("images/*.nii.gz"))
+
+
+def values_of(bundle: Bundle) -> list[int]:
+    """The value of each class in the labels of a release, in order; none where labels hold class numbers."""
+    encoding = bundle.config("inference").get("encoding") if bundle.released else None
+    if encoding == "binary":
+        return [0, 255]
+    return sorted(map(int, encoding), key=lambda value: encoding[str(value)]) if isinstance(encoding, dict) else []
 
 
 def foreign(bundle: Bundle) -> dict[str, str]:
@@ -163,6 +178,7 @@ def tiny(bundle: Bundle, name: str) -> dict[str, Any]:
     config, small = bundle.config(name), smallest_patch(bundle)
     sizes = {"patch_size": small, "stride": small, "test_stride": small}
     fixed = {"patch_size", "stride", "encoding"} if bundle.released and name != "train" else set()
+    fixed |= {"encoding"} if values_of(bundle) and "layout" not in bundle.config("train") else set()
     return {key: value for key, value in {**TINY, **sizes}.items() if key in config and key not in fixed}
 
 

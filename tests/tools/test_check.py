@@ -115,6 +115,31 @@ def test_a_value_that_one_label_alone_has_is_a_mistake(data, tmp_path, capsys):
     assert not (tmp_path / "plan").exists()
 
 
+def test_a_class_that_one_label_alone_has_deserves_a_look(data, tmp_path):
+    label = data / "labels" / "phantom_002.nii.gz"
+    change(label, lambda v, a: (np.where((v == 1) & (np.arange(v.shape[0]) < 14)[:, None, None], 2, v), a))
+    found, _ = run(data, tmp_path)
+    assert found == {("phantom_002", "lone value", "warning")}
+
+
+def test_a_smoothed_label_is_told_from_other_numbers(data, tmp_path, capsys):
+    change(data / "labels" / "phantom_002.nii.gz", lambda v, a: (v / 2, a))
+    found, _ = run(data, tmp_path, fails=1)
+    assert found == {("phantom_002", "no label map", "error")}
+    assert "-> save the label again without smoothing" in capsys.readouterr().out
+
+
+def test_frames_on_two_sides_are_found_without_a_template(tmp_path):
+    for n, name in enumerate(f"p{patient}_frame{frame}" for patient in range(3) for frame in (1, 2)):
+        for values, folder in zip(archives.volume(n), ("images", "labels")):
+            archives.write(values, tmp_path / "data" / folder / f"{name}.nii.gz")
+    names = [f"p{patient}_frame{frame}" for patient in range(3) for frame in (1, 2)]
+    lists = {"labeled": names[:3], "unlabeled": names[4:], "validation": names[3:4]}
+    (tmp_path / "data" / "splits.json").write_text(json.dumps(lists), encoding="utf-8")
+    with pytest.raises(InputError, match="1 errors.*the first: p1_frame2, its patient is in .* as p1_frame1"):
+        check(str(tmp_path / "data"), output=str(tmp_path / "report"))
+
+
 def test_copies_and_patients_on_two_sides(data, tmp_path):
     images, labels = data / "images", data / "labels"
     for folder in (images, labels):

@@ -297,6 +297,12 @@ def test_a_folder_with_all_labels_is_planned_without_unlabeled_images(tmp_path):
 # ---- mistakes
 
 
+def test_a_folder_without_labels_is_told_what_to_label_first(tmp_path):
+    folder = own_volumes(tmp_path / "data", cases=2, labeled=0, size=(24, 24, 24))
+    with pytest.raises(InputError, match="no image has a label; python -m tools check .*data --first 4 names those"):
+        planned(folder)
+
+
 def test_what_cannot_be_planned_is_said_in_one_line(tmp_path):
     folder = own_volumes(tmp_path / "data", cases=3, labeled=3, size=(24, 24, 24))
     with pytest.raises(InputError, match="every image has a label; labeled=N labels so many.* or method=meanteacher"):

@@ -44,7 +44,7 @@ def test_channels_in_files_become_one_image(tmp_path):
     np.testing.assert_allclose(stored.get_fdata()[..., 2], 3 * image, rtol=1e-6)
 
 
-def test_masks_of_0_and_255_and_drawn_test_patients(tmp_path):
+def test_masks_of_0_and_255_and_drawn_test_patients(tmp_path, capsys):
     for n in range(8):
         archives.picture(tmp_path / "in" / "pictures" / f"p{n // 2}_{n % 2}.png", n, color=n == 0)
         if n != 7:
@@ -55,6 +55,7 @@ def test_masks_of_0_and_255_and_drawn_test_patients(tmp_path):
     prepare("folder", str(tmp_path / "in"), str(tmp_path / "out"), **options)
     entry = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))["cases"]["p0_0"]["images"][0]
     assert entry["label_values"] == {"255": 1}
+    assert "label values are class numbers now, in segmentations too: 255 is 1" in capsys.readouterr().out
     splits = json.loads((tmp_path / "out" / "splits.json").read_text(encoding="utf-8"))
     patients = {key: {name[:2] for name in splits.get(key, ())} for key in ("train", "labeled", "unlabeled", "test")}
     assert len(patients["test"]) == 1 and not patients["test"] & (patients["train"] | patients["labeled"])

@@ -61,7 +61,8 @@ def test_masks_become_class_numbers(tmp_path, name, domains, inner, values, colo
         assert len(roles["labeled"]) == 2
 
 
-def test_busi_unites_the_masks_of_an_image(tmp_path):
+def test_busi_unites_the_masks_of_an_image(tmp_path, capsys):
+    archives.picture(tmp_path / "in" / "normal" / "normal (1).png", 0)
     for domain, count in (("benign", 6), ("malignant", 5)):
         for n in range(1, count + 1):
             stem = tmp_path / "in" / domain / f"{domain} ({n})"
@@ -71,6 +72,7 @@ def test_busi_unites_the_masks_of_an_image(tmp_path):
                 mask[4 * k : 4 * k + 4, 2:9] = 255
                 archives.picture(f"{stem}{extra}.png", 0, values=mask)
     prepare("busi", str(tmp_path / "in"), str(tmp_path / "out"))
+    assert "not taken: 1 files of the folder normal" in capsys.readouterr().out
     label = pixels(tmp_path / "out" / "labels" / "benign_2.png")
     assert set(np.unique(label)) == {0, 1} and label[:8, 2:9].all() and label.sum() == 8 * 7
     cases = load_datalist(tmp_path / "out", labeled=2)

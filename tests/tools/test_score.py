@@ -86,6 +86,13 @@ def test_frames_are_of_one_patient_without_being_told_and_failures_are_counted(t
     assert score(str(tmp_path / "made"), str(tmp_path / "labels"), group="none")["independent"] == 8
 
 
+def test_other_numbers_of_the_same_classes_are_pointed_out(tmp_path, capsys):
+    save(tmp_path / "labels" / "a.nii.gz", block((5, (2, 2, 2), 4), (200, (9, 2, 2), 3)))
+    save(tmp_path / "made" / "a.nii.gz", block((1, (2, 2, 2), 4), (2, (9, 2, 2), 3)))
+    score(str(tmp_path / "made"), str(tmp_path / "labels"))
+    assert "segmentations hold [1, 2], labels [5, 200]: are these the same classes" in capsys.readouterr().out
+
+
 def test_pictures_are_measured_in_pixels(tmp_path):
     mask = np.zeros((20, 30), np.uint8)
     mask[4:10, 5:15] = 255

@@ -5,13 +5,16 @@ import json
 import shutil
 import zipfile
 
+import nibabel
+import numpy as np
 import pytest
 
 from common.errors import InputError
 from tools.release import archive
 from tools.release.checks import STATIC, Bundle, NotRun
+from tools.release.probe import last_words
 from tools.run import BUNDLES
-from tools.verify import below, overrides, verify
+from tools.verify import below, overrides, phantoms, verify
 
 NAMES = sorted(path.parents[1].name for path in BUNDLES.glob("*/docs/README.md"))
 
@@ -147,6 +150,25 @@ def test_every_bundle_of_the_repository_passes_the_static_checks(name, check):
 @pytest.mark.parametrize("name", NAMES)
 def test_metadata_of_the_repository_name_no_figures(name):
     assert json.loads((BUNDLES / name / "configs" / "metadata.json").read_text(encoding="utf-8"))["eval_metrics"] == {}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "values"), [("index", {0, 1}), ("binary", {0, 255}), ({"0": 0, "200": 1}, {0, 200})]
+)
+def test_phantoms_hold_the_values_that_a_release_was_trained_on(tmp_path, encoding, values):
+    (tmp_path / "bundle" / "configs").mkdir(parents=True)
+    for name in ("train", "inference"):
+        content = json.dumps({"num_classes": 2, "encoding": encoding, "patch_size": [16, 16, 16]})
+        (tmp_path / "bundle" / "configs" / f"{name}.json").write_text(content, encoding="utf-8")
+    data, _ = phantoms(Bundle(tmp_path / "bundle"), tmp_path / "data")
+    for path in (data / "labels").iterdir():
+        assert set(np.unique(nibabel.load(path).dataobj)) == values
+
+
+def test_the_last_words_of_errors_that_name_each_other_are_found():
+    first, second = ValueError("one"), KeyError("two")
+    first.__cause__, second.__context__ = second, first
+    assert last_words(first) == "KeyError: 'two'"
 
 
 def test_layers_lie_on_what_their_comment_says():

@@ -31,7 +31,7 @@ from .compare import (
     check_sides,
     check_spacings,
 )
-from .families import suggest_group
+from .families import group_by_names, suggest_group
 from .first import label_first, told
 from .inspect import Facts, Finding, header, inspect
 from .remedies import REMEDIES
@@ -75,7 +75,9 @@ def check(
     started = time.perf_counter()
     listing = find_cases(folder, images, labels)
     lists = listing.lists
-    patient = patient_of(group or (lists.group if lists else None), [case.name for case in listing.cases])
+    names = [case.name for case in listing.cases]
+    known = group or (lists.group if lists else None)
+    patient = patient_of(known or group_by_names(names), names)
     patient = with_known(patient, lists.patients) if lists and not group else patient
     facts, signatures = examine(listing, workers)
     values = check_coded(facts, classes)
@@ -86,7 +88,6 @@ def check(
     label_next = check_unlike(facts)
     pairs = check_copies(facts, signatures, patient)
     alike = [(pair["first"], pair["second"]) for pair in pairs if not pair["identical"]]
-    known = group or (lists.group if lists else None)
     suggested = None if known else suggest_group([f.case for f in facts], alike)
     many = check_alike(facts, pairs, patient_of(suggested) if suggested else patient)
     for name, reason in listing.broken.items():
@@ -107,7 +108,9 @@ def check(
         f"{time.perf_counter() - started:.0f} s; {target / 'check.json'}, {target / 'contact_sheet.png'}\n"
     )
     if counts["error"] or (strict and counts["warning"]):
-        raise InputError(f"{folder}: {counts['error']} errors and {counts['warning']} warnings, see above")
+        raise InputError(
+            f"{folder}: {counts['error']} errors and {counts['warning']} warnings, see above{_first(facts)}"
+        )
 
 
 def examine(listing: Listing, workers: int | None = None) -> tuple[list[Facts], dict[str, Signature]]:
@@ -122,6 +125,12 @@ def examine(listing: Listing, workers: int | None = None) -> tuple[list[Facts], 
             if mark is not None:
                 signatures[found.case] = mark
     return facts, signatures
+
+
+def _first(facts: Sequence[Facts]) -> str:
+    """The first error, as the end of a sentence."""
+    errors = [(f.case, finding) for f in facts for finding in f.findings if finding.level == "error"]
+    return f"; the first: {errors[0][0]}, {errors[0][1].text}" if errors else ""
 
 
 def not_read(listing: Listing) -> str:

@@ -34,8 +34,8 @@ def coding_of(labels: Sequence[Collection[int]]) -> str | dict[int, int]:
 def check_coded(facts: Sequence[Facts], classes: int | None = None) -> list[int]:
     """Number the classes of labels that hold other whole numbers, such as 0 and 255, and say so.
 
-    A value that one label of many has is an error: nobody can tell a slip from a class that is rare, and there is no
-    second example to learn it from.
+    A value that one label of several has is an error, beside class numbers a warning: nobody can tell a slip from a
+    class that is rare, and there is no second example to learn it from.
 
     Args:
         facts: of all cases; ``volumes`` are by class afterwards.
@@ -46,13 +46,15 @@ def check_coded(facts: Sequence[Facts], classes: int | None = None) -> list[int]
     """
     labeled = [f for f in facts if f.volumes]
     coding = coding_of([set(f.volumes) for f in labeled])
+    known = sorted({0}.union(*(f.volumes for f in labeled)))
+    for value in known[1:] if len(labeled) > FEW and len(known) > 2 and not classes else ():
+        owners = [f for f in labeled if value in f.volumes]
+        if len(owners) == 1:
+            level = "warning" if coding == "index" else "error"
+            owners[0].note(level, LONE, f"value {value} is in this label alone, of {len(labeled)}")
     if coding == "index" or (classes and coding != "binary"):
         return []
     number_of = {0: 0, BYTE: 1} if isinstance(coding, str) else coding
-    for value in number_of if len(labeled) > FEW else ():
-        owners = [f for f in labeled if value in f.volumes]
-        if value and len(owners) == 1:
-            owners[0].note("error", LONE, f"value {value} is in this label alone, of {len(labeled)}")
     values = list(number_of)
     if any(finding.kind == LONE for f in labeled for finding in f.findings):
         return []

@@ -163,7 +163,7 @@ def _describe_label(facts: Facts, image: sitk.Image, paths: Sequence[Path], voxe
         facts.note("warning", "rounding", f"headers of label and image differ, by less than {NOISE} of a voxel")
     values, counts = np.unique(stored, return_counts=True)
     if not np.isfinite(values).all() or not np.array_equal(values, values.round()) or len(values) > MOST_VALUES:
-        facts.note("error", "label values", f"{len(values)} values, such as {values[:4].tolist()}: no class numbers")
+        facts.note("error", "no label map", f"{len(values)} values, such as {values[:4].tolist()}: no class numbers")
         return
     voxel = float(np.prod(label.GetSpacing())) / (1000 if label.GetDimension() == 3 else 1)
     facts.volumes = {int(value): round(int(count) * voxel, 4) for value, count in zip(values, counts)}

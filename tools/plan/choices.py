@@ -88,7 +88,9 @@ def choose(
         InputError: where not even the smallest batch fits the memory.
     """
     plan = Plan(dims, method)
-    plan.set("num_classes", found.classes, f"label values 0 to {found.classes - 1}, background included")
+    coded = isinstance(found.encoding, Mapping)
+    stored = f"{', '.join(map(str, found.encoding))}" if coded else f"0 to {found.classes - 1}"
+    plan.set("num_classes", found.classes, f"label values {stored}, background included")
     plan.set("in_channels", found.channels, f"channels of the images ({found.modality})")
     _set_intensities(plan, found)
     if dims == 2:

@@ -31,6 +31,7 @@ from .patients import look_alike
 from .timing import hours_of, paced, require_hours
 
 DEFAULT = "meanteacher_segmentation"
+LABEL_VALUES = ("label values", "lone value", "no label map")  # findings
 
 
 def plan(
@@ -192,13 +193,13 @@ def look(listing: Listing, coded: bool = False) -> tuple[Fingerprint, dict[str, 
         listing = Listing(listing.root, kept, {}, listing.lists)
     facts, signatures = examine(listing)
     encoding = coding_of([set(f.volumes) for f in facts]) if coded else "index"
-    if encoding != "index":
+    if coded:
         check_coded(facts)
     check_labels(facts, None)
     check_spacings(facts)
     for f in facts:
         for finding in f.findings:
-            if finding.kind in ("label values", "lone value"):
+            if finding.level == "error" and finding.kind in LABEL_VALUES:
                 raise InputError(f"{f.label}: {finding.text}; {finding.remedy}")
     return fingerprint(facts, encoding), signatures
 

@@ -136,6 +136,9 @@ def _draw(listing: Listing, wishes: Wishes, patient: Callable[[str], str]) -> di
     if held is None:
         listed = any(case.role == "validation" for case in listing.cases)
         held = round(SHARE_VALIDATION * len(patients)) if len(patients) >= ENOUGH and not listed else 0
+    if not patients:
+        first = f"python -m tools check {listing.root} --first 4"
+        raise InputError(f"{listing.root}: no image has a label; {first} names those to label first")
     count = len(patients) - held if wishes.labeled is None else wishes.labeled
     if not 1 <= count <= len(patients) - held:
         raise InputError(

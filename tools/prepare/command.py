@@ -88,7 +88,7 @@ def prepare(
     failed, skipped = convert_all(found, manifest, root, workers or os.cpu_count() or 1)
     lists = write_lists(found, manifest)
     sys.stdout.write(summary(found, failed, skipped, lists, target))
-    sys.stdout.write(leaks(target) if any(lists.values()) else "")
+    sys.stdout.write(renumbered(found, manifest) + (leaks(target) if any(lists.values()) else ""))
     if failed:
         raise InputError(f"{len(failed)} of {len(found.cases) + len(found.broken)} cases failed, see above")
 
@@ -111,6 +111,14 @@ def _found(find: Callable, source: Path, options: Mapping[str, Any]) -> Dataset:
     return dataset
 
 
+def renumbered(dataset: Dataset, manifest: Manifest) -> str:
+    """A line where labels have other numbers now than in the source, as segmentations will have."""
+    images = [image for case in dataset.cases for image in images_of(case, manifest)]
+    changed = {value: number for image in images for value, number in image.get("label_values", {}).items()}
+    told = ", ".join(f"{value} is {number}" for value, number in sorted(changed.items(), key=lambda pair: pair[1]))
+    return f"label values are class numbers now, in segmentations too: {told}\n" if changed else ""
+
+
 def leaks(folder: Path) -> str:
     """A line for each patient, or (nearly) identical image, on two sides of the splits of a prepared folder."""
     listing = find_cases(folder)
@@ -120,7 +128,8 @@ def leaks(folder: Path) -> str:
     check_copies(facts, signatures, patient)
     lines = [f"LEAK {f.case}: {finding.text}\n" for f in facts for finding in f.findings if finding.kind == "leak"]
     more = [f"LEAK {len(lines) - MOST_LEAKS} more, see: python -m tools check {folder}\n"] if lines[MOST_LEAKS:] else []
-    return "".join([*lines[:MOST_LEAKS], *more])
+    what = ["-> move these images into one list of splits.json, or take one of them out\n"] if lines else []
+    return "".join([*lines[:MOST_LEAKS], *more, *what])
 
 
 def write_lists(dataset: Dataset, manifest: Manifest) -> dict[str, list[str]]:
@@ -172,5 +181,7 @@ def summary(
     lines += [f"splits: {dataset.origin}"]
     if dataset.missing:
         lines += ["missing: " + ", ".join(dataset.missing[:8]) + (" ..." if len(dataset.missing) > 8 else "")]
+    if dataset.left_out:
+        lines += ["not taken: " + ", ".join(dataset.left_out)]
     lines += [f"FAILED {name}: {reason}" for name, reason in sorted(failed.items())]
     return "\n".join([*lines, f"-> {output}", ""])

@@ -50,6 +50,7 @@ class Dataset:
         origin: where the splits come from, for ``splits.json``; ``None`` if they are still to be drawn.
         group: template of the images' names such as ``{patient}_*``.
         labeled: cases of the list ``labeled``; ``None`` for all training cases with a label.
+        left_out: what of the source is not taken, in words.
     """
 
     cases: Sequence[Conversion]
@@ -59,3 +60,4 @@ class Dataset:
     origin: str | None = None
     group: str | None = None
     labeled: Collection[str] | None = None
+    left_out: Sequence[str] = ()

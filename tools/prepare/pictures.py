@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from common.data.masks import DecodeMaskd
 from common.datasets import LAYOUTS, Case
+from common.datasets.endings import image_files
 from common.errors import InputError, require_file
 from common.groups import grouping
 
@@ -63,7 +64,8 @@ def finder(layout: str) -> Callable[[Path], Dataset]:
         origin = ORIGIN.get(layout, "folders of the source")
         there = {entry.domain for entry in entries}
         missing = [f"domain {domain}" for domain in DOMAINS[layout] if domain not in there]
-        return Dataset(cases, CLASSES[layout], broken, missing, origin, PATIENTS.get(layout))
+        template, others = PATIENTS.get(layout), left_out(_root(source, layout), DOMAINS[layout])
+        return Dataset(cases, CLASSES[layout], broken, missing, origin, template, left_out=others)
 
     return find
 
@@ -77,6 +79,13 @@ def _root(source: Path, layout: str) -> Path:
                 return folder
         level = [path for folder in level for path in sorted(folder.iterdir()) if path.is_dir()]
     return source
+
+
+def left_out(root: Path, domains: Sequence[str]) -> list[str]:
+    """Folders with pictures beside those of the domains, such as BUSI's normal."""
+    others = [path for path in sorted(root.iterdir()) if path.is_dir() and path.name not in domains]
+    counts = {path.name: len(image_files(path)) for path in others}
+    return [f"{count} files of the folder {name}" for name, count in counts.items() if count]
 
 
 def _name(layout: str, entry: Case) -> str:

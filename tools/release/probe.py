@@ -146,8 +146,9 @@ class Probe:
 
 def last_words(error: BaseException | None) -> str:
     """The deepest message in the chain of causes, on one line."""
-    words = ""
-    while error is not None:
+    words, seen = "", set()
+    while error is not None and id(error) not in seen:  # a cause may have been raised while its effect was handled
+        seen.add(id(error))
         words = f"{type(error).__name__}: {' '.join(str(error).split())}"
         error = error.__cause__ or error.__context__
     return words if len(words) <= LAST_WORDS else words[: LAST_WORDS - 4] + " ..."
