@@ -26,17 +26,16 @@ from .choices import Plan, choose, pick_dims, width_of
 from .fingerprint import THICK, Fingerprint, fingerprint
 from .lists import NO_GROUP, Roles, Wishes, assign, drawn_anew, file_table, found_by_name
 from .machine import cost_of, this_machine
-from .method import Method, method_of
+from .method import Method, all_methods, method_of
 from .patients import look_alike
 from .timing import hours_of, paced, require_hours
 
-DEFAULT = "meanteacher_segmentation"
 LABEL_VALUES = ("label values", "lone value", "no label map")  # findings
 
 
 def plan(
     folder: str,
-    method: str = DEFAULT,
+    method: str = "meanteacher_segmentation",
     images: str = "images",
     labels: str | None = None,
     labeled: int | None = None,
@@ -171,9 +170,10 @@ def require_fit(listing: Listing, roles: Roles, method: Method) -> None:
     For a name that the template does not fit, and for a method that needs unlabeled images where there are none.
     """
     if roles.supervised and not method.can_do_without:
+        other = next((one.name for one in all_methods() if one.can_do_without), "one")
         raise InputError(
             f"{listing.root}: every image has a label; labeled=N labels so many and takes the others as unlabeled, "
-            f"or method={DEFAULT} trains on all labels"
+            f"or method={other} trains on all labels"
         )
     patient = grouping(roles.values["group"])
     for item in listing.cases:
