@@ -2,6 +2,9 @@
 
 import json
 import math
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ from tools.benchmark import benchmark, command, scaling
 from tools.benchmark.command import CONTESTS, compare, difference
 from tools.benchmark.contest import Contest
 from tools.benchmark.memory import kept_bytes
+from tools.benchmark.private import PeakMemory, private_bytes
 
 SMALL_NET = {"shape": (32, 20, 16), "window": (16, 16, 16), "channels": 2, "stride": (8, 8, 4)}
 TINY: dict[str, dict] = {
@@ -164,25 +168,41 @@ def test_differences():
     assert not difference([one], [one * float("nan")]) <= 1
 
 
-def test_scaling_fits_a_power(monkeypatch, capsys, tmp_path):
-    def squares(device):
-        """numbers that are squared"""
-        return {size: size for size in (10, 20, 40)}
+def squares(size, device):
+    """numbers that are squared"""
+    return lambda: 3.0 * size**2
 
-    monkeypatch.setattr(scaling, "SCALINGS", (squares,))
-    monkeypatch.setattr(scaling, "_least", lambda size: 3.0 * size**2)
+
+def test_scaling_fits_a_power_and_a_line(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(scaling, "GROWTHS", {squares: (10, 20, 40)})
+    monkeypatch.setattr(scaling, "_apart", lambda function, *arguments: function(*arguments))
     benchmark("scaling", output=str(tmp_path / "out.json"))
     assert "| numbers that are squared | 10, 20, 40 | 300.000, 1200.000, 4800.000 | 2.00 |" in capsys.readouterr().out
-    assert json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["scaling"][0]["exponent"] == pytest.approx(2)
+    (row,) = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["scaling"]
+    assert row["exponent"] == pytest.approx(2) and list(row["bytes"]) == ["10", "20", "40"]
 
 
-def test_every_size_of_a_scaling_can_be_run(monkeypatch):
+@pytest.mark.parametrize("growth", [scaling.volume, scaling.classes, scaling.batch])
+def test_every_growth_can_be_run(monkeypatch, growth):
     monkeypatch.setattr(scaling, "WINDOW", (16, 16, 16))
-    for function in (scaling.classes, scaling.batch):
-        calls = function("cpu")
-        assert len(calls) == 3
-        for call in calls.values():
-            call()
+    assert growth(16**3 if growth is scaling.volume else 2, "cpu")() > 0
+
+
+def test_a_data_set_grows_in_a_process_of_its_own():
+    seconds, memory = scaling._apart(scaling._grown, scaling.unlabeled, 2, "cpu", 1)
+    assert 0 < seconds < 60 and 0 <= memory < 2**28
+
+
+def test_memory_of_a_process_and_of_those_it_started():
+    hold = "held = bytearray(200 * 2**20); input()"
+    with PeakMemory() as memory:
+        child = subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE)
+        own = bytearray(100 * 2**20)
+        while private_bytes() - memory.before < 0.95 * 300 * 2**20 and child.poll() is None:
+            time.sleep(0.01)
+        child.communicate(b"\n")
+        del own
+    assert 300 * 2**20 * 0.95 < memory.most - memory.before < 400 * 2**20
 
 
 @pytest.mark.parametrize(

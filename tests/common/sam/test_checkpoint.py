@@ -81,6 +81,16 @@ def test_expand_starts_every_token_from_a_pretrained_one(checkpoint, foreground)
         assert (tokens[token] - close).abs().max() < 0.1 * pretrained.std()
 
 
+def test_heads_of_another_width_are_not_expanded(checkpoint, tmp_path):
+    source = read_checkpoint(checkpoint)
+    narrow = {name: value[:-1] if "output_hypernetworks_mlps.1.layers.2" in name else value
+              for name, value in source.items()}  # fmt: skip
+    torch.save(narrow, tmp_path / "narrow.pth")
+    report = load_checkpoint(tiny_sam(128, 3), tmp_path / "narrow.pth", "expand")
+    names = sorted(name for name in report.missing)
+    assert names == [f"mask_decoder.output_hypernetworks_mlps.1.layers.2.{part}" for part in ("bias", "weight")]
+
+
 def test_a_real_checkpoint_of_full_size():
     import os
 

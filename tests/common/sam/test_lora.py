@@ -92,6 +92,12 @@ def test_other_layers_are_adapted_merged_and_the_only_ones_to_learn(sam, target,
     torch.testing.assert_close(answer(plain, x), answer(sam, x), atol=1e-4, rtol=1e-4)
 
 
+def test_of_an_adapted_decoder_only_the_additions_learn(sam):
+    trained = inject_lora(sam.requires_grad_(True), 2, ["decoder"])
+    learning = {id(p) for p in sam.mask_decoder.transformer.parameters() if p.requires_grad}
+    assert learning == {id(p) for p in trained}
+
+
 def test_names_tell_the_layer_and_the_third(sam):
     inject_lora(sam, 2)
     names = [name for name in sam.state_dict() if "blocks.0.attn.qkv" in name]

@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 import torch
 
@@ -102,11 +104,12 @@ def test_kept_embeddings_equal_fresh_ones(sam, mode, tmp_path):
         assert torch.equal(kept.get(["a"], lambda _: pytest.fail("was kept")), first[:1])
 
 
-def test_a_damaged_embedding_is_named(tmp_path):
+@pytest.mark.parametrize("content", [b"half", pickle.dumps(print)], ids=["torn", "could run code"])
+def test_a_damaged_embedding_is_named(tmp_path, content):
     cache = EmbeddingCache("disk", {}, tmp_path)
     cache.get(["a"], lambda _: torch.ones(1, 2, 3, 3))
     (file,) = tmp_path.iterdir()
-    file.write_bytes(b"half")
+    file.write_bytes(content)
     with pytest.raises(InputError, match=f"{file.name}: damaged embedding"):
         cache.get(["a"], lambda _: torch.ones(1, 2, 3, 3))
 
