@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -54,7 +58,23 @@ def is_trained(folder: Path) -> bool:
     return record.is_file() and "finished" in json.loads(record.read_text(encoding="utf-8"))
 
 
+def end_with_parent() -> None:
+    """Stop this process, as by a signal to end, when the one that started it is gone, however that ended.
+
+    Else a run would go on alone, and the next call would start it a second time in the same folder.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 if __name__ == "__main__":
+    end_with_parent()
     one_line_errors()
     given = json.loads(sys.argv[1])
     do(Path(given.pop("folder")), **given)

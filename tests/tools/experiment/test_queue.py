@@ -112,3 +112,22 @@ def test_wrong_options_are_refused(made, tmp_path, options, words):
     with pytest.raises(InputError, match=words):
         experiment(str(made(2)), str(tmp_path / "runs"), **options)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_ends_with_the_process_that_started_it_however_that_ended(tmp_path):
+    mark = tmp_path / "ended"
+    child = (
+        "import pathlib, signal, sys, time; from tools.experiment.job import end_with_parent\n"
+        f"signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path({str(mark)!r}).touch(), sys.exit(1)))\n"
+        "end_with_parent(); print('ready', flush=True); time.sleep(120)"
+    )
+    start = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', sys.argv[1]]); time.sleep(120)"
+    process = subprocess.Popen([sys.executable, "-c", start, child], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    process.kill()  # nothing that it could hear
+    process.wait()
+    end = time.monotonic() + 20
+    while not mark.exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    assert mark.exists()
+    process.stdout.close()
