@@ -137,6 +137,11 @@ def phantoms(bundle: Bundle, folder: Path) -> tuple[Path, Path]:
         data = write_phantom_domains(folder, Phantom((64, 64), classes), domains=2, train=6, validation=1, test=1)
         return data, next(data.rglob("images/*.png"))
     data = write_phantoms(folder, Phantom((24, 24, 16), classes), labeled=2, unlabeled=2, validation=1, test=0)
+    if (channels := config.get("in_channels", 1)) > 1:
+        for path in (data / "images").iterdir():
+            image = nibabel.load(path)
+            parts = [np.asarray(image.dataobj, np.float32) * number for number in range(1, channels + 1)]
+            nibabel.save(nibabel.Nifti1Image(np.stack(parts, axis=-1), image.affine), path)
     for path in (data / "labels").iterdir() if values_of(bundle) else ():
         label = nibabel.load(path)
         coded = np.take(values_of(bundle), np.asarray(label.dataobj).astype(int)).astype(np.int32)

@@ -165,6 +165,15 @@ def test_phantoms_hold_the_values_that_a_release_was_trained_on(tmp_path, encodi
         assert set(np.unique(nibabel.load(path).dataobj)) == values
 
 
+def test_phantoms_have_the_channels_that_a_release_takes(tmp_path):
+    (tmp_path / "bundle" / "configs").mkdir(parents=True)
+    for name in ("train", "inference"):
+        content = json.dumps({"num_classes": 2, "in_channels": 4, "patch_size": [16, 16, 16]})
+        (tmp_path / "bundle" / "configs" / f"{name}.json").write_text(content, encoding="utf-8")
+    _, image = phantoms(Bundle(tmp_path / "bundle"), tmp_path / "data")
+    assert nibabel.load(image).shape == (24, 24, 16, 4)
+
+
 def test_the_last_words_of_errors_that_name_each_other_are_found():
     first, second = ValueError("one"), KeyError("two")
     first.__cause__, second.__context__ = second, first
