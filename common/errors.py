@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
 import re
 import sys
 from collections.abc import Callable, Collection, Iterator
+from numbers import Integral, Real
 from typing import Any
 
 
@@ -20,6 +22,23 @@ def require_choice(**choices: tuple[Any, Collection]) -> None:
     for name, (value, known) in choices.items():
         if value not in known:
             raise InputError(f"{name} must be one of {tuple(known)}, got {value!r}")
+
+
+def require_whole(least: int, **values: Any) -> None:
+    """Raise ``InputError`` for the first value that is no whole number from ``least``; ``None`` is nobody's value."""
+    for name, value in values.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or value < least):
+            raise InputError(f"--{name} {value}: expected a whole number of at least {least}")
+
+
+def require_number(least: float, most: float = math.inf, above: bool = False, **values: Any) -> None:
+    """Raise ``InputError`` for the first value that is no number in the range, ``above`` least; ``None`` passes."""
+    for name, value in values.items():
+        number = not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+        if value is not None and not (number and least <= value <= most and not (above and value == least)):
+            end = f" and at most {most:g}" if most < math.inf else ""
+            start = "above" if above else "of at least"
+            raise InputError(f"--{name} {value}: expected a number {start} {least:g}{end}")
 
 
 def require_file(path: str | os.PathLike, purpose: str) -> str:
@@ -53,7 +72,8 @@ CONTROL = re.compile(
 )
 EXPLAINED = (InputError, DivergedError)
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG, errno.ENOTDIR}
+REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR}
+REFUSED |= {errno.ELOOP, errno.ENOTEMPTY, errno.ENXIO, errno.ENODEV, errno.EBUSY, errno.EMFILE, errno.ENFILE}
 
 
 def find_explained(error: BaseException | None) -> BaseException | None:

@@ -20,6 +20,8 @@ from .files import atomic_path
 _LFS = b"version https://git-lfs.github.com/spec/"
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "network")
+_DEEPEST = 5  # wrappers inside each other
+_VARIANCE = "running_var"  # of batch norm
 _PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
 _OPTIONAL = "num_batches_tracked"  # which older files lack
 
@@ -121,8 +123,9 @@ def read_tensors(path: str | Path, purpose: str) -> dict[str, Tensor]:
         InputError: see ``read_file``; and for a file of anything but names mapped to plain tensors.
     """
     content = read_file(path, purpose)
-    while isinstance(content, Mapping) and (inner := [k for k in _WRAPPERS if isinstance(content.get(k), Mapping)]):
-        content = content[inner[0]]
+    for _ in range(_DEEPEST):  # a wrapper may hold itself
+        inner = [k for k in _WRAPPERS if isinstance(content, Mapping) and isinstance(content.get(k), Mapping)]
+        content = content[inner[0]] if inner else content
     if isinstance(content, Tensor):
         raise InputError(f"{path}: holds one tensor of shape {tuple(content.shape)}, expected a state dict of them")
     if not isinstance(content, Mapping) or not content:
@@ -132,8 +135,8 @@ def read_tensors(path: str | Path, purpose: str) -> dict[str, Tensor]:
     for key, value in content.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise InputError(f"{path}: {key!r} is {_a(value)}, expected a state dict, names mapped to tensors")
-        if value.layout != torch.strided or value.is_quantized or value.is_complex():
-            raise InputError(f"{path}: {key!r} is no plain tensor but sparse, quantized or complex")
+        if value.layout != torch.strided or value.is_quantized or value.is_complex() or value.is_meta:
+            raise InputError(f"{path}: {key!r} is no plain tensor but sparse, quantized, complex or without values")
     state = dict(content)
     while prefix := next((p for p in _PREFIXES if all(key.startswith(p) for key in state)), None):
         state = {key.removeprefix(prefix): value for key, value in state.items()}
@@ -165,6 +168,8 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> No
         converted[key] = value.to(kind)
     if key := not_finite(converted):
         raise InputError(f"{path}: {key!r} has NaN or infinite values; the training failed, or the file is damaged")
+    if key := next((k for k, v in converted.items() if k.endswith(_VARIANCE) and (v < 0).any()), None):
+        raise InputError(f"{path}: {key!r} has values below 0, and a variance has none; the file is damaged")
     module.load_state_dict(converted, strict=False)
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import ast
 import io
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from functools import wraps
 from importlib import import_module
-from inspect import signature
 from pathlib import Path
 from typing import Any, TextIO
 
 from common.errors import InputError, one_line_errors, without_controls
 from common.options.names import hint
+
+from .arguments import taken
 
 VERBS = {  # where each is; the module is imported when its verb is asked for
     "benchmark": "benchmark.command",
@@ -131,35 +131,10 @@ def _do(arguments: Sequence[str]) -> None:
         finally:
             sys.stdout.write(told.getvalue().partition("\n\n")[2].replace(f"'{name}'", name))
     else:
-        positional, named = taken(arguments[0], arguments[1:])
+        positional, named = taken(arguments[0], outline(arguments[0]), arguments[1:])
         result = verb(arguments[0])(*positional, **named)
         for line in [result] if isinstance(result, str) else result if isinstance(result, list) else []:
             sys.stdout.write(f"{line}\n")  # files; what a verb found it has said
-
-
-def taken(name: str, words: Sequence[str]) -> tuple[Sequence[Any], Mapping[str, Any]]:
-    """The arguments of a verb that the words of a command line say, all of them, before anything is done.
-
-    Raises:
-        InputError: for an option that the verb does not have, a word too many, or an argument that is missing.
-    """
-    fire, function, kept = import_module("fire"), outline(name), []
-
-    @wraps(function)
-    def keep(*positional: Any, **named: Any) -> None:
-        kept.append((positional, named))
-
-    try:
-        with redirect_stderr(io.StringIO()):
-            fire.Fire(keep, command=list(words), name=name)
-    except fire.core.FireExit as ended:
-        wrong = next((element.ErrorAsStr() for element in ended.trace.elements if element.HasError()), "")
-        option, known = wrong.rpartition(" --")[2].partition("=")[0], list(signature(function).parameters)
-        told = f"there are {', '.join(known)}{hint(option.replace('-', '_'), known)}"
-        if " --" in wrong:
-            raise InputError(f"--{option}: no such option of {name}; {told}") from None
-        raise InputError(f"{name}: {wrong[:1].lower()}{wrong[1:]}; {told}") from None
-    return kept[0]
 
 
 def entry() -> None:

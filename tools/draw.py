@@ -14,8 +14,8 @@ from typing import Any
 from common.datasets import LAYOUTS, Case, draw_lists, find_cases
 from common.datasets.domains import ONE_DOMAIN
 from common.datasets.likeness import find_pairs, grid_step, signature
-from common.errors import InputError, require_choice, require_folder
-from common.files import atomic_path
+from common.errors import InputError, require_choice, require_folder, require_number, require_whole
+from common.files import atomic_path, require_place
 from common.groups import grouping
 
 from .volumes import array, read
@@ -56,9 +56,9 @@ def draw(
     """
     root = Path(require_folder(dataset_dir, "it must hold the data set (dataset_dir)"))
     require_choice(layout=(layout, (*LAYOUTS, ONE_DOMAIN)))
-    for name, value, least in (("draws", draws, 1), ("development", development, 0), ("report", report, 0)):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < least or draws != int(draws):
-            raise InputError(f"--{name} {value}: expected a number of at least {least}")
+    require_whole(1, draws=draws)
+    require_number(0, development=development, report=report)
+    require_place(output or root, "--output", keep=False, files=[f"draw_{n}.json" for n in range(1, draws + 1)])
     cases = cases_of(root, layout, group)
     alike = nearly_equal(cases) if copies else []
     made = {
@@ -69,7 +69,7 @@ def draw(
             "held_out": {"development": development, "report": report},
             "copies": alike,
         }
-        for number in range(1, int(draws) + 1)
+        for number in range(1, draws + 1)
     }
     folder = Path(output) if output else root
     folder.mkdir(parents=True, exist_ok=True)

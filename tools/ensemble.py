@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from monai.utils import ensure_tuple
 
 from common.errors import InputError
-from common.files import remove_partial
+from common.files import remove_partial, require_place
 from common.networks import Ensemble, dimensions, require_axes
 from common.options.layers import read_layer
 from common.runs import load_weights
-from common.runs.folder import require_place
+from common.runs.record import FILE as RECORD
 from common.runs.record import read_record, write_record
 from common.runs.settings import FILE, WEIGHTS
 from common.tensors import plain, write_file
@@ -49,7 +49,7 @@ def ensemble(*runs: str, output_dir: str, mirrors: int | Sequence[int] = ()) -> 
         "mirrors": axes,
     }
     networks = [load_weights(member.settings.component("network_def"), member.weights) for member in members]
-    folder = require_place(output_dir, "output_dir")
+    folder = require_place(output_dir, "output_dir", files=[RECORD])
     if there := next((name for name in (WEIGHTS, FILE) if (folder / name).exists()), None):
         raise InputError(f"output_dir: {folder} holds a run already ({there}); give another folder")
     remove_partial(folder)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from common.errors import InputError, require_choice, require_file
-from common.files import atomic_path
+from common.files import atomic_path, require_file_place
 
 from .package import package
 from .release.archive import SUMS, changed_files, unpacked
@@ -31,6 +31,7 @@ def export(bundle: str, output: str | None = None, runtime: str = "onnxruntime")
     needed = ("onnx", runtime)
     if missing := [name for name in needed if find_spec(name) is None]:
         raise InputError(f"export needs the package {missing[0]} (the extra export): pip install {' '.join(needed)}")
+    require_file_place(output or f"{Path(bundle).resolve().name.removesuffix('.zip')}.onnx", "--output")
     with TemporaryDirectory() as temporary_folder, ExitStack() as stack:
         if read_run(bundle) is not None:
             name = Path(bundle).resolve().name

@@ -12,19 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from common.datasets import find_cases
-from common.datasets.lists import load_json
 from common.errors import InputError
-from common.files import atomic_path
+from common.files import atomic_path, read_json, require_place
 from common.metrics import Calibration
 from common.options.layers import read_layer
 
 from .check import check
 from .experiment.job import STATE, is_trained
-from .folds import FEWEST, cases_of, folds, write_lists
+from .folds import FEWEST, cases_of, folds, require_fold_count, write_lists
 from .package import package
 from .plan import plan
 from .plan.choices import PAYS
+from .plan.machine import this_machine
+from .plan.method import method_of
 from .plan.timing import hours_of, require_hours
+from .release.description import class_names, license_text
 from .run import run
 from .shell import paste
 
@@ -64,6 +66,12 @@ def fit(
     """
     require_hours(hours)
     root = Path(output_dir or Path("runs") / Path(folder).resolve().name)
+    method_of(method)
+    this_machine(device, None)
+    require_fold_count(fold_count)
+    if license is not None:
+        license_text(license, {})
+    require_place(root, "output_dir", keep=False, files=("fit.json", "plan.yaml", "timing.json", "splits.json"))
     state = _state(root, {"folder": str(Path(folder).resolve()), "method": method, "group": group, "labeled": labeled})
     if "checked" not in state:
         check(folder, group=group, output=str(root / "check"))
@@ -82,8 +90,10 @@ def fit(
         cases = cases_of(read_layer(root / "plan.yaml").content)
         patients = len({cases.patient(str(case["case"])) for case in cases.labeled})
         runs = 1 + (min(fold_count, patients) if patients >= FEWEST else 0)
+        if classes is not None:
+            class_names(read_layer(root / "plan.yaml").content, classes)
         plan(folder, hours=hours / runs, **planned)
-        timing = json.loads((root / "timing.json").read_text(encoding="utf-8"))
+        timing = read_json(root / "timing.json", "plan writes it", dict)
         timed = {key: timing[key] for key in ("iterations", "seconds_per_step")}
         _note(root, state, **timed, runs=runs, patients=patients, hours=hours, data=_size(folder))
     sys.stdout.write(_outlook(root, state, folder, hours))
@@ -157,9 +167,8 @@ def _next_steps(root: Path, state: Mapping, method: str) -> str:
 def _state(root: Path, about: Mapping[str, Any]) -> dict:
     """What was done already; ``InputError`` where the folder is about something else."""
     path = root / "fit.json"
-    state = load_json(path, "what fit has done") if path.is_file() else dict(about)
-    if not isinstance(state, dict):
-        raise InputError(f"{path}: expected what fit has done, by name; remove it to begin anew")
+    purpose = "it tells what fit has done; remove it to begin anew"
+    state = read_json(path, purpose, dict) if path.is_file() else dict(about)
     if wrong := next((key for key, value in about.items() if state.get(key) != value), None):
         raise InputError(f"{path}: {wrong} was {state.get(wrong)}, not {about[wrong]}; choose another output_dir")
     return state

@@ -16,17 +16,21 @@ import numpy as np
 from common.datasets import load_datalist
 from common.datasets.lists import FILE as SPLITS
 from common.datasets.lists import read_lists
-from common.errors import InputError, require_file
-from common.files import atomic_path
+from common.errors import InputError, require_file, require_number, require_whole
+from common.files import atomic_path, require_place
 from common.metrics import Calibration, bootstrap_mean, held_out, how_well
+from common.options.command import plain
 from common.options.layers import read_layer
 from common.runs.record import FILE as RECORD
 
 from .ensemble import ensemble as one_of_all
-from .experiment.file import Experiment, Row, check_jobs
+from .experiment.file import OF_A_RUN, Experiment, Row, check_jobs
 from .experiment.queue import work_off
 from .pooled import read_rows
+from .run import configuration
 
+FOLDS = "folds.json"
+OF_FOLDS = (*OF_A_RUN, "labeled", "validation", "splits", "group")
 FEWEST = 3  # labeled patients from which on anything can be measured
 PLANNED = re.compile(r"# Planned for (\S+) on ")
 
@@ -63,6 +67,9 @@ def folds(
     """
     if not isinstance(ensemble, bool):
         raise InputError(f"--ensemble {ensemble}: expected True or False")
+    require_fold_count(folds)
+    require_whole(1, jobs=jobs)
+    require_number(0, above=True, hours=hours)
     path = Path(require_file(plan, "python -m tools plan writes it"))
     content = dict(read_layer(path).content)
     if content.get("layout", "lists") != "lists":
@@ -70,11 +77,17 @@ def folds(
             f"{path}: plans of several domains have no folds; give a plan of another method, or one domain"
         )
     bundle = method or planned_for(path)
-    if isinstance(folds, bool) or not isinstance(folds, int) or folds < 2:
-        raise InputError(f"--folds {folds}: expected a whole number from 2")
+    options = {name: plain(value) for name, value in options.items()}
+    if own := next((name for name in options if name in OF_FOLDS), None):
+        raise InputError(f"--{own}: the folds say that themselves; leave it out")
+    known = configuration(bundle, (str(path),), options).options  # before anything is read or written
+    if not isinstance(content.get("dataset_dir"), str):
+        raise InputError(f"{path}: no dataset_dir; expected a plan, as python -m tools plan writes it")
+    content |= {name: known[name] for name in ("labeled", "validation", "seed") if name in known}
+    seed = content.get("seed", 1337)
     cases = cases_of(content)
     dealt = deal([str(case["case"]) for case in cases.labeled], cases.patient, folds, path)
-    root = Path(output_dir)
+    root = require_place(output_dir, "output_dir", files=(FOLDS, *(f"fold_{n}.json" for n in range(1, len(dealt) + 1))))
     for number, held in enumerate(dealt, 1):
         write_lists(root / f"fold_{number}.json", cases, held, f"fold {number} of {len(dealt)}")
     experiment = Experiment(
@@ -83,12 +96,12 @@ def folds(
         rows=(Row("fold", "fold", bundle, (str(path.resolve()),)),),
         labeled=(1,),
         draws=tuple(range(1, len(dealt) + 1)),
-        seeds=(int(options.pop("seed", content.get("seed", 1337))),),
+        seeds=(seed,),
         evaluate=("validation",),
         splits="fold_{draw}.json",
         baseline="fold",
     )
-    trainings = experiment.jobs({**options, "labeled": None, "validation": None})
+    trainings = experiment.jobs({**options, "seed": seed, "labeled": None, "validation": None})
     check_jobs(trainings)
     problems = work_off(experiment, trainings, root, jobs, None if hours is None else 3600 * hours)
     if problems:
@@ -96,7 +109,7 @@ def folds(
     evaluated = [root / job.name / "validation" for job in trainings]
     found = out_of_fold(evaluated, cases.patient)
     calibration = calibrated(evaluated, cases.patient, found)
-    with atomic_path(root / "folds.json") as temporary:
+    with atomic_path(root / FOLDS) as temporary:
         temporary.write_text(json.dumps({"plan": str(path), "method": bundle, **found}, indent=1) + "\n", "utf-8")
     if calibration is not None:
         calibration.write(root)
@@ -107,6 +120,11 @@ def folds(
     if ensemble and calibration is not None:
         calibration.write(root / "ensemble")
     return found
+
+
+def require_fold_count(folds: int) -> None:
+    """Raise ``InputError`` unless so many folds can be dealt."""
+    require_whole(2, folds=folds)
 
 
 def deal(names: Sequence[str], patient, folds: int, path: Path) -> list[list[str]]:

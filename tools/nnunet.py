@@ -17,8 +17,8 @@ import numpy as np
 
 from common.data import VolumePreprocessing
 from common.datasets import load_datalist
-from common.errors import InputError, require_choice
-from common.files import atomic_path
+from common.errors import InputError, require_choice, require_whole
+from common.files import atomic_path, read_json
 from common.metrics.overlap import dice
 
 DATASET = "Dataset001_cases"
@@ -85,6 +85,7 @@ def nnunet(
     require_choice(report=(report, ("validation", "test")))
     for length in lengths:
         require_choice(epochs=(length, LENGTHS))
+    require_whole(1, labeled=labeled, processes=processes)
     versions = _versions(python)
     cases = load_datalist(dataset_dir, labeled=labeled, group=group, splits=splits)
     if not cases[report] or (len(lengths) > 1 and not cases["validation"]):
@@ -129,7 +130,7 @@ class Environment:
         self.stand_ins = None if _imports(python, "timm.layers") else _write_stand_ins(root / "stand_ins")
         self.seconds: dict[str, float] = {}
         if self.marks.is_file():
-            self.seconds = json.loads(self.marks.read_text(encoding="utf-8"))
+            self.seconds = read_json(self.marks, "it tells which steps are done; remove it to begin anew", dict)
 
     def done(self, step: str) -> bool:
         return step in self.seconds
@@ -260,6 +261,8 @@ def _versions(python: str) -> dict[str, str]:
         "import json, torch; from importlib.metadata import version; import nnunetv2; "
         "print(json.dumps({'nnunetv2': version('nnunetv2'), 'torch': torch.__version__}))"
     )
+    if shutil.which(python) is None:
+        raise InputError(f"{python}: no such program; expected the Python of an environment with nnunetv2")
     found = subprocess.run([python, "-c", code], capture_output=True, text=True)
     if found.returncode:
         words = (found.stderr.strip().splitlines() or ["no message"])[-1]
@@ -270,7 +273,7 @@ def _versions(python: str) -> dict[str, str]:
 def _require_same(path: Path, settings: Mapping) -> None:
     """Keep what a folder is about beside it; another run does not mix with it."""
     if path.is_file():
-        if json.loads(path.read_text(encoding="utf-8")) != settings:
+        if read_json(path, "it tells what the folder is about") != settings:
             raise InputError(f"{path.parent}: holds a run of other cases or settings; choose another output_dir")
         return
     path.parent.mkdir(parents=True, exist_ok=True)

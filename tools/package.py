@@ -14,7 +14,7 @@ from typing import Any
 from monai.utils import ensure_tuple
 
 from common.errors import InputError, require_file
-from common.files import atomic_path
+from common.files import atomic_path, read_json, require_file_place, require_place
 from common.metrics import Calibration
 from common.options import table_of
 from common.options.command import canonical
@@ -83,6 +83,8 @@ def package(
         changes: what is new in this version.
         options: values that override the configuration, by id: ``--test_stride [32,32,16]``.
     """
+    require_place(output, "--output", keep=False, files=[archive.MODEL_INFO])
+    archive.read_model_info(Path(output) / archive.MODEL_INFO)
     said = {"classes": classes, "modality": modality, "organ": organ}
     model = trained_model(bundle, weights, dataset, typed_options=options)
     about = model.description(said, bool(dataset))
@@ -106,10 +108,10 @@ def package(
             calibration.write(target / "models")
         write_documents(model, target, summary, meta, configs["train"], terms)
         finished = completed(target, model, meta["version"])
-        path = Path(output) / finished.name
+        path = require_file_place(Path(output) / finished.name, "--output")
         digest = archive.move_archive(finished, path)
     link = f"{url.rstrip('/')}/{path.name}" if url else path.name
-    archive.write_model_info(path.with_name("model_info.json"), path.stem, digest, link)
+    archive.write_model_info(path.with_name(archive.MODEL_INFO), path.stem, digest, link)
     return str(path)
 
 
@@ -145,7 +147,7 @@ class Model:
     def origin(self) -> dict:
         """Metadata of the bundle."""
         file = self.source / "configs" / "metadata.json"
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file, "every bundle has it", dict)
         metadata.check_version(content, f"{self.source.name}/configs/metadata.json")
         return content
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.data import Phantom, write_phantom_domains, write_phantoms
+from common.errors import require_whole
 
 
 def phantom(
@@ -26,6 +27,8 @@ def phantom(
     With ``domains``, so many sites of pictures, ``labeled + unlabeled`` training cases each. ``separation`` is the
     contrast between organs of different classes; 0.4 suits short runs.
     """
+    require_whole(1, labeled=labeled)
+    require_whole(0, domain=domain, domains=domains, unlabeled=unlabeled, validation=validation, test=test, seed=seed)
     family = Phantom(tuple(size), classes, difficulty, domain, separation)
     if domains:
         return str(write_phantom_domains(output, family, domains, labeled + unlabeled, validation, test, seed))

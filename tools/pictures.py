@@ -13,8 +13,10 @@ from monai.bundle import ConfigParser
 from torch import Tensor
 
 from common.engines import Objective
-from common.errors import InputError, require_choice, require_file
-from common.files import atomic_path
+from common.errors import InputError, require_choice, require_file, require_whole
+from common.files import atomic_path, require_file_place
+from common.options.components import check_devices
+from common.options.types import Device, Option
 from common.outlines import draw_outlines
 from common.runs.checkpoint import NAME, Generations
 
@@ -46,11 +48,13 @@ def pictures(
         The file.
     """
     require_choice(split=(split, ("test", "validation", "labeled", "unlabeled")))
-    if isinstance(cases, bool) or not isinstance(cases, int) or cases < 1:
-        raise InputError(f"--cases {cases}: expected a whole number of at least 1")
+    require_whole(1, cases=cases)
+    device = Option("device", Device(), "to compute on").parse(device)
+    check_devices({"device": device})
     found = require_run(run)
     folder = found.weights.parent
     require_file(folder / NAME, "pictures are drawn with the networks that a run keeps to be resumed")
+    page = require_file_place(output or folder / f"labels_{split}.png", "--output")
     with TemporaryDirectory() as elsewhere:
         parser = _training(found, dataset_dir, elsewhere, device)
         listed = parser.get_parsed_content("datalist")[split]
@@ -61,7 +65,7 @@ def pictures(
         count = min(cases, len(listed))
         chosen = [listed[number * len(listed) // count] for number in range(count)]
         rows = [_row(load(dict(case)), sample, objective, device) for case in chosen]
-    return _page(rows, [str(case["case"]) for case in chosen], Path(output or folder / f"labels_{split}.png"))
+    return _page(rows, [str(case["case"]) for case in chosen], page)
 
 
 def _training(run: Run, dataset_dir: str | None, output_dir: str, device: str) -> ConfigParser:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from common.errors import InputError, require_file
+from common.errors import InputError
+from common.files import read_json, read_table
 from common.metrics import METRICS, Interval, bootstrap_mean, summarize, summarize_domains
 
 GROUPS = ("domain_mean", "in_domain", "out_of_domain")
@@ -19,10 +18,10 @@ SHOWN = "dice"  # the metric with intervals
 
 def read_rows(folder: Path) -> list[dict]:
     """Rows of ``metrics.csv`` with numbers as numbers."""
-    path = Path(require_file(folder / "metrics.csv", "run the evaluate configuration of this run first"))
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [{**row, **{name: float(row[name]) for name in (*METRICS, "empty")}} for row in rows]
+    rows = read_table(folder / "metrics.csv", "run the evaluate configuration of this run first", (*METRICS, "empty"))
+    if not rows or not {"case", "class"} <= rows[0].keys():
+        raise InputError(f"{folder / 'metrics.csv'}: no rows of cases and classes; evaluate the run again")
+    return rows
 
 
 def pooled(folders: Sequence[Path], against: Sequence[Path] = ()) -> dict[str, Any]:
@@ -47,13 +46,13 @@ def pooled(folders: Sequence[Path], against: Sequence[Path] = ()) -> dict[str, A
             raise InputError(f"{folder}: measured on other cases than {folders[0]}")
     if others and len(others) != len(runs):
         raise InputError(f"{len(runs)} draws cannot be paired with {len(others)} (against)")
-    first = json.loads((folders[0] / "summary.json").read_text(encoding="utf-8"))
+    first = read_json(folders[0] / "summary.json", "evaluate writes it", dict)
     mean = [
         {**row, **{m: _mean([rows[i][m] for rows in runs]) for m in METRICS}, "empty": 0.0}
         for i, row in enumerate(runs[0])
     ]
     domains = summarize_domains(mean, first.get("labeled_domain")) if "domain" in mean[0] else {}
-    seeds = [json.loads((folder / "summary.json").read_text(encoding="utf-8")).get("seed") for folder in folders]
+    seeds = [read_json(folder / "summary.json", "evaluate writes it", dict).get("seed") for folder in folders]
     entry = {**first, **summarize(mean), **domains, "draws": len(runs), "seed": ", ".join(map(str, seeds))}
     entry["empty"] = round(sum(row["empty"] for rows in runs for row in rows) / len(runs), 1)
     entry["interval"] = intervals(runs, first.get("labeled_domain"))

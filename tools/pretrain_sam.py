@@ -19,8 +19,8 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from common.data import Phantom
-from common.errors import DivergedError, InputError
-from common.files import atomic_path
+from common.errors import DivergedError, InputError, require_number, require_whole
+from common.files import atomic_path, require_file_place
 from common.losses.jaccard import jaccard_binary
 from common.losses.reductions import masked_mean
 from common.sam import ARCHITECTURES, BoxRefiner, build_sam
@@ -71,13 +71,13 @@ def pretrain_sam(
         arch: ``small`` or ``tiny``.
         seed: of phantoms, weights and sampling.
     """
-    for name, value in {"steps": steps, "batch": batch, "cases": cases}.items():
-        if not isinstance(value, int) or value < 1:
-            raise InputError(f"--{name}={value}: must be a whole number of at least 1")
+    require_whole(1, steps=steps, batch=batch, cases=cases)
+    require_whole(0, seed=seed)
     if arch not in ARCHITECTURES:
         raise InputError(f"--arch={arch}: must be one of {', '.join(ARCHITECTURES)}")
-    if not learning_rate > 0:
-        raise InputError(f"--learning_rate={learning_rate}: must be above 0")
+    require_number(0, above=True, learning_rate=learning_rate)
+    for path in (Path(output), Path(output).with_suffix(".json")):
+        require_file_place(path, "--output")
     started = time.perf_counter()
     torch.manual_seed(seed)
     sam = build_sam(arch, size)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from common.errors import InputError
+from common.files import read_json
 
 PUBLISHED = Path("docs") / "published.json"
 HEAD = ("data", "labels", "published: Dice %", "Jaccard %", "95HD", "ASD", "its checkpoint", "measured here: Dice %")
@@ -38,7 +38,7 @@ def _measured(where: Mapping, record: Sequence[Mapping], experiments: Path) -> s
     """Dice and its interval or deviation, and what it was measured in."""
     if "experiment" in where:
         file = experiments / f"{where['experiment']}.json"
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file, "experiment writes the figures there", dict)
         rows = [row for table in content["tables"] for row in table["rows"] if row["title"] == where["row"]]
         if len(rows) != 1:
             raise InputError(f"{file}: {len(rows)} rows are called {where['row']!r}, which published.json names")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import html
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -15,17 +14,18 @@ import numpy as np
 from jinja2 import Environment, PackageLoader
 
 from common.data.expected import TABLE, read_expected
-from common.datasets.lists import load_json
-from common.errors import InputError, printable
-from common.files import atomic_path
+from common.errors import printable, require_folder
+from common.files import atomic_path, read_table, require_place
 from common.outlines import draw_outlines, fullest_slice
 
+from .release.figures import figures_of
 from .runs import require_run
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402  (the backend must be chosen first)
 
 COLUMNS = (("dice", "Dice %", 100), ("jaccard", "Jaccard %", 100), ("hd95", "95HD", 1), ("asd", "ASD", 1))
+WRITTEN = ("table.md", "index.html", "curves.png", "overlays.png", "dark_curves.png", "dark_overlays.png")
 DARK = "#181818"  # the dark page of templates/report.html
 STYLES: dict[str, Any] = {  # of Matplotlib, by what the names of its pictures start with
     "": [],
@@ -47,9 +47,10 @@ def report(
         split: evaluated list.
     """
     folders = {name: Path(folder) for name, folder in runs.items()}
-    summaries = {name: _summary(folder / split / "summary.json") for name, folder in folders.items()}
-    target = Path(output)
-    target.mkdir(parents=True, exist_ok=True)
+    summaries = {name: figures_of(folder / split / "summary.json") for name, folder in folders.items()}
+    if dataset_dir is not None:
+        require_folder(dataset_dir, "it must hold the data set (dataset_dir)")
+    target = require_place(output, "--output", files=WRITTEN)
     histories = {name: _history(folder / "history.csv") for name, folder in folders.items()}
     rows = [_row(name, summaries[name], histories[name]) for name in folders]
     header = ["method", *(title for _, title, _ in COLUMNS), "s / step"]
@@ -69,30 +70,15 @@ def _trained_on(folders: Mapping[str, Path]) -> str:
     return str(require_run(next(iter(folders.values()))).settings["dataset_dir"])
 
 
-def _summary(path: Path) -> dict:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; run the evaluate configuration of this run first")
-    summary = load_json(path, "it should hold the figures of an evaluation")
-    groups = [summary.get(key) for key in ("mean", "std")] if isinstance(summary, dict) else [None]
-    if not all(isinstance(group, dict) and all(_is_number(group.get(m)) for m, *_ in COLUMNS) for group in groups):
-        raise InputError(f"{path}: no figures of an evaluation (mean, std)")
-    return summary
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def _history(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return read_table(path, "training writes it", ("iteration", "seconds_per_step"), rest=True)
 
 
 def _row(name: str, summary: Mapping, history: Sequence[Mapping]) -> list[str]:
     cells = [f"{f * summary['mean'][m]:.2f} ± {f * summary['std'][m]:.2f}" for m, _, f in COLUMNS]
-    steps = [float(row["seconds_per_step"]) for row in history]
+    steps = [row["seconds_per_step"] for row in history]
     return [name, *cells, f"{np.median(steps):.2f}" if steps else "-"]
 
 
@@ -136,7 +122,7 @@ def _curves(histories: Mapping[str, Sequence[Mapping]], scalars: Sequence[str], 
         axis.set_visible(False)
     for axis, scalar in zip(axes.flat, scalars):
         for number, (name, rows) in enumerate(histories.items()):
-            points = [(int(row["iteration"]), float(row[scalar])) for row in rows if row.get(scalar)]
+            points = [(row["iteration"], row[scalar]) for row in rows if row.get(scalar, "") != ""]
             if points:
                 axis.plot(*zip(*points), color=f"C{number}", label=name)
         axis.set_title(printable(scalar), fontsize=9, parse_math=False)

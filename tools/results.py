@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import statistics
@@ -11,10 +10,11 @@ from functools import partial
 from pathlib import Path
 
 from common.errors import InputError, require_file
-from common.files import atomic_path
+from common.files import atomic_path, read_json, read_table
 
 from . import published
 from .parity.certificate import CERTIFICATE, as_markdown
+from .release.figures import figures_of
 from .run import BUNDLES
 
 RECORD = Path("docs") / "results.json"
@@ -24,6 +24,7 @@ EXPERIMENT = re.compile(r"(<!-- experiment: (\S+) -->\n).*?(<!-- end of experime
 PARITY = re.compile(r"(<!-- parity -->\n).*?(<!-- end of parity -->)", re.DOTALL)
 PUBLISHED = re.compile(r"(<!-- published -->\n).*?(<!-- end of published -->)", re.DOTALL)
 RESULTS = Path("docs") / "results.md"
+EXPERIMENT_FIGURES = "experiment writes the figures there"
 INTRODUCTION = """# Results
 
 Written by `python -m tools tables` from `docs/results.json` of each bundle. Mean ± standard deviation over cases, by
@@ -94,12 +95,13 @@ def record(
     for folder in (*folders, *others):
         require_file(folder / "summary.json", "run the evaluate configuration of this run first")
     clock = Path(timing or runs[0]) / "history.csv"
-    require_file(clock, "the record takes the time per step from it")
-    with open(clock, encoding="utf-8", newline="") as file:
-        steps = [float(row["seconds_per_step"]) for row in csv.DictReader(file)]
+    rows = read_table(clock, "it should tell the time per step", ("seconds_per_step",))
+    steps = [row["seconds_per_step"] for row in rows]
+    if not steps:
+        raise InputError(f"{clock}: no steps")
     pooled = not isinstance(run, str) or bool(others)
     entry = {
-        **(_pooled(folders, others) if pooled else _summary(folders[0])),
+        **(_pooled(folders, others) if pooled else figures_of(folders[0] / "summary.json")),
         "method": method,
         "configuration": configuration,
         "seconds_per_step": statistics.median(steps),
@@ -114,10 +116,6 @@ def record(
 
 def _several(names: str | Sequence[str]) -> list[str]:
     return [names] if isinstance(names, str) else list(names)
-
-
-def _summary(folder: Path) -> dict:
-    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
 
 
 def _pooled(folders: Sequence[Path], others: Sequence[Path]) -> dict:
@@ -166,7 +164,7 @@ def _filled(bundle: Path, text: str, entries: Sequence[Mapping]) -> str:
     text = TABLE.sub(lambda mark: mark[1] + table(entries, mark[2]) + mark[3], text)
     certificate, quoted = bundle / CERTIFICATE, bundle / published.PUBLISHED
     if certificate.is_file():
-        shown = as_markdown(json.loads(certificate.read_text(encoding="utf-8")))
+        shown = as_markdown(read_json(certificate, "it should hold a certificate of parity", dict))
         text = PARITY.sub(lambda mark: mark[1] + shown + mark[2], text)
     if quoted.is_file():
         beside = published.as_markdown(read_record(quoted), entries, BUNDLES.parent / EXPERIMENTS)
@@ -188,7 +186,7 @@ def experiment_rows(path: Path) -> str:
     """The first table of an experiment in three columns."""
     from .experiment.collect import as_rows
 
-    return as_rows(json.loads(path.read_text(encoding="utf-8")))
+    return as_rows(read_json(path, EXPERIMENT_FIGURES, dict))
 
 
 def experiments_page(folder: Path) -> str:
@@ -198,7 +196,7 @@ def experiments_page(folder: Path) -> str:
         return ""
     from .experiment.collect import as_markdown
 
-    parts = [as_markdown(json.loads(path.read_text(encoding="utf-8"))) for path in files]
+    parts = [as_markdown(read_json(path, EXPERIMENT_FIGURES, dict)) for path in files]
     return "\n" + "\n".join([EXPERIMENTS_INTRODUCTION, *parts])
 
 
@@ -275,4 +273,7 @@ def _bundle(name: str) -> Path:
 
 def read_record(path: Path) -> list[dict]:
     """Entries of a record, none where there is no file."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    entries = read_json(path, "it should list measured figures", list) if path.is_file() else []
+    if not all(isinstance(entry, dict) for entry in entries):
+        raise InputError(f"{path}: expected a list of entries, each a mapping from names to figures")
+    return entries

@@ -21,8 +21,8 @@ from common.data import DecodeMaskd, LoadImageOrSeriesd
 from common.datasets import LAYOUTS, Case, find_cases
 from common.datasets.domains import ONE_DOMAIN
 from common.datasets.draws import by_lists
-from common.errors import InputError, require_choice, require_folder
-from common.files import atomic_path
+from common.errors import InputError, require_choice, require_folder, require_number, require_whole
+from common.files import atomic_path, require_file_place
 from common.sam import (
     BoxRefiner,
     adjust_boxes,
@@ -103,9 +103,13 @@ def sam_boxes(
         seed: of the shifts.
         output: a JSON file for the figures.
     """
-    if not isinstance(images, int) or images < 1:
-        raise InputError(f"--images={images}: must be a whole number of at least 1")
+    require_whole(1, images=images)
+    require_whole(2, num_classes=num_classes)
+    require_whole(0, seed=seed)
+    require_number(0, moved=moved)
     require_choice(split=(split, (None, "train", "validation", "test")))
+    if output is not None:
+        require_file_place(output, "--output")
     sam = build_sam(arch, img_size, checkpoint=checkpoint).eval().requires_grad_(False)
     refiner = BoxRefiner(sam, num_classes, convention, groups, box_pad=0.0)
     figures, generator = Figures(), torch.Generator().manual_seed(seed)

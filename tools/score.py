@@ -14,8 +14,8 @@ import numpy as np
 from common.data.expected import TABLE, read_expected
 from common.datasets.endings import image_files
 from common.datasets.pairing import named
-from common.errors import InputError, require_folder
-from common.files import atomic_path
+from common.errors import InputError, require_folder, require_number, require_whole
+from common.files import atomic_path, require_place
 from common.groups import patient_of
 from common.metrics import bootstrap_mean, dice, how_well, jaccard, surface_dice, surface_distances
 from common.outlines import draw_outlines
@@ -30,6 +30,7 @@ COLUMNS = ("case", "class", "dice", "jaccard", "hd95", "asd", "surface_dice", "m
 MEASURES = ("dice", "jaccard", "hd95", "asd", "surface_dice")
 SUFFIXES = ("", "_seg", "_pred", "_segmentation", "_prediction")
 SHOWN = 6  # failures in a line
+WRITTEN = ("scores.csv", "scores.json", "worst.png")
 FAILURES = ("empty", "absent")  # nothing found of a class that is there; something of one that is not
 
 
@@ -62,11 +63,17 @@ def score(
         output: folder for the results; by default that of the predictions.
         worst: how many cases to draw.
     """
-    _require_tolerance(tolerance)
+    require_number(0, tolerance=tolerance)
+    require_whole(1, worst=worst)
+    _require_classes(classes)
     pairs = _pairs(Path(require_folder(predictions, "it must hold the segmentations")),
                    Path(require_folder(labels, "it must hold the labels")))  # fmt: skip
     group = group_by_names(list(pairs)) if group is None else None if group == NO_GROUP else group
     patient = patient_of(group, list(pairs))
+    own = named(image_files(Path(require_folder(images, "it must hold the images")))) if images is not None else {}
+    if lost := next((name for name in pairs if images is not None and name not in own), None):
+        raise InputError(f"{images}: no image of {lost} (images)")
+    folder = require_place(output or predictions, "--output", keep=False, files=WRITTEN)
     maps = {name: _maps(*files) for name, files in pairs.items()}
     known = sorted({int(v) for _, label, _ in maps.values() for v in np.unique(label)} - {0})
     chosen = [classes] if isinstance(classes, int) else list(classes or known)
@@ -76,10 +83,8 @@ def score(
     unit = "mm" if all(spacing for *_, spacing in maps.values()) else "pixels"
     content = {"predictions": predictions, "labels": labels, "tolerance": tolerance, "cases": len(pairs), "unit": unit,
                **_summary(rows, chosen, patient), **_expectations(Path(predictions), rows)}  # fmt: skip
-    folder = Path(output or predictions)
     _write(folder, rows, content)
     if images is not None:
-        own = named(image_files(Path(require_folder(images, "it must hold the images"))))
         _draw(folder / "worst.png", _worst(rows, worst), own, maps)
     sys.stdout.write(as_text(content) + _other_numbers(maps) + f"{folder / 'scores.csv'}, {folder / 'scores.json'}\n")
     return content
@@ -101,7 +106,7 @@ def score_arrays(
         classes: values to measure; by default those of the label but 0.
         tolerance: of surface Dice, in mm (voxels).
     """
-    _require_tolerance(tolerance)
+    require_number(0, tolerance=tolerance)
     if predictions.shape != labels.shape:
         raise InputError(f"predictions: {_times(predictions.shape)} voxels, and labels {_times(labels.shape)}")
     if spacing is not None and (len(spacing) != labels.ndim or min(spacing) <= 0):
@@ -113,9 +118,11 @@ def score_arrays(
     return {"tolerance": tolerance, "cases": 1, **_summary(rows, chosen, str)}
 
 
-def _require_tolerance(tolerance: float) -> None:
-    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or tolerance < 0:
-        raise InputError(f"--tolerance {tolerance}: expected a distance in mm from 0")
+def _require_classes(classes: Sequence[int] | int | None) -> None:
+    for value in () if classes is None else np.atleast_1d(classes).tolist():
+        require_whole(1, classes=value)
+    if classes is not None and not np.size(classes):
+        raise InputError(f"--classes {classes}: expected at least one value")
 
 
 def _pairs(predictions: Path, labels: Path) -> dict[str, tuple[Path, Path]]:
@@ -251,8 +258,6 @@ def _draw(path: Path, names: Sequence[str], images: Mapping[str, Path], maps: Ma
 
     figure, axes = plt.subplots(len(names), 2, figsize=(6, 3 * len(names)), squeeze=False)
     for line, name in zip(axes, names):
-        if name not in images:
-            raise InputError(f"{path.parent}: no image of {name} (images)")
         image = array(read(images[name])).astype(np.float32)
         made, label, _ = maps[name]
         image = image[..., :3].mean(axis=-1) if image.ndim > label.ndim else image

@@ -67,7 +67,7 @@ class DiskCache:
                 return None
             # copy-on-write, as torch wants arrays that may be written; nothing writes to them
             arrays = {name: np.load(place / f"{name}.npy", mmap_mode="c") for name in known["sizes"]}
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):  # torn, or of a stranger
             return None
         return {name: torch.from_numpy(array) for name, array in arrays.items()}, known["present"]
 

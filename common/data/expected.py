@@ -10,8 +10,7 @@ from typing import Any
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, SaveImaged
 
-from ..errors import InputError
-from ..files import atomic_path, plain_text, spreadsheet_text
+from ..files import atomic_path, plain_text, read_table, spreadsheet_text
 from ..transforms.confidence import ExpectedDiced
 
 TABLE = "expected_dice.csv"
@@ -57,11 +56,5 @@ def read_expected(path: str | Path) -> list[dict]:
     """
     if not Path(path).is_file():
         return []
-    with open(path, encoding="utf-8", newline="") as file:
-        try:
-            return [
-                {**{c: float(row[c]) for c in COLUMNS[1:]}, "case": plain_text(row["case"])}
-                for row in csv.DictReader(file)
-            ]
-        except (KeyError, TypeError, ValueError, csv.Error):
-            raise InputError(f"{path}: no table of {', '.join(COLUMNS)}; inference writes it") from None
+    rows = read_table(path, f"inference writes a table of {', '.join(COLUMNS)}", COLUMNS[1:])
+    return [{**{name: row[name] for name in COLUMNS[1:]}, "case": plain_text(row.get("case", ""))} for row in rows]

@@ -12,6 +12,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from ..errors import InputError
+
 
 @dataclass(frozen=True)
 class Phantom:
@@ -38,11 +40,11 @@ class Phantom:
 
     def __post_init__(self) -> None:
         if len(self.size) not in (2, 3) or min(self.size) < 16:
-            raise ValueError(f"size must be two or three extents of at least 16, got {self.size}")
+            raise InputError(f"size must be two or three extents of at least 16, got {self.size}")
         if self.classes < 2 or not 0 <= self.difficulty <= 1:
-            raise ValueError(f"need classes >= 2 and difficulty in [0, 1], got {self.classes} and {self.difficulty}")
+            raise InputError(f"need classes >= 2 and difficulty in [0, 1], got {self.classes} and {self.difficulty}")
         if not 0 <= self.separation <= 1:
-            raise ValueError(f"separation must be in [0, 1], got {self.separation}")
+            raise InputError(f"separation must be in [0, 1], got {self.separation}")
 
     def sample(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Image (float32, zero mean and unit variance) and label (uint8) of the case with this seed."""
@@ -152,10 +154,10 @@ def write_phantom_domains(
     The domains ``site_0``, ``site_1``, ... are those of ``Phantom.domain`` and hold different cases.
 
     Raises:
-        ValueError: for a phantom that is not 2D.
+        InputError: for a phantom that is not 2D.
     """
     if len(phantom.size) != 2:
-        raise ValueError(f"domains are written as pictures: the size must have two extents, got {phantom.size}")
+        raise InputError(f"domains are written as pictures: the size must have two extents, got {phantom.size}")
     folder, lists = Path(folder), {"train": train, "val": validation, "test": test}
     splits: dict[str, dict[str, list[str]]] = {name: {} for name in lists}
     for domain in range(domains):

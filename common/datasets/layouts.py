@@ -13,10 +13,11 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import InputError
+from ..files import read_text
 from .case import Case
 from .endings import image_files, stem_of
 from .finder import Finder
-from .lists import FILE, read_lists, read_text, require_name
+from .lists import FILE, read_lists, require_name
 from .pairing import beside
 
 SPLITS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}

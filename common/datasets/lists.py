@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ..errors import InputError
-from ..files import unique
+from ..files import read_json
 from ..groups import grouping, with_known
 from .endings import ending_of, spelled, stem_of
 
@@ -84,7 +83,7 @@ def read_lists(path: Path, training: bool = True, of_files: bool = False) -> Lis
         InputError: naming file and key, for a missing file, malformed lists, names that lead out of the folder, and a
             case that is in one list twice, however it is spelled.
     """
-    content = load_json(path, f"it must list the cases ('labeled' or 'train', ...){how_to_get_lists(path.parent)}")
+    content = read_json(path, f"it must list the cases ('labeled' or 'train', ...){how_to_get_lists(path.parent)}")
     wanted = ("labeled", "train", "training") if training else tuple(ROLE_OF)
     if not isinstance(content, Mapping) or not any(key in content for key in wanted):
         more = "" if training else ", 'validation' or 'test'"
@@ -169,41 +168,6 @@ def _text(content: Mapping, key: str, path: Path) -> str | None:
 def how_to_get_lists(folder: Path) -> str:
     """What to do about a folder without lists, as the end of a sentence."""
     return f"; python -m tools plan {folder} draws them" if folder.is_dir() else ""
-
-
-def read_text(path: Path, purpose: str) -> str:
-    """Text of a file in UTF-8, without its byte order mark, if it has one.
-
-    Raises:
-        InputError: naming the file, for one that is missing (``purpose`` says what it must do), cannot be read or is
-            no such text.
-    """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; {purpose}") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not UTF-8 text; save it in that encoding") from None
-
-
-def load_json(path: Path, purpose: str) -> Any:
-    """Content of a JSON file, see ``read_text`` for its encodings.
-
-    Raises:
-        InputError: naming the file, for one that is missing (``purpose`` says what it must do) or no JSON, and for a
-            key that stands twice in a mapping, where JSON would silently take the last.
-    """
-    text = read_text(path, purpose)
-    try:
-        return json.loads(text, object_pairs_hook=unique)
-    except RecursionError:
-        raise InputError(f"{path}: not valid JSON (nested too deeply)") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON ({error})") from None
 
 
 def require_name(case: str, where: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ignite.engine import Engine, Events
 
-from ..files import atomic_path
+from ..files import atomic_path, read_table
 
 
 class History:
@@ -39,8 +39,9 @@ class History:
     def recall(self, engine: Engine) -> None:
         """Take up the rows of an earlier part of the same run; by now a resumed engine knows its iteration."""
         if engine.state.iteration and not self.rows and self.path.is_file():
-            with open(self.path, encoding="utf-8", newline="") as file:
-                self.rows = [row for row in csv.DictReader(file) if int(row["iteration"]) <= engine.state.iteration]
+            known = read_table(self.path, "the run goes on in it; move it away to begin another", ("iteration",))
+            done = [row for row in known if row["iteration"] <= engine.state.iteration]
+            self.rows = [{**row, "iteration": str(int(row["iteration"]))} for row in done]
 
     def reset(self, engine: Engine) -> None:
         self.recall(engine)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..files import atomic_path
+from ..files import atomic_path, read_json
 
 FILE = "expected_dice.json"  # beside the weights that it is about
 LEVEL = 0.9  # of the intervals
@@ -116,11 +116,11 @@ class Calibration:
         if not path.is_file():
             return None
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path, "it should hold a calibration", dict)
             found = cls(**{field.name: content[field.name] for field in fields(cls)})
             if not all(isinstance(v, (int, float)) and math.isfinite(v) for v in asdict(found).values()):
                 raise ValueError
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError):
             raise InputError(f"{path}: no calibration of expected Dice; python -m tools folds writes it") from None
         return found
 

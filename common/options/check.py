@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from ..errors import InputError
 from .containers import Mapping as MappingType
 from .containers import Sequence, inner
-from .entries import holds_code, literal, quoted, split_id
+from .entries import holds_code, is_code, literal, quoted, split_id
 from .names import hint
 from .rules import check_rules, fitted_strides
 from .table import Table
@@ -58,6 +58,8 @@ def check_configuration(
     values: dict[str, Any] = {}
     for name in list(configuration):
         _require_whole(configuration.written(name), base.get(name), walk.origin(name), name)
+        if name not in table:
+            _require_parts(configuration.written(name), base.get(name), walk.origin, name)
         if name in table:
             values[name] = walk.value(name, table[name])
     known = {name: value for name, value in values.items() if value is not UNKNOWN}
@@ -171,6 +173,19 @@ def _multiple(configuration: Written, base: Mapping[str, Any], table: Table, res
     known = base.get("network_def", network)
     target, own = (node.get("_target_") if isinstance(node, Mapping) else node for node in (network, known))
     return table.patch_multiple if target == own else 1
+
+
+def _require_parts(written: Any, base: Any, origin: Callable[[str], str], name: str) -> None:
+    """Refuse what stands in the place of a component, or of a mapping of them, and is neither that nor a reference."""
+    if name == "run" and base and not written:
+        raise InputError(f"{origin(name)}: expected what is to be done")
+    if not isinstance(base, Mapping) or is_code(written):
+        return
+    if not isinstance(written, Mapping):
+        wanted = "a component with its _target_" if "_target_" in base else f"a mapping with {', '.join(base)}"
+        raise InputError(f"{origin(name)}: expected {wanted}; {name}#... changes one of its values")
+    for key in () if "_target_" in base else base.keys() & written.keys():
+        _require_parts(written[key], base[key], origin, f"{name}#{key}")
 
 
 def _require_whole(written: Any, base: Any, given: str, name: str) -> None:

@@ -38,6 +38,8 @@ def check_components(configuration: Configuration) -> None:
         if not isinstance(item, ConfigComponent) or not isinstance(written, Mapping) or "_disabled_" in written:
             continue
         target = written.get("_target_")
+        if not isinstance(target, str) and not callable(target):
+            raise InputError(f"{origin_of(id)}: _target_ {target}: expected the name of a class or function")
         if isinstance(target, str) and not target.startswith(("$", "@", "%")):
             _check(origin_of(id), item, written)
 

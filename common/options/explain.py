@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
 
-from ..errors import InputError, find_explained, one_line_errors
+from ..errors import InputError, StoppedError, find_explained, one_line_errors
 
 Origin = Callable[[str], str]  # from an id to what messages call it: ``--seed``, or a file and a key
 
@@ -35,8 +35,9 @@ def explained(origin: Origin | None = None) -> Iterator[None]:
     token = ORIGIN.set(origin)
     try:
         yield
-    except Exception as error:
-        if find_explained(error) or not (text := explanation(error)) or sys.flags.dev_mode:
+    except (Exception, SystemExit) as error:  # an expression may end the program, too
+        known = isinstance(error, StoppedError) or find_explained(error)
+        if known or not (text := explanation(error)) or sys.flags.dev_mode:
             raise
         raise InputError(text) from error
     finally:

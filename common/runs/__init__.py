@@ -1,6 +1,6 @@
 """A training run as an object: its settings, its record, its weights, its state."""
 
-from .folder import open_run, require_place, results_folder
+from .folder import open_run, results_folder
 from .handlers import RunHandler
 from .preflight import before_inference, before_training
 from .process import end_process, is_main, start_process, this_device
@@ -25,7 +25,6 @@ __all__ = [
     "load_trained",
     "load_weights",
     "open_run",
-    "require_place",
     "require_weights",
     "results_folder",
     "start_process",

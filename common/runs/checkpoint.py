@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from torch import distributed
 
@@ -14,7 +15,8 @@ from ..errors import InputError
 from ..files import atomic_path
 from ..tensors import read_file, save
 
-NAME = "resume.pt"
+STATE = {"objective", "processes", "own", "iteration"}  # parts of that of a run
+NAME, PREVIOUS = "resume.pt", "resume.previous.pt"
 PURPOSE = "it should hold the state of a run (resume)"
 _LOG = logging.getLogger("Resume")
 
@@ -111,7 +113,7 @@ class Generations:
                 continue
             try:
                 state = read_file(path, PURPOSE)
-                if not isinstance(state, dict) or not {"objective", "processes", "own", "iteration"} <= state.keys():
+                if not _is_state(state):
                     raise InputError(f"{path}: not the state of a run, or of an older version")
             except InputError as error:
                 problems.append(str(error))
@@ -137,3 +139,15 @@ class Generations:
                     continue
             parts += [part for part in candidates if part.get("iteration") == state["iteration"]][:1]
         return parts[rank()] if len(parts) == state["processes"] else None
+
+
+def _is_state(state: Any) -> bool:
+    """Whether what a file holds has the parts of a run's state, each of its kind."""
+    if not isinstance(state, dict) or not state.keys() >= STATE:
+        return False
+    counts = ((state["iteration"], 0), (state["processes"], 1))
+    known = all(state.get(name) is None or isinstance(state[name], dict) for name in ("settings", "data"))
+    parts = (state["objective"], state["own"], state.get("frozen", {}), state.get("handlers", {}))
+    return (
+        known and all(type(n) is int and n >= least for n, least in counts) and all(isinstance(p, dict) for p in parts)
+    )

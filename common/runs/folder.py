@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import atexit
 import logging
-import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ from typing import Any
 from torch import distributed
 
 from ..errors import InputError
-from ..files import remove_partial
+from ..files import missing_folders, remove_partial, require_place
 from ..options import current_configuration
-from .checkpoint import NAME, Generations, rank
+from .checkpoint import NAME, PREVIOUS, Generations, rank
 from .contract import as_written, check_resumable, check_same_data
 from .lock import FolderLock
 
@@ -30,6 +30,7 @@ class _Opened:
     """A run folder that this process writes to: its lock, and what a fresh start removes from it."""
 
     lock: FolderLock
+    made: list[Path]
     replaced: list[Path] = field(default_factory=list)
 
 
@@ -84,10 +85,12 @@ def open_run(
         distributed.barrier()
         return 0
     output, weights = Path(output_dir), Path(ckpt_dir or output_dir)
-    for folder, option in ((output, "output_dir"), (weights, "ckpt_dir")):
-        require_place(folder, option)
+    made = [*missing_folders(weights), *missing_folders(output)]
+    require_place(output, "output_dir", files=(HISTORY, NAME, PREVIOUS))
+    require_place(weights, "output_dir" if weights == output else "ckpt_dir", files=BESIDE_STATES)
     key = output.resolve()
-    _opened[key] = opened = _Opened(_opened[key].lock if key in _opened else FolderLock(output))
+    before = _opened.get(key)
+    _opened[key] = opened = _Opened(before.lock, before.made) if before else _Opened(FolderLock(output), made)
     try:
         iteration, found = _decide(output, weights, resume, overwrite or bool(studies), settings, data)
     except InputError:
@@ -141,28 +144,6 @@ def _run_files(output: Path, weights: Path) -> list[Path]:
     return [*dict.fromkeys(places), *sorted((output / LIVE).glob("events.out.tfevents.*"))]
 
 
-def require_place(folder: str | Path, option: str, keep: bool = True) -> Path:
-    """Raise ``InputError`` naming the option unless files can be made in a folder, which is made if it is not there.
-
-    Args:
-        folder: the place.
-        option: what it was given as.
-        keep: leave a folder that was made, for a run that will write to it in any case.
-    """
-    folder = Path(folder)
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(b"\0")
-    except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
-        raise InputError(f"{option}: no files can be made in {folder} ({reason}); give another folder") from None
-    for path in () if keep else made:
-        path.rmdir()
-    return folder
-
-
 def results_folder(output_dir: str | Path, split: str, statistics: str = "trained", member: int | None = None) -> str:
     """Where an evaluation writes: ``<output_dir>/<split>``, apart for one ``member`` of a pair of networks.
 
@@ -188,8 +169,8 @@ def check_contract(state: Mapping, settings: Mapping[str, Any] | None, data: Map
     Where the contents of the cases are compared, now or (with ``data=None``) later, their folder and the file of their
     lists may be others.
     """
-    before = state["data"]
-    if state["settings"] is not None and settings is not None:
+    before = state.get("data")
+    if state.get("settings") is not None and settings is not None:
         moved = {"dataset_dir", "splits"} if _told(before) and (data is None or _told(data)) else set()
         was, now = ({k: v for k, v in s.items() if k not in moved} for s in (state["settings"], settings))
         check_resumable(was, now)
@@ -212,7 +193,11 @@ def begin_run(output_dir: str | Path, fresh: bool) -> None:
 
 
 def close_run(output_dir: str | Path) -> None:
-    """Let other processes write to the folder of a run."""
+    """Let other processes write to the folder of a run; what was made for one that never began goes."""
     opened = _opened.pop(Path(output_dir).resolve(), None)
-    if opened is not None:
-        opened.lock.release()
+    if opened is None:
+        return
+    opened.lock.release()
+    for folder in opened.made:
+        with suppress(OSError):  # it holds something by now
+            folder.rmdir()

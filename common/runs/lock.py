@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import socket
+import stat
 from pathlib import Path
 
 from monai.utils import optional_import
@@ -50,7 +51,7 @@ class FolderLock:
             self.handle = self._acquire(option)
 
     def _acquire(self, option: str) -> int | None:
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        handle = self._open(option)
         try:
             _lock(handle)
         except OSError as error:
@@ -70,6 +71,20 @@ class FolderLock:
                 return handle
         os.close(handle)
         return None
+
+    def _open(self, option: str) -> int:
+        """The file, made if it is not there; ``InputError`` where it cannot be, or something else has its name."""
+        try:
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+        except OSError as error:
+            raise InputError(
+                f"{option}: {self.path}: cannot be made ({error.strerror.lower()}); it tells others that a run is "
+                "going on: move it away, or give another folder"
+            ) from None
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise InputError(f"{option}: {self.path}: is no file; move it away, or give another folder")
+        return handle
 
     def release(self) -> None:
         """Let others in; a second call does nothing."""

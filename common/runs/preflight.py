@@ -7,13 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import InputError, one_line_errors, require_folder
-from ..options import check_options, current_configuration
-from .folder import open_run, require_place
+from ..files import require_place
+from ..options import Configuration, check_options, current_configuration
+from ..options.explain import origin_of
+from .folder import open_run, results_folder
 from .live import require_tensorboard
 from .released import refuse_changed
 from .weights import require_weights
 
+HANDLERS = "train#handlers"
 RESULTS = ("overwrite", "uncertainty", "probabilities", "dicom_seg")  # options that say what is written
+FIGURES = ("metrics.csv", "summary.json")  # of an evaluation
 RUN = ("output_dir", "ckpt_dir", "resume", "overwrite", "studies")  # options that say what becomes of a run's folder
 
 
@@ -32,7 +36,16 @@ def before_training(package: str) -> None:
     if configuration is not None:
         if "tensorboard" in configuration and configuration.value("tensorboard"):
             require_tensorboard()
+        require_saving(configuration)
         open_run(**{name: configuration.value(name) for name in RUN if name in configuration})
+
+
+def require_saving(configuration: Configuration) -> None:
+    """Raise ``InputError`` where none of the trainer's handlers would save what is trained."""
+    handlers = configuration.written(HANDLERS) if HANDLERS in configuration else None
+    written = [str(handler.get("_target_")) for handler in handlers or () if isinstance(handler, Mapping)]
+    if isinstance(handlers, list) and not any(name.endswith("RunHandler") for name in written):
+        raise InputError(f"{origin_of(HANDLERS)}: nothing here saves the run; keep RunHandler, +{HANDLERS} adds others")
 
 
 def before_inference(checkpoint: str | Path) -> None:
@@ -47,6 +60,9 @@ def before_inference(checkpoint: str | Path) -> None:
         return
     target = configuration.value("output_dir")
     require_place(target, "output_dir", keep=False)
+    if "split" in configuration:
+        how = {name: configuration.value(name) for name in ("split", "statistics") if name in configuration}
+        require_place(results_folder(target, **how), "output_dir", keep=False, files=FIGURES)
     if "inputs" not in configuration or "split" in configuration:  # an evaluation writes no images
         return
     require_other_folder(target, configuration.value("inputs"))
@@ -93,3 +109,5 @@ def require_free(
             f"output_dir {target}: holds {there[0]} already ({len(there)} such files); overwrite: true replaces "
             "them, or name another folder"
         )
+    if taken := next((name for name in there if (Path(target) / name).is_dir()), None):
+        raise InputError(f"output_dir {target}: {taken} is a folder, and a file of this name is to be written")

@@ -18,7 +18,7 @@ from monai.utils import ensure_tuple
 
 from ..datasets.sums import sha256, sum_of
 from ..errors import InputError
-from ..files import atomic_path
+from ..files import atomic_path, read_json
 
 FILE, FORMAT = "record.json", 1
 PACKAGES = ("torch", "monai", "numpy", "pytorch-ignite", "nibabel", "SimpleITK")
@@ -99,16 +99,8 @@ def read_record(folder: str | Path) -> dict:
     file = Path(folder) / FILE
     if not file.exists():
         return {}
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        record = None
-    if not isinstance(record, dict):
-        raise InputError(
-            f"{file}: cannot be read, so that nothing tells whether the files beside it are as the run left them; "
-            "restore it, or remove it to do without"
-        )
-    return record
+    purpose = "it tells whether the files beside it are as the run left them; restore it, or remove it to do without"
+    return read_json(file, purpose, dict)
 
 
 def require_recorded(path: Path) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..files import read_json
 from ..options.context import Configuration
 from .contradictions import FREE, same
 from .settings import options_of
@@ -24,7 +24,7 @@ def refuse_changed(configuration: Configuration) -> None:
     file = Path(str(configuration.value("bundle_root"))) / INFERENCE
     if "trained" in configuration or not file.is_file():
         return
-    released: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    released: Mapping[str, Any] = read_json(file, "it should hold the configuration of a release", dict)
     for id in options_of(released):
         if id not in FREE and id in configuration:
             _compare(id, released[id], configuration.literal(id))

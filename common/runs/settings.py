@@ -13,7 +13,7 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from ..errors import InputError
-from ..files import atomic_path
+from ..files import atomic_path, read_json
 from ..options.context import PLAIN, Configuration, current_configuration
 from ..options.entries import is_literal, quoted
 from ..options.layers import read_layer
@@ -114,18 +114,16 @@ class Settings(Mapping):
         """Settings that ``write`` wrote; ``InputError`` naming the file for anything else."""
         require_recorded(Path(path))
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            content = read_json(path, "training writes it beside the weights", dict)
             if content["format"] != FORMAT:
                 raise InputError(f"{path}: written by another version (format {content['format']}, expected {FORMAT})")
             options, components, written = (content[key] for key in ("options", "components", "configuration"))
-            parts = (options, components, written, *components.values())
-            if not all(isinstance(part, dict) for part in parts):
-                raise TypeError("expected mappings")
-            return cls(options, components, written, str(path), packages, named)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path}: not the settings of a training run ({type(error).__name__}: {error})") from None
+        except KeyError as error:
+            raise InputError(f"{path}: not the settings of a training run (no {error})") from None
+        parts = [options, components, written, *(components.values() if isinstance(components, dict) else ())]
+        if not all(isinstance(part, dict) for part in parts):
+            raise InputError(f"{path}: not the settings of a training run (expected mappings from names to values)")
+        return cls(options, components, written, str(path), packages, named)
 
     @classmethod
     def of(cls, configuration: Configuration, source: str = FILE) -> Settings:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import InputError, StoppedError, find_explained, require_file
+from common.errors import InputError, StoppedError, find_explained, require_file, require_number, require_whole
 
 ROOT = Path(__file__).resolve().parents[2]
 PROLOGUE = "from common.errors import DivergedError, InputError, one_line_errors\none_line_errors()\n"
@@ -121,3 +121,17 @@ def test_required_files_are_returned_or_named_with_their_purpose(tmp_path):
         require_file(tmp_path, "a folder is no file")
     path.touch()
     assert require_file(path, "evaluation needs it") == str(path)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, "2", True, float("nan")])
+def test_a_number_that_is_not_whole_or_too_small_is_told(value):
+    with pytest.raises(InputError, match=r"^--workers .*: expected a whole number of at least 1$"):
+        require_whole(1, first=None, workers=value)
+    require_whole(1, workers=1, first=10**12)
+
+
+@pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan"), "2", True, 3])
+def test_a_number_out_of_its_range_is_told(value):
+    with pytest.raises(InputError, match=r"^--hours .*: expected a number above 0 and at most 2$"):
+        require_number(0, 2, above=True, hours=value)
+    require_number(0, 2, above=True, hours=2, more=None)

@@ -78,6 +78,8 @@ WRONG = {
     "plain pickle": (lambda path: path.write_bytes(pickle.dumps(Runs())), "holds Python objects"),
     "network": (saved(nn.Linear(3, 2)), "holds Python objects"),
 }
+AROUND_ITSELF: dict = {}
+AROUND_ITSELF["model"] = AROUND_ITSELF
 NO_STATE = {
     "tensor": (torch.zeros(2, 3), r"holds one tensor of shape \(2, 3\)"),
     "empty": ({}, "holds an empty dict"),
@@ -88,6 +90,8 @@ NO_STATE = {
     "nested": ({"encoder": {"weight": torch.zeros(2)}}, "'encoder' is a dict"),
     "empty inside": ({"state_dict": {}}, "holds an empty dict"),
     "sparse": ({"weight": torch.eye(3).to_sparse()}, "'weight' is no plain tensor but sparse"),
+    "no values": ({"weight": torch.zeros(2, device="meta")}, "'weight' is no plain tensor"),
+    "itself": (AROUND_ITSELF, "'model' is a dict"),
     "complex": ({"weight": torch.zeros(2, dtype=torch.complex64)}, "'weight' is no plain tensor"),
     "state of a run": ({"objective": {"w": torch.zeros(1)}, "optimizers": []}, "is the state of a run, for resume"),
 }
@@ -183,6 +187,14 @@ def test_a_digest_tells_values_and_not_layouts():
     assert digest(value) == digest(value.to(memory_format=torch.channels_last)) == digest(nn.Parameter(value))
     assert digest(value) != digest(value + 1e-6)
     assert digest(torch.tensor(1.0)) != digest(torch.tensor(2.0))
+
+
+def test_a_variance_below_0_is_refused_and_changes_nothing():
+    module = nn.BatchNorm1d(2)
+    state = {**nn.BatchNorm1d(2).state_dict(), "bias": torch.ones(2), "running_var": torch.tensor([1.0, -1e-3])}
+    with pytest.raises(InputError, match="f.pt: 'running_var' has values below 0"):
+        fill(module, state, "f.pt")
+    assert not module.bias.any() and module.running_var.eq(1).all()
 
 
 def test_a_module_is_filled_whatever_counters_another_version_had():

@@ -42,7 +42,7 @@ def test_files_of_lists_for_the_option_splits(pictures, capsys, caplog):
     ("options", "words"),
     [
         ({"layout": "circle"}, "layout must be one of"),
-        ({"draws": 0}, "--draws 0: expected a number of at least 1"),
+        ({"draws": 0}, "--draws 0: expected a whole number of at least 1"),
         ({"development": -1}, "--development -1"),
         ({"layout": "domain_lists", "report": 10, "copies": False}, "leave nothing to train on"),
     ],

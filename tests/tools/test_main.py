@@ -10,6 +10,7 @@ import pytest
 
 import tools.__main__ as entry
 from common.errors import InputError
+from tools.arguments import taken
 from tools.run import BUNDLES, bundle_names, command, config_file, layer_names
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,8 +53,10 @@ def test_an_unknown_verb_is_an_error_with_a_hint():
         (["o", "--outputs", "p"], "^--outputs: no such option of phantom; there are output, size"),
         (["o", "--label", "2"], "^--label: no such option of phantom; there are .*; did you mean 'labeled'"),
         (["o", "--sizes=[8,8,8]"], "^--sizes: no such option of phantom; .*; did you mean 'size'"),
-        (["o", "-z", "3"], "^phantom: could not consume arg: -z; there are "),
-        ([], "^phantom: the function received no value for the required argument: output"),
+        (["o", "-z", "3"], "^-z: no such option of phantom; there are "),
+        ([], "^phantom: missing a required argument: 'output'; there are "),
+        (["o"] * 20, "^phantom: too many positional arguments; there are "),
+        (["o", "--output", "p"], "^phantom: multiple values for argument 'output'; there are "),
     ],
     ids=str,
 )
@@ -66,16 +69,17 @@ def test_arguments_that_a_verb_does_not_take_are_told_before_it_begins(monkeypat
 
 @pytest.mark.parametrize("name", [name for name in entry.VERBS if name != "run"])
 def test_every_verb_tells_an_option_that_it_does_not_have(name):
-    parameters = inspect.signature(entry.outline(name)).parameters.values()
+    outline = entry.outline(name)
+    parameters = inspect.signature(outline).parameters.values()
     needed = [
         p.name for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     ]
-    words = [f"--{name}=a" for name in needed]
+    words = [f"--{needs}=a" for needs in needed]
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        assert entry.taken(name, [*words, "--nonsense", "3"])[1]["nonsense"] == 3  # it checks them itself
+        assert taken(name, outline, [*words, "--nonsense", "3"])[1]["nonsense"] == "3"  # it checks them itself
     else:
         with pytest.raises(InputError, match="--nonsense: no such option of"):
-            entry.taken(name, [*words, "--nonsense", "3"])
+            taken(name, outline, [*words, "--nonsense", "3"])
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ import monai
 import numpy as np
 import torch
 
-from common.errors import InputError
-from common.files import atomic_path
+from common.errors import InputError, require_whole
+from common.files import atomic_path, require_file_place
 
 from ..package import provenance
 from ..run import BUNDLES
@@ -66,8 +66,9 @@ def benchmark(
     """
     if wrong := [name for name in names if name not in {*CONTESTS, *GROUPS, SCALING}]:
         raise InputError(f"{wrong[0]}: no such group or contest; there are {', '.join([*GROUPS, SCALING, *CONTESTS])}")
-    if rounds < 1:
-        raise InputError(f"rounds={rounds}: at least 1")
+    require_whole(1, rounds=rounds, threads=threads)
+    if output is not None:
+        require_file_place(output, "--output")
     if threads is not None:
         torch.set_num_threads(threads)
     about, rows = machine(device), []

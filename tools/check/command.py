@@ -18,8 +18,8 @@ from tqdm import tqdm
 from common.datasets import Listing, find_cases
 from common.datasets.endings import ENDINGS
 from common.datasets.likeness import Signature, grid_step
-from common.errors import InputError
-from common.files import atomic_path
+from common.errors import InputError, require_choice, require_whole
+from common.files import atomic_path, require_place
 from common.groups import patient_of, with_known
 
 from .compare import (
@@ -32,12 +32,13 @@ from .compare import (
     check_spacings,
 )
 from .families import group_by_names, suggest_group
-from .first import label_first, told
+from .first import WAYS, label_first, told
 from .inspect import Facts, Finding, header, inspect
 from .remedies import REMEDIES
 from .sheet import contact_sheet
 from .unlike import check_unlike
 
+REPORT, SHEET = "check.json", "contact_sheet.png"
 NAMED = 3  # cases named in a line of the overview; all are in check.json
 
 
@@ -73,6 +74,11 @@ def check(
         by: how: ``coverage``, ``foreground`` or ``random``.
     """
     started = time.perf_counter()
+    require_whole(1, workers=workers)
+    require_whole(2, classes=classes)
+    require_whole(0, first=first)
+    require_choice(by=(by, WAYS))
+    require_place(output, "--output", keep=False, files=(REPORT, SHEET))
     listing = find_cases(folder, images, labels)
     lists = listing.lists
     names = [case.name for case in listing.cases]
@@ -96,17 +102,15 @@ def check(
         )
     target = Path(output)
     flagged = [f.case for f in facts if f.findings]
-    contact_sheet(listing.cases, target / "contact_sheet.png", first=flagged)
+    contact_sheet(listing.cases, target / SHEET, first=flagged)
     counts = Counter(finding.level for f in facts for finding in f.findings)
     content = {"folder": str(folder), "cases": [f.as_json() for f in facts], "pairs": pairs, "findings": dict(counts)}
     chosen = label_first(listing.cases, facts, int(first), by) if first else []
     content |= {"label_next": label_next, "label_first": [asdict(choice) for choice in chosen], "group": suggested}
-    with atomic_path(target / "check.json") as temporary:
+    with atomic_path(target / REPORT) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     sys.stdout.write(overview(facts, values) + not_read(listing) + many + advice(label_next, suggested) + told(chosen))
-    sys.stdout.write(
-        f"{time.perf_counter() - started:.0f} s; {target / 'check.json'}, {target / 'contact_sheet.png'}\n"
-    )
+    sys.stdout.write(f"{time.perf_counter() - started:.0f} s; {target / REPORT}, {target / SHEET}\n")
     if counts["error"] or (strict and counts["warning"]):
         raise InputError(
             f"{folder}: {counts['error']} errors and {counts['warning']} warnings, see above{_first(facts)}"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from common.datasets import load_datalist
-from common.files import atomic_path
+from common.files import atomic_path, read_json
 from common.groups import grouping
 
 from ..label.features import body_share, described, standardized
@@ -50,7 +50,7 @@ def chosen_lists(folder: Path, before: Path, bundle: str, by: str, options: Mapp
     count = int(str(options["labeled"])) - len(known)
     choices = choose(count, images, labeled, sorted(offered.values()), by, bundle, before, int(str(options["seed"])))
     taken = [name for choice in choices for name in images if patient(name) == patient(choice.id)]
-    content = json.loads(old.read_text(encoding="utf-8"))
+    content = read_json(old, "it should list the cases", dict)
     rest = [name for name in images if name not in {*labeled, *taken}]
     content = {**content, "train": [*labeled, *taken, *rest], "origin": f"labels chosen by {by} after {before.name}",
                "reasons": {**content.get("reasons", {}), **{c.id: f"{by}: {c.reason}" for c in choices}}}  # fmt: skip

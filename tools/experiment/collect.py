@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import InputError
+from common.files import read_json, read_table
 from common.metrics import METRICS, bootstrap_mean
 from common.metrics.bootstrap import probability_of_no_gain
 
@@ -62,7 +61,7 @@ def _rows(experiment: Experiment, jobs: Sequence[Job], root: Path, split: str) -
                 found.append((job, results, read_rows(results)))
         if found:
             summary = found[0][1] / "summary.json"
-            about = json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else {}
+            about = read_json(summary, "evaluate writes it", dict) if summary.is_file() else {}
             measured = Measured([rows for _, _, rows in found], about.get("labeled_domain"))
             made.append((_row(row.name, row.title, found, root), measured))
     return made
@@ -163,8 +162,8 @@ def _clock(folders: Sequence[Path]) -> float | None:
     steps = []
     for path in (folder / "history.csv" for folder in folders):
         if path.is_file():
-            with path.open(encoding="utf-8", newline="") as file:
-                steps += [float(row["seconds_per_step"]) for row in csv.DictReader(file)]
+            rows = read_table(path, "it should tell the time per step", ("seconds_per_step",))
+            steps += [row["seconds_per_step"] for row in rows]
     return round(statistics.median(steps), 4) if steps else None
 
 

@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from common.errors import InputError
-from common.files import atomic_path
+from common.errors import InputError, require_number, require_whole
+from common.files import atomic_path, require_file_place, require_place
 
 from .file import Job, check_jobs, read_experiment
 
@@ -52,10 +52,12 @@ def experiment(
         note: what the runs were made on, which stands above the table.
     """
     plan, root = read_experiment(file), Path(output_dir)
-    if jobs < 1 or (hours is not None and hours <= 0):
-        raise InputError(f"jobs={jobs}, hours={hours}: expected at least one run at once, and some time")
+    require_whole(1, jobs=jobs)
+    require_number(0, above=True, hours=hours)
     all_jobs = plan.jobs({} if dataset_dir is None else {"dataset_dir": str(Path(dataset_dir).absolute())})
     chosen = all_jobs if only is None else [_one(all_jobs, only)]
+    if results and only is None:
+        require_file_place(results, "--results")
     if slurm:
         return _write_script(Path(slurm), plan.name, file, root, dataset_dir, len(all_jobs), jobs)
     from .queue import state_of, work_off
@@ -66,7 +68,7 @@ def experiment(
         sys.stdout.write("".join(f"{state:8}{name}\n" for name, state in states.items()))
         return str(root)
     check_jobs([job for job in chosen if states.get(job.name, "done") != "done"])
-    root.mkdir(parents=True, exist_ok=True)
+    require_place(root, "output_dir", files=("results.json", "results.md", "ranks.png", "curve.png"))
     problems = work_off(plan, chosen, root, jobs, None if hours is None else 3600 * hours)
     if only is None:
         _report(plan, all_jobs, root, results, note)

@@ -30,6 +30,7 @@ KEYS = (
     "baseline",
 )
 ROW_KEYS = ("title", "bundle", "layers", "options", "labeled", "evaluate", "of", "predictions", "choose")
+OF_A_RUN = ("output_dir", "ckpt_dir", "resume", "overwrite", "split")  # what the experiment says itself
 STRATEGIES = ("foreground", "uncertainty", "coverage", "random")  # of the served app, see ``tools.label.ranking``
 
 
@@ -181,6 +182,7 @@ def read_experiment(path: str | Path) -> Experiment:
     if baseline not in {row.name for row in made}:
         raise InputError(f"{path}: key 'baseline': {baseline} is none of the rows{hint(baseline, list(rows))}")
     splits = str(content.get("splits", ""))
+    _template(f"{path}: key 'splits'", splits, draw=1)
     draws = _counts(path, "draws", content.get("draws", [1]))
     if len(draws) > 1 and "{draw}" not in splits:
         raise InputError(f"{path}: key 'splits' must hold {{draw}}, the number of a draw, for several draws")
@@ -205,6 +207,8 @@ def read_experiment(path: str | Path) -> Experiment:
 def check_jobs(jobs: Sequence[Job]) -> None:
     """Judge the options of all runs and their evaluations before the first one starts; each as its bundle would."""
     for job in jobs:
+        if own := next((name for name in (*job.options, *job.row.evaluate) if name in OF_A_RUN), None):
+            raise InputError(f"row '{job.row.name}': {own}: every run has its own; leave it out")
         if job.row.bundle and not job.row.of:
             configuration(job.row.bundle, job.layers, {**job.options, "output_dir": "runs/experiment"})
         if job.row.evaluate:
@@ -227,6 +231,7 @@ def _row(path: Path, name: str, row: Any, rows: Mapping[str, Any]) -> Row:
         bundle = str(other["bundle"])
     if bundle:
         bundle_folder(bundle)
+    _template(f"{where}: predictions", str(row.get("predictions", "")), run=name)
     if "choose" in row and (row["choose"] not in STRATEGIES or not row.get("bundle")):
         raise InputError(f"{where}: choose: expected one of {', '.join(STRATEGIES)}, with a bundle")
     return Row(
@@ -241,6 +246,14 @@ def _row(path: Path, name: str, row: Any, rows: Mapping[str, Any]) -> Row:
         str(row.get("predictions", "")),
         str(row.get("choose", "")),
     )
+
+
+def _template(where: str, text: str, **values: Any) -> None:
+    """Refuse a template with other gaps than those of ``values``, or with braces that do not fit."""
+    try:
+        text.format(**values)
+    except (KeyError, IndexError, ValueError, AttributeError, TypeError):
+        raise InputError(f"{where}: {text}: expected no gap but {{{next(iter(values))}}}") from None
 
 
 def _known(content: Mapping, keys: Sequence[str], where: str) -> None:

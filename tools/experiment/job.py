@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from common.errors import one_line_errors
+from common.runs.record import read_record
 
 from ..run import run
 
@@ -46,7 +47,8 @@ def do(
 
         options = {**options, "splits": str(chosen_lists(folder, folder.with_name(after), bundle, choose, options))}
     if not is_trained(trained):
-        run(bundle, *layers, **options, output_dir=str(folder), resume=(folder / STATE).is_file(), progress=False)
+        own = {"output_dir": str(folder), "resume": (folder / STATE).is_file()}
+        run(bundle, *layers, **{"progress": False, **options, **own})
     for split, place in results.items():
         if not (Path(place) / SUMMARY).is_file():
             run(bundle, "evaluate", checkpoint=str(trained), output_dir=str(folder), split=split, **(how or {}))
@@ -54,8 +56,7 @@ def do(
 
 def is_trained(folder: Path) -> bool:
     """Whether the record of a run says that it ended."""
-    record = folder / "record.json"
-    return record.is_file() and "finished" in json.loads(record.read_text(encoding="utf-8"))
+    return "finished" in read_record(folder)
 
 
 def end_with_parent() -> None:

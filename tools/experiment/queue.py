@@ -13,9 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.datasets.lists import load_json
 from common.errors import InputError
-from common.files import atomic_path
+from common.files import atomic_path, read_json
 
 from .file import Experiment, Job
 from .job import SUMMARY, is_trained
@@ -42,7 +41,7 @@ def state_of(job: Job, root: Path, splits: Sequence[str]) -> str:
     """
     folder = root / job.name
     if (folder / JOB).is_file():
-        before = load_json(folder / JOB, "the settings of a run")
+        before = read_json(folder / JOB, "it should hold the settings of a run", dict)
         if different := _difference(before, json.loads(json.dumps(job.as_plain()))):
             raise InputError(f"{folder}: holds a run with {different}; choose another output_dir, or remove it")
     if not is_trained(root / job.after if job.row.of else folder):

@@ -7,13 +7,14 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from common.errors import InputError
+from common.errors import InputError, require_whole
 from common.files import atomic_path
 
 from ..package import package
@@ -26,6 +27,8 @@ from .server import CODE, Server
 REPOSITORY = Path(__file__).resolve().parents[2]
 MAIN = "from tools.label.app import FewLabelApp  # the app that MONAI Label looks for\n"
 IMAGES = (".nii.gz", ".nii", ".nrrd", ".mha")
+HIGHEST_PORT = 65535
+PAGE = re.compile(r"https?://[^/\s?#]+")  # where a viewer comes from
 WORK = ".label"  # behind the name of the studies
 OLD = re.compile(r"_v\d\.\d\.\d$")
 
@@ -65,13 +68,21 @@ def serve(
     folder = require_studies(studies)
     base = Path(work) if work else folder.with_name(folder.name + WORK)
     named = require_models(models)
+    require_whole(1, port=port, limit=limit)
+    if port > HIGHEST_PORT:
+        raise InputError(f"--port {port}: expected a port, 1 to {HIGHEST_PORT}")
+    require_address(host)
+    if wrong := next((page for page in _several(origins) if not PAGE.fullmatch(page)), None):
+        raise InputError(f"--origins {wrong}: expected addresses such as https://viewer.hospital")
+    told, chosen = parts(classes, named), parts(images, named)
+    require_outside(base, folder)
     python = build_environment(environment)
     if check:
         from .check import check_server
 
-        check_server(python, folder, named, parts(classes, named), parts(images, named))
+        check_server(python, folder, named, told, chosen)
         return
-    prepare(base, folder, named, parts(classes, named), parts(images, named), limit=limit, origins=_several(origins))
+    prepare(base, folder, named, told, chosen, limit=limit, origins=_several(origins))
     server = Server(python, base, folder, host, port)
     with server:
         sys.stdout.write(welcome(server, list(named), base))
@@ -105,6 +116,8 @@ def require_models(models: Sequence[str]) -> dict[str, Path]:
         place = Path(path)
         if not place.exists():
             raise InputError(f"{path}: no such run or release")
+        if place.suffix == ".zip":
+            check_archive(place)
         if not (place.suffix == ".zip" or (place / "configs" / "inference.json").is_file() or read_run(place)):
             raise InputError(f"{path}: neither the folder of a run (settings.json, model.pt) nor a release")
         name = name or OLD.sub("", place.resolve().name.removesuffix(".zip"))
@@ -120,8 +133,6 @@ def parts(text: str | None, models: Mapping[str, Path]) -> dict[str, str]:
     """``la: left atrium; acdc: rv, myo`` by model; of a single model the name may be left out."""
     if not text:
         return {}
-    if isinstance(text, (list, tuple)):  # as Fire reads "a,b"
-        text = ",".join(map(str, text))
     found = {}
     for part in text.split(";"):
         name, colon, value = part.partition(":")
@@ -131,6 +142,20 @@ def parts(text: str | None, models: Mapping[str, Path]) -> dict[str, str]:
             raise InputError(f"{part.strip()}: expected <model>: ..., with one of {', '.join(models)}")
         found[name.strip()] = value.strip()
     return found
+
+
+def require_address(host: str) -> None:
+    """Raise ``InputError`` for what is no name or number of a machine."""
+    try:
+        socket.getaddrinfo(host, None)
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"--host {host}: no address to listen at ({str(error).lower()})") from None
+
+
+def require_outside(base: Path, studies: Path) -> None:
+    """Raise ``InputError`` for a folder of work inside the studies."""
+    if base.resolve() == studies.resolve() or studies.resolve() in base.resolve().parents:
+        raise InputError(f"{base}: lies in the studies, which are read only; give another folder (work)")
 
 
 def prepare(
@@ -143,8 +168,7 @@ def prepare(
     origins: Sequence[str] = (),
 ) -> None:
     """Write all that the server reads; models that are there already are kept as they are."""
-    if base.resolve() == studies.resolve() or studies.resolve() in base.resolve().parents:
-        raise InputError(f"{base}: lies in the studies, which are read only; give another folder (work)")
+    require_outside(base, studies)
     base.mkdir(parents=True, exist_ok=True)
     for name, path in models.items():
         adopt(base / "model" / name, path, classes.get(name))

@@ -14,8 +14,8 @@ import yaml
 
 from common.datasets import Listing, find_cases
 from common.datasets.likeness import Signature
-from common.errors import InputError, printable, require_choice
-from common.files import atomic_path
+from common.errors import InputError, printable, require_choice, require_number, require_whole
+from common.files import atomic_path, require_place
 from common.groups import grouping
 from common.options.entries import quoted
 
@@ -31,6 +31,7 @@ from .patients import look_alike
 from .timing import hours_of, paced, require_hours
 
 LABEL_VALUES = ("label values", "lone value", "no label map")  # findings
+WRITTEN = ("plan.yaml", "splits.json", "fingerprint.json", "timing.json")
 
 
 def plan(
@@ -86,10 +87,15 @@ def plan(
     """
     if not isinstance(redraw, bool):
         raise InputError(f"--redraw {redraw}: expected True or False")
+    require_whole(1, iterations=iterations, labeled=labeled)
+    require_whole(0, validation=validation, seed=seed)
+    require_number(0, above=True, memory=memory)
+    require_choice(dims=(dims, (None, 2, 3)))
     bundle = method_of(method)
     if output and (Path(output).is_file() or Path(output).suffix in (".yaml", ".yml", ".json")):
         raise InputError(f"{output}: output is the folder that plan.yaml is written to")
     listing = find_cases(folder, images, labels)
+    require_place(output or listing.root, "output", keep=False, files=WRITTEN)
     wishes = Wishes(labeled, validation, group, seed, domain)
     kept, listing = listing, drawn_anew(listing, wishes, overwrite, redraw)
     roles = assign(listing, wishes, bundle.domain_option is not None)
@@ -99,7 +105,6 @@ def plan(
     machine = this_machine(device, memory)
     if hours is not None:
         require_hours(hours, machine.device, memory)
-    require_choice(dims=(dims, (None, 2, 3)))
     found, signatures = look(listing, bundle.has("encoding"))
     if roles.lists is not None and wishes.group != NO_GROUP:
         alike = look_alike(signatures, wishes.group, kept.lists.patients if kept.lists else None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import random
@@ -15,6 +14,7 @@ from common.datasets import Case, Listing
 from common.datasets.case import plain_paths
 from common.datasets.finder import Finder
 from common.errors import InputError
+from common.files import read_json
 from common.groups import patient_of, with_known
 
 from .patients import Alike
@@ -109,6 +109,8 @@ def assign(listing: Listing, wishes: Wishes, domains: bool = False, alike: Alike
                 "python -m tools prepare makes one set of them"
             )
         domain, train = _domain(lists.roles.get(role, {}), wishes.domain, listing.root)
+    elif wishes.domain is not None:
+        raise InputError(f"--domain {wishes.domain}: the lists of {lists.path} are of one domain; leave it out")
     if role == "train" and wishes.labeled is None:
         patient = with_known(patient_of(group), together)
         patients = len({patient(name) for name in train})
@@ -175,7 +177,7 @@ def drawn_anew(listing: Listing, wishes: Wishes, overwrite: bool = False, redraw
     bare = replace(listing, lists=None, cases=[replace(case, role="unlisted") for case in listing.cases])
     if overwrite:
         return bare
-    content = json.loads(lists.path.read_text(encoding="utf-8"))
+    content = read_json(lists.path, "it should list the cases")
     before = Wishes(**content.get("wishes", {}))
     alike = Alike.of([case.name for case in bare.cases], lists.patients, lists.group)
     drawn = assign(bare, before, alike=alike).lists or {}

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from common.errors import InputError
+from common.options.layers import read_layer
 
 from ..run import BUNDLES, bundle_folder
 
@@ -106,7 +105,7 @@ def method_of(bundle: str) -> Method:
         InputError: for a bundle that does not exist, takes no plan, or has a faulty file of facts.
     """
     root = bundle_folder(bundle)
-    options = yaml.safe_load((root / "configs" / "train.yaml").read_text(encoding="utf-8"))
+    options = read_layer(root / "configs" / "train.yaml").content
     if missing := [name for name in NEEDED if name not in options]:
         raise InputError(f"{bundle}: takes no plan, its train.yaml has no option {missing[0]}")
     return Method(root, options, read_facts(root / FACTS))
@@ -122,7 +121,7 @@ def read_facts(path: Path) -> Facts:
     """Facts in a file; the defaults where there is none."""
     if not path.is_file():
         return Facts()
-    content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    content = read_layer(path).content
     known = [f.name for f in fields(Facts)]
     if unknown := [key for key in content if key not in known]:
         raise InputError(f"{path}: {unknown[0]}: expected some of {', '.join(known)}")

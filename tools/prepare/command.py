@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from common.datasets import find_cases
-from common.errors import InputError, require_folder
-from common.files import atomic_path
+from common.errors import InputError, require_folder, require_number, require_whole
+from common.files import atomic_path, require_place
 from common.groups import patient_of
 
+from ..arguments import read_as
 from ..check import check_copies, check_sides, examine
 from . import acdc, brats, folder, h5, isbi, la, mnms, mscmr, pancreas, pictures
 from .conversion import Dataset
@@ -70,15 +71,20 @@ def prepare(
     find = FINDERS.get(dataset)
     if find is None:
         raise InputError(f"{dataset}: no such data set; there are {', '.join(FINDERS)}")
-    allowed = [name for name in inspect.signature(find).parameters if name != "source"]
+    known = inspect.signature(find).parameters
+    allowed = [name for name in known if name != "source"]
     if "seed" in allowed:
         options["seed"] = seed
     if wrong := sorted(set(options) - set(allowed)):
         raise InputError(f"--{wrong[0]}: no such option of {dataset}; there are {', '.join(allowed) or 'none'}")
+    options = {key: read_as(str(known[key].annotation), value, f"--{key}") for key, value in options.items()}
+    require_number(0, 1, test=test)
+    require_whole(1, workers=workers)
     root = Path(require_folder(source, "it must hold the unpacked archive (source)")).resolve()
     target = Path(output).resolve()
     if target == root or root in target.parents:
         raise InputError(f"{output}: the output must not lie in the source")
+    require_place(target, "--output", keep=False, files=("splits.json", "manifest.csv", "manifest.json"))
     test = {"h5": 0.2}.get(dataset, 0.0) if test is None else test
     settings = {"dataset": dataset, "test": test, "seed": seed, "options": options}
     manifest = Manifest(target, settings)

@@ -17,11 +17,12 @@ import SimpleITK as sitk
 from tqdm import tqdm
 
 from common.errors import InputError
-from common.files import atomic_path
+from common.files import atomic_path, read_json
 
 from ..volumes import same_grid, straight
 from .conversion import Conversion, Converted, Dataset
 
+PARTS = {"sources", "outputs", "images"}  # of what is kept of a case
 SAVE_EVERY = 5.0  # seconds between two savings of the manifest: what a killed run loses at most
 
 
@@ -42,19 +43,22 @@ class Manifest:
         self.cases: dict[str, dict] = {}
         self.saved = time.monotonic()
         if self.path.is_file():
-            content = self._load()
-            if content.get("settings", {}).get("dataset") != self.settings["dataset"]:
+            before, cases = self._load()
+            if before.get("dataset") != self.settings["dataset"]:
                 raise InputError(f"{output}: holds another data set (see its manifest.json); give another --output")
-            if content["settings"] == self.settings:
-                self.cases = content["cases"]
+            if before == self.settings:
+                self.cases = cases
         elif output.is_dir() and any(output.iterdir()):
             raise InputError(f"{output}: is not empty and was not made by prepare; give another --output")
 
-    def _load(self) -> dict:
-        try:
-            return json.loads(self.path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise InputError(f"{self.path}: not valid JSON ({error})") from None
+    def _load(self) -> tuple[dict, dict[str, dict]]:
+        """Settings and finished cases of an earlier call."""
+        content = read_json(self.path, "prepare writes it; remove it to convert anew", dict)
+        settings, cases = content.get("settings"), content.get("cases")
+        whole = isinstance(settings, dict) and isinstance(cases, dict)
+        if not whole or not all(isinstance(case, dict) and case.keys() >= PARTS for case in cases.values()):
+            raise InputError(f"{self.path}: no settings and cases, as prepare writes them; remove it to convert anew")
+        return settings, cases
 
     def finished(self, name: str, sources: Mapping[str, str]) -> bool:
         """Whether the case was made from these sources and its files are still what was written."""

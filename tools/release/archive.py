@@ -10,11 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from common.errors import InputError, require_file
-from common.files import atomic_path
+from common.files import atomic_path, read_json
 
 SUMS = Path("docs") / "SHA256SUMS"
+MODEL_INFO = "model_info.json"
 WHEN = (1980, 1, 1, 0, 0, 0)
 PERMISSIONS = 0o100644 << 16
 MOST_FILES = 5000
@@ -89,10 +91,15 @@ def sum_file(path: Path) -> Path:
 
 def write_model_info(path: Path, release: str, digest: str, source: str) -> None:
     """Enter a release into ``model_info.json``, as MONAI's downloader reads it from a repository's ``models``."""
-    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    known = read_model_info(path)
     known[release] = {"checksum": digest, "source": source}
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(dict(sorted(known.items())), indent=4) + "\n", encoding="utf-8")
+
+
+def read_model_info(path: Path) -> dict[str, Any]:
+    """The releases of a folder, none where there is no such file; ``InputError`` for one that says anything else."""
+    return read_json(path, "it lists the releases beside it; move it away", dict) if path.is_file() else {}
 
 
 def check_archive(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from monai.utils import ensure_tuple
 
 from common.datasets.lists import FILE as LISTS
 from common.errors import InputError
+from common.files import read_json
 
 DATASETS = Path(__file__).with_name("datasets.yaml")
 OWN = "dataset.json"  # of nnU-Net and of the Medical Segmentation Decathlon, in the folder of the data
@@ -120,11 +120,7 @@ def _modality(settings: Mapping[str, Any], channels: Sequence[str]) -> str:
 
 
 def _read(file: Path) -> dict:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return read_json(file, "it should describe the data", dict) if file.is_file() else {}
 
 
 def own_name(settings: Mapping[str, Any], method: str) -> str:

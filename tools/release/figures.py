@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.errors import InputError, require_file
+from common.errors import InputError
+from common.files import read_json
 
 COLUMNS = {"dice": ("Dice %", 100), "jaccard": ("Jaccard %", 100), "hd95": ("95HD", 1), "asd": ("ASD", 1)}
 NOTES = ("dataset", "split", "cases", "empty", "unit", "labeled", "iterations", "seed", "largest_component")
@@ -19,21 +19,32 @@ NONE = "No figures were recorded for the weights of this release.\n"
 
 def read_summary(path: str | Path, configuration: str) -> dict:
     """Figures of the weights: the ``summary.json`` of evaluate, or a record's only entry of this configuration."""
-    require_file(path, "--results takes the summary.json that evaluate wrote for these weights")
-    try:
-        summary = json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: not a JSON file ({error})") from error
+    summary = read_json(path, "--results takes the summary.json that evaluate wrote for these weights")
     if isinstance(summary, list):
-        entries = [entry for entry in summary if entry.get("configuration") == configuration]
+        known = [entry for entry in summary if isinstance(entry, dict)]
+        entries = [entry for entry in known if entry.get("configuration") == configuration]
         if len(entries) != 1:
             raise InputError(
                 f"{path}: {len(entries)} entries of {configuration}; give the summary.json of these weights"
             )
         (summary,) = entries
-    if not isinstance(summary, dict) or not all({*COLUMNS} <= set(summary.get(key, ())) for key in ("mean", "std")):
+    return {**_with_figures(summary, path), "configuration": THESE}
+
+
+def figures_of(path: str | Path) -> dict:
+    """What evaluate wrote to a ``summary.json``; ``InputError`` for a file that is none."""
+    return _with_figures(read_json(path, "run the evaluate configuration of this run first"), path)
+
+
+def _with_figures(summary: Any, path: str | Path) -> dict:
+    groups = [summary.get(key) for key in ("mean", "std")] if isinstance(summary, dict) else [None]
+    if not all(isinstance(group, dict) and all(_is_number(group.get(name)) for name in COLUMNS) for group in groups):
         raise InputError(f"{path}: expected mean and std of {', '.join(COLUMNS)}, as evaluate writes them")
-    return {**summary, "configuration": THESE}
+    return summary
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def eval_metrics(summary: Mapping | None) -> dict[str, Any]:

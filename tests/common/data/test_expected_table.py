@@ -33,5 +33,5 @@ def test_nothing_is_promised_for_a_network_that_is_not_calibrated(tmp_path):
     SaveExpectedDiced("pred", str(tmp_path / "out"), str(tmp_path))({"pred": maps(0.9), "case": "a"})
     assert not (tmp_path / "out").exists() and read_expected(tmp_path / "out" / "expected_dice.csv") == []
     (tmp_path / "expected_dice.csv").write_text("case,expected\na,high\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"expected_dice\.csv: no table of case, expected, low"):
+    with pytest.raises(InputError, match=r"expected_dice\.csv: no column low; inference writes a table"):
         read_expected(tmp_path / "expected_dice.csv")

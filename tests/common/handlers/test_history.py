@@ -4,6 +4,7 @@ import pytest
 import torch
 from ignite.engine import Engine
 
+from common.errors import InputError
 from common.handlers import History
 
 
@@ -81,3 +82,12 @@ def test_iterations_are_written_as_whole_numbers(tmp_path, iteration):
     resumed = History(tmp_path / "h.csv")
     resumed.recall(engine)
     assert len(resumed.rows) == 1
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"case\na\n", b"iteration,loss\nmany,1\n", b"iteration\n2,1,1\n", b"\xff\xfe"]
+)
+def test_a_torn_table_is_told_by_its_name(tmp_path, content):
+    (tmp_path / "h.csv").write_bytes(content)
+    with pytest.raises(InputError, match=r"h\.csv"):
+        run(tmp_path / "h.csv", outputs(1.0, 3.0, 10.0, 20.0), start=2)

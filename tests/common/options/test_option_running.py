@@ -143,6 +143,8 @@ def resolved(content, id):
         ),
         ({"a": {"b": [1, "$len(5)"]}}, "a", "--a#b#1: TypeError: object of type 'int' has no len()"),
         ({"a": "$open('/no/such/file')"}, "a", "/no/such/file: No such file or directory"),
+        ({"a": "$exit(0)"}, "a", "--a: 0"),
+        ({"a": "$exit('enough')"}, "a", "--a: enough"),
     ],
 )
 def test_what_monai_raises_names_the_entry(content, id, message):

@@ -83,6 +83,31 @@ def test_a_state_of_an_older_version_is_named(tmp_path):
         Generations(tmp_path / "resume.pt").read()
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"iteration": "4"},
+        {"iteration": -5},
+        {"iteration": True},
+        {"processes": 0},
+        {"processes": None},
+        {"own": []},
+        {"objective": None},
+        {"settings": [1]},
+        {"data": "x"},
+        {"frozen": [1]},
+        {"handlers": None},
+    ],
+    ids=str,
+)
+def test_a_state_with_a_part_of_another_kind_is_passed_over(generations, part):
+    torch.save({**state(9), **part}, generations.path)
+    assert generations.read()[0]["iteration"] < 9
+    generations.files()[1].unlink()
+    with pytest.raises(InputError, match="not the state of a run, or of an older version; there is no sound state"):
+        generations.read()
+
+
 @pytest.fixture
 def as_process(monkeypatch):
     def act(number, of=2):

@@ -61,7 +61,11 @@ def test_what_is_there_is_replaced_only_when_asked(tmp_path, there, options, kin
         os.symlink(tmp_path / "nowhere", tmp_path / there)
     with pytest.raises(InputError, match=r"holds .* already \(1 such files\); overwrite: true"):
         require_free(tmp_path, CASES, **options)
-    require_free(tmp_path, CASES, overwrite=True, **options)
+    if kind == "folder":  # no file can take its place
+        with pytest.raises(InputError, match=f"{there} is a folder"):
+            require_free(tmp_path, CASES, overwrite=True, **options)
+    else:
+        require_free(tmp_path, CASES, overwrite=True, **options)
     if options:
         require_free(tmp_path, CASES)
 

@@ -3,7 +3,8 @@ import os
 import pytest
 
 from common.errors import InputError
-from common.runs import open_run, require_place
+from common.files import require_place
+from common.runs import open_run
 from common.runs.checkpoint import Generations
 from common.runs.folder import begin_run, close_run
 
@@ -43,7 +44,26 @@ def test_a_folder_is_made_locked_and_freed(tmp_path):
     assert open_run(tmp_path / "a" / "b", tmp_path / "weights") == 0
     assert left(tmp_path / "a" / "b") == [".lock"] and left(tmp_path / "weights") == []
     close_run(tmp_path / "a" / "b")
-    assert left(tmp_path / "a" / "b") == []
+    assert left(tmp_path) == []  # nothing began, so nothing stays
+
+
+def test_a_folder_that_was_there_or_that_holds_something_stays(tmp_path):
+    (tmp_path / "there").mkdir()
+    open_run(tmp_path / "there")
+    close_run(tmp_path / "there")
+    open_run(tmp_path / "a" / "b")
+    (tmp_path / "a" / "history.csv").touch()
+    close_run(tmp_path / "a" / "b")
+    assert left(tmp_path) == ["a", "there"] and left(tmp_path / "a") == ["history.csv"]
+
+
+@pytest.mark.parametrize("name", ["model.pt", "settings.json", "record.json", "resume.pt", "history.csv", ".lock"])
+def test_a_folder_in_the_place_of_a_file_of_the_run_is_told_before_the_first_step(tmp_path, name):
+    (tmp_path / "out" / name).mkdir(parents=True)
+    with pytest.raises(InputError, match="^output_dir: ") as told:
+        open_run(tmp_path / "out")
+    assert name in str(told.value)
+    assert left(tmp_path / "out") == [name]
 
 
 def test_a_place_can_be_tried_without_leaving_a_trace(tmp_path):

@@ -54,6 +54,9 @@ def test_runs_follow_draw_by_draw_with_their_layers_and_options(tmp_path):
         ("draws: [1, 2]", "draws: [1, true]", "key 'draws'"),
         ("draws: [1, 2]", "draws: [1, 3]", "draw_3.json: no such file of lists"),
         ("draw_{draw}", "draw_1", "key 'splits' must hold {draw}"),
+        ("draw_{draw}", "draw_{number}", "key 'splits': .*: expected no gap but {draw}"),
+        ("draw_{draw}", "draw_{draw", "key 'splits': .*: expected no gap but {draw}"),
+        ("rows:", "rows:\n  made: {predictions: 'p/{row}'}", "row 'made': predictions: .*: expected no gap but {run}"),
         ("baseline: supervised", "baseline: supervise", "supervise is none of the rows"),
         ("bundle: meanteacher_segmentation, options", "bundle: meanteacher, options", "meanteacher: no such bundle"),
         (
@@ -86,6 +89,13 @@ def test_wrong_options_are_known_before_anything_runs(tmp_path):
 def test_wrong_options_of_an_evaluation_are_known_before_too(tmp_path, how):
     path = write(tmp_path, GOOD.replace("rows:", f"rows:\n  adapted: {{of: supervised, evaluate: {how}}}"))
     with pytest.raises(InputError, match="statistics"):
+        check_jobs(read_experiment(path).jobs({"dataset_dir": str(tmp_path)}))
+
+
+@pytest.mark.parametrize("option", ["output_dir: x", "resume: true", "overwrite: true", "ckpt_dir: x"])
+def test_what_every_run_has_of_its_own_is_no_option(tmp_path, option):
+    path = write(tmp_path, GOOD.replace("options: {iter", f"options: {{{option}, iter"))
+    with pytest.raises(InputError, match=f"{option.partition(':')[0]}: every run has its own"):
         check_jobs(read_experiment(path).jobs({"dataset_dir": str(tmp_path)}))
 
 

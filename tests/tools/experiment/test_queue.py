@@ -106,7 +106,7 @@ def test_a_failure_is_one_line_and_a_wrong_exit(made, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "words"), [({"jobs": 0}, "jobs=0"), ({"hours": 0}, "hours=0"), ({"only": 7}, "only=7")]
+    ("options", "words"), [({"jobs": 0}, "--jobs 0"), ({"hours": 0}, "--hours 0"), ({"only": 7}, "only=7")]
 )
 def test_wrong_options_are_refused(made, tmp_path, options, words):
     with pytest.raises(InputError, match=words):
