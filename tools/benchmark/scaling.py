@@ -77,14 +77,14 @@ def _decode(folder: str) -> float:
     return perf_counter() - started if len(held) == len(cases) else math.nan
 
 
-def processes(count: int, device: str) -> Work:
+def processes(count: int, device: str, bundle: str = "meanteacher_segmentation") -> Work:
     """processes of one training, a thread each, a step of Mean Teacher's demo, with all that they import"""
     folder = tempfile.TemporaryDirectory()
     data, output = phantom(f"{folder.name}/data", validation=0, test=0), Path(folder.name, "run")
     options = {"dataset_dir": data, "output_dir": output, "iterations": STEPS, "epoch_length": STEPS // 4}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}"]
-    command = [*launcher, "-m", "tools", "run", "meanteacher_segmentation", "demo", *words, "--device", device]
+    command = [*launcher, "-m", "tools", "run", bundle, "demo", *words, "--device", device]
 
     def train() -> float:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
