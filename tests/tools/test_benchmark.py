@@ -4,7 +4,6 @@ import json
 import math
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
@@ -193,16 +192,16 @@ def test_a_data_set_grows_in_a_process_of_its_own():
     assert 0 < seconds < 60 and 0 <= memory < 2**28
 
 
-def test_memory_of_a_process_and_of_those_it_started():
-    hold = "held = bytearray(200 * 2**20); input()"
+def test_memory_of_processes_that_were_started_counts_and_shared_memory_does_not():
+    hold = "import mmap; own = bytearray(2**28); mmap.mmap(-1, 2**28).write(own); print(flush=True); input()"
     with PeakMemory() as memory:
-        child = subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE)
-        own = bytearray(100 * 2**20)
-        while private_bytes() - memory.before < 0.95 * 300 * 2**20 and child.poll() is None:
-            time.sleep(0.01)
-        child.communicate(b"\n")
-        del own
-    assert 300 * 2**20 * 0.95 < memory.most - memory.before < 400 * 2**20
+        child = subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        child.stdout.readline()
+        held = private_bytes()
+        child.communicate(b"\n", timeout=60)
+    for most in (memory.most, held):
+        assert 2**28 < most - memory.before < 1.5 * 2**28
+    assert private_bytes() < held - 0.9 * 2**28
 
 
 @pytest.mark.parametrize(
