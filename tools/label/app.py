@@ -25,7 +25,7 @@ from . import ranking
 from .labels import UNCERTAIN, colors, merged
 from .process import FailedError
 from .served import NEWEST, Served, find_models
-from .studies import Studies
+from .studies import OFFERED, Studies
 
 DOUBTFUL = 0.5
 STRATEGIES = {
@@ -171,12 +171,12 @@ class Train(TrainTask):
         labeled, others = self.app.ids(self.served)
         pace, steps = self.served.rounds.pace(), self.served.usual_iterations()
         expected = f"{pace * steps / 60:.1f}" if pace else "unknown before the first training"
-        dice = self.served.rounds.progress().get("validation_dice", "unknown: at least 4 labels and a training")
+        dice = self.served.rounds.dice()
         facts = {
             "labeled": len(labeled),
             "unlabeled": len(others),
             "expected_minutes": expected,
-            "validation_dice": dice,
+            "validation_dice": "unknown: at least 4 labels and a training" if dice is None else dice,
         }
         return {**super().info(), **facts}
 
@@ -225,6 +225,7 @@ class Next(Strategy):
             choice = ranking.with_foreground(ids, {})
         if choice is None:
             return None
+        datastore.update_image_info(choice.id, {OFFERED: model.name})
         return {"id": choice.id, "reason": choice.reason, "score": choice.score, "model": model.name}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
@@ -33,7 +34,11 @@ PINS = (
 BORROWED = "torch"  # with all that it needs, from the environment of this process: never a second download
 DONE = "pins.txt"
 NAME = re.compile(r"[\w.-]+")
-LIMIT_SECONDS = 1200
+STEP = re.compile(
+    r"\s*(Collecting|Downloading|Using cached|Processing|Building wheel for|Installing collected packages:)\s+(\S+)"
+)
+LIMIT_SECONDS, TELL_SECONDS = 1200, 10
+TOO_LONG = "too long"
 
 
 def build_environment(folder: str | Path) -> Path:
@@ -107,20 +112,36 @@ def _pinned(name: str) -> str:
 def _run(command: list[str], root: Path) -> list[str]:
     """Lines of a program's output; what pip is doing is shown meanwhile."""
     lines: list[str] = []
-    started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    ended = threading.Event()
+    watch = threading.Thread(target=_watch, args=(process, lines, ended), daemon=True)
+    watch.start()
     for line in process.stdout or ():
         lines.append(line.rstrip())
-        if words := re.match(r"(Downloading|Using cached|Installing collected|Building wheel)\s*(\S+)?", line):
-            _say(f"{time.monotonic() - started:5.0f} s  {words[1].lower()} {Path(words[2] or '').name}")
-        if time.monotonic() - started > LIMIT_SECONDS:
-            process.kill()
-            raise InputError(f"{root}: the environment of MONAI Label is not built after {LIMIT_SECONDS // 60} minutes")
-    if process.wait():
+    process.wait()
+    ended.set()
+    watch.join()
+    if TOO_LONG in lines:
+        raise InputError(f"{root}: the environment of MONAI Label is not built after {LIMIT_SECONDS // 60} minutes")
+    if process.returncode:
         said = [line for line in lines if line.strip()] or ["no message"]
         errors = [line for line in said if line.startswith("ERROR")]
         raise InputError(f"{root}: the environment of MONAI Label cannot be built: {(errors or said)[-1]}")
     return lines
+
+
+def _watch(process: subprocess.Popen, lines: list[str], ended: threading.Event) -> None:
+    """Tell every few seconds what pip is at, as it is silent for minutes; kill it when it takes too long."""
+    started = time.monotonic()
+    while not ended.wait(TELL_SECONDS):
+        passed = time.monotonic() - started
+        doing = next((words for line in reversed(lines) if (words := STEP.match(line))), None)
+        what = f"{doing[1].lower()} {Path(doing[2]).name}" if doing else "at work"
+        _say(f"{passed:5.0f} s  {what[:100]}")
+        if passed > LIMIT_SECONDS:
+            process.kill()
+            lines.append(TOO_LONG)
+            return
 
 
 def _say(text: str) -> None:

@@ -51,10 +51,11 @@ def by_model(
         meant: name of the model that the label is for, where it is known.
 
     Returns:
-        uint8 maps of the shape of ``values``; empty if no segment is a class of any model.
+        uint8 maps of the shape of ``values``; none for a file in which everything is uncertain.
 
     Raises:
-        InputError: for values that no segment or class has, or where nothing tells which model is meant.
+        InputError: for values that no segment or class has, for segments that are no class of any model, or where
+            nothing tells which model is meant.
     """
     present = [int(value) for value in np.unique(values) if value != 0]
     targets = [model for model in models if model.model == meant] or (list(models) if len(models) == 1 else [])
@@ -72,9 +73,16 @@ def by_model(
             table[value] = model.number(names[value]) or 0
         if table.any():
             found[model.model] = table[values]
-    if not found and not present and targets:
-        return {targets[0].model: np.zeros(values.shape, np.uint8)}
-    return found
+    if found or present and all(plain(names[value]) == UNCERTAIN for value in present):
+        return found
+    if present:
+        unknown = ", ".join(names[value] or "one without a name" for value in present)
+        raise InputError(f"no segment is a class of a model: {unknown}; the classes are {', '.join(merged(models))}")
+    if not targets:
+        raise InputError(
+            f"the label is empty: say which model it is for (tag), one of {', '.join(model.model for model in models)}"
+        )
+    return {targets[0].model: np.zeros(values.shape, np.uint8)}
 
 
 def _of_numbers(

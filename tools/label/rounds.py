@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from common.errors import InputError
 from common.files import atomic_path
 
@@ -52,7 +54,24 @@ class Rounds:
     def last(self) -> tuple[str, dict]:
         """Name and record of the last training, finished or not; empty where there was none."""
         names = sorted(path.parent.name for path in self.folder.glob("rounds/*/round.json"))
-        return (names[-1], self.read(names[-1])) if names else ("", {})
+        if not names:
+            return "", {}
+        facts = self.read(names[-1])
+        if facts.get("status") == "running" and not self._is_running(names[-1]):
+            facts = self.read(names[-1])  # as it may have ended meanwhile
+            facts |= {"status": "stopped"} if facts.get("status") == "running" else {}
+        return names[-1], facts
+
+    def dice(self) -> float | None:
+        """Of the newest weights on the cases that are kept for validation, if there are any."""
+        return self.read(self.names()[0]).get("dice")
+
+    def _is_running(self, name: str) -> bool:
+        try:
+            with self.running(name).acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
 
     def begin(self, **facts: Any) -> tuple[str, Path]:
         """Name and folder of a new round."""
@@ -62,6 +81,10 @@ class Rounds:
         (folder / "data").mkdir(parents=True)
         self.record(name, status="running", started=time.time(), **facts)
         return name, folder
+
+    def running(self, name: str) -> FileLock:
+        """What the process of a round holds while it lasts, as a context: a stopped one is killed and says nothing."""
+        return FileLock(self.folder / "rounds" / name / "running.lock")
 
     def record(self, name: str, **facts: Any) -> None:
         """Add to what is recorded of a round."""
@@ -102,7 +125,7 @@ class Rounds:
             left = (stats["total_epochs"] - stats["epoch"]) * length * pace
             stats["remaining_minutes"] = f"{left / 60:.1f}"
         if facts.get("status") != "running":
-            stats["total_time"] = f"{facts.get('seconds', 0):.0f} s"
+            stats["total_time"] = f"{facts['seconds']:.0f} s" if "seconds" in facts else "unknown"
         for key, shown in (("dice", "best_metric"), ("dice_before", "validation_dice_before"), ("error", "error")):
             if facts.get(key) is not None:
                 stats[shown] = facts[key]

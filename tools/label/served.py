@@ -20,7 +20,7 @@ from common.options.types import Boolean, Choice, Integer, Number, Option
 from .labels import Labels
 from .process import Worker
 from .ranking import Scores
-from .rounds import NEWEST, Rounds, write_lists
+from .rounds import FEWEST, NEWEST, Rounds, write_lists
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 EVERY = 10  # epochs of a training, at most: how often progress shows
@@ -195,19 +195,26 @@ class Served:
         name, folder = self.rounds.begin(epochs=epochs, epoch_length=length, **facts)
         write_lists(folder / "data", labeled, unlabeled, held_out)
         say(f"round {name}: {len(taught)} labeled, {len(held_out)} for validation, {len(unlabeled)} unlabeled volumes")
-        started, worker = time.time(), Worker(self.python, self.release, self.log)
-        try:
+        with self.rounds.running(name):
             cases = [{"case": id, **labeled[id]} for id in held_out]
-            measure = {
-                "cases": cases,
-                "classes": 1 + len(self.labels.classes),
-                "options": {"threads": options["threads"]},
-            }
-            before = mean(worker.ask("dice", weights=str(weights), **measure))
             given = {**options, "epochs": epochs, "epoch_length": length}
-            answer = worker.ask(
-                "train", data=str(folder / "data"), output=str(folder), weights=str(weights), options=given
-            )
+            before, after = self._go_on(name, folder, weights, cases, given)
+        found = f"Dice {_shown(before)} -> {_shown(after)}"
+        said = found if held_out else f"no validation, as fewer than {FEWEST} volumes are labeled"
+        say(f"round {name}: done in {self.rounds.read(name)['seconds']:.0f} s; {said}")
+        return self.rounds.read(name)
+
+    def _go_on(
+        self, name: str, folder: Path, weights: Path, cases: list[dict], options: Mapping[str, Any]
+    ) -> tuple[float | None, float | None]:
+        """Train a round in a process of its own and record how that ended; Dice of ``cases`` before and after."""
+        started, worker = time.time(), Worker(self.python, self.release, self.log)
+        classes, threads = 1 + len(self.labels.classes), {"threads": options["threads"]}
+        measure = {"cases": cases, "classes": classes, "options": threads}
+        try:
+            before = mean(worker.ask("dice", weights=str(weights), **measure))
+            lists = {"data": str(folder / "data"), "output": str(folder)}
+            answer = worker.ask("train", weights=str(weights), options=options, **lists)
             after = mean(worker.ask("dice", weights=answer["weights"], **measure))
         except Exception as error:
             self.rounds.record(name, status="failed", error=" ".join(str(error).split()), seconds=time.time() - started)
@@ -215,13 +222,11 @@ class Served:
         finally:
             worker.close()
         self.rounds.record(name, status="done", dice_before=before, dice=after, seconds=time.time() - started)
-        said = (
-            "no validation, as fewer than 4 volumes are labeled"
-            if after is None
-            else f"Dice {before:.3f} -> {after:.3f}"
-        )
-        say(f"round {name}: done in {time.time() - started:.0f} s; {said}")
-        return self.rounds.read(name)
+        return before, after
+
+
+def _shown(dice: float | None) -> str:
+    return "unknown" if dice is None else f"{dice:.3f}"
 
 
 def usual_threads() -> int:

@@ -22,6 +22,7 @@ from .requests import LABEL_TAGS, READ_ONLY
 
 ENDINGS = ("*.nii.gz", "*.nii", "*.nrrd", "*.mha")
 CHILD = "monailabel.interfaces.utils.app"  # the process that the server starts for a training
+OFFERED = "offered"  # of an image's facts: the model that it was last to be labeled for
 GRID_TOLERANCE = 1e-3  # of a voxel's edge
 
 
@@ -86,6 +87,8 @@ class Studies(LocalDatastore):
         meant = label_tag if label_tag in known else (label_info or {}).get("model")
         try:
             values, grid = read_label(label_filename, self.get_image_uri(image_id))
+            if not values.any() and (offered := self.get_image_info(image_id).get(OFFERED)) in known:
+                meant = meant or offered  # viewers do not say whose classes are not there
             labels = by_model(values, (label_info or {}).get("label_info"), self.models, meant)
         except InputError as error:
             raise HTTPException(422, str(error)) from None

@@ -23,9 +23,9 @@ CASES = {  # values of the file, segments, which model is meant, labels by model
     "other spelling": ([1, 2], segments("Myocardium", "LEFT_ATRIUM"), None, {"la": [0, 1], "acdc": [2, 0]}),
     "a skipped segment": ([0, 1, 2], segments("scribbles", "left atrium"), None, {"la": [0, 0, 1]}),
     "what was uncertain": ([0, 1, 2], segments("left atrium", UNCERTAIN), None, {"la": [0, 1, 0]}),
-    "nothing known": ([0, 1], segments("liver"), None, {}),
+    "something known": ([1, 2], segments("liver", "left atrium"), None, {"la": [0, 1]}),
+    "nothing but what was uncertain": ([0, 1], segments(UNCERTAIN), None, {}),
     "nothing there, meant for one": ([0, 0], ALL, "acdc", {"acdc": [0, 0]}),
-    "nothing there": ([0, 0], ALL, None, {}),
     "numbers of a model": ([0, 1, 3], None, "acdc", {"acdc": [0, 1, 3]}),
 }
 
@@ -48,6 +48,13 @@ def test_a_file_for_the_only_model_needs_no_names():
         ([5], ALL, None, "has the value 5, but label_info names 4 segments"),
         ([1], None, None, "does not say what its values are: .* one of la, acdc"),
         ([3], None, "la", r"has the value 3; the classes of la are \[1\]"),
+        (
+            [1],
+            segments("Segment_1"),
+            None,
+            "no segment is a class of a model: Segment_1; the classes are left atrium, right",
+        ),
+        ([0], ALL, None, r"the label is empty: say which model it is for \(tag\), one of la, acdc"),
         ([1], ALL, "liver", "liver: no such model; there are la, acdc"),
     ],
 )

@@ -1,6 +1,8 @@
 """Rounds of training: which weights count, who is held out, and what viewers see of it."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -43,6 +45,30 @@ def test_validation_cases_stay_and_were_never_learned_from(rounds):
 
 def test_viewers_see_how_far_it_is(rounds):
     name, folder = rounds.begin(epochs=4, epoch_length=5, labeled=["a", "b"], unlabeled=7)
+    with rounds.running(name):
+        see(rounds, name, folder)
+
+
+def test_a_round_that_was_killed_is_no_longer_running(rounds):
+    finish(rounds, labeled=["a"])
+    assert rounds.dice() is None  # nothing was held out
+    rounds.record("0001", dice=0.5)
+    name, folder = rounds.begin(epochs=4, epoch_length=5, labeled=["a"])
+    code = "import sys; from pathlib import Path; from tools.label.rounds import Rounds"
+    code += "; rounds = Rounds(Path(sys.argv[1]), Path('x')); guard = rounds.running('0002')"
+    command = [sys.executable, "-c", f"{code}; guard.acquire(); print('now', flush=True); sys.stdin.read()"]
+    with subprocess.Popen([*command, str(rounds.folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        child.stdout.readline()
+        assert rounds.progress()["status"] == "running"
+        child.kill()
+        child.wait()
+    (folder / "history.csv").write_text("iteration,seconds_per_step\n5,2.0\n", encoding="utf-8")
+    stats = rounds.progress()
+    assert (stats["status"], stats["epoch"], stats["total_time"]) == ("stopped", 1, "unknown")
+    assert "remaining_minutes" not in stats and rounds.dice() == 0.5 and rounds.weights()[0] == "0001"
+
+
+def see(rounds, name, folder):
     assert rounds.progress()["epoch"] == 0 and rounds.progress()["total_epochs"] == 4
     (folder / "history.csv").write_text("iteration,seconds_per_step\n5,2.0\n10,3.0\n", encoding="utf-8")
     stats = rounds.progress()

@@ -193,6 +193,18 @@ def test_an_environment_that_cannot_be_built_says_why(tmp_path, monkeypatch):
     assert answer.stdout.strip() == torch.__version__  # linked, not loaded from anywhere
 
 
+def test_building_tells_what_it_is_at_and_ends_in_time(tmp_path, monkeypatch, capsys):
+    """Any program stands for pip that is silent for minutes."""
+    monkeypatch.setattr(environment, "TELL_SECONDS", 0.2)
+    code = "import time; print('Building wheels for collected packages: a', flush=True)"
+    code += "; print('Installing collected packages: numpy, monai', flush=True); time.sleep(1)"
+    environment._run([sys.executable, "-c", code], tmp_path)
+    assert "s  installing collected packages: numpy" in capsys.readouterr().out
+    monkeypatch.setattr(environment, "LIMIT_SECONDS", 0.5)
+    with pytest.raises(InputError, match="is not built after"):
+        environment._run([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path)
+
+
 def test_an_environment_is_built_once_per_set_of_pins(tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(environment, "_run", lambda command, root: calls.append(command) or [str(tmp_path / "site")])
