@@ -208,7 +208,7 @@ def test_memory_of_processes_that_were_started_counts_and_shared_memory_does_not
     ("arguments", "options", "message"),
     [
         (["nothing"], {}, "nothing: no such group or contest; there are inference, "),
-        ([], {"rounds": 0}, "rounds=0: at least 1"),
+        ([], {"rounds": 0}, "--rounds 0: expected a whole number of at least 1"),
     ],
 )
 def test_wrong_options_are_named(arguments, options, message):

@@ -17,11 +17,12 @@ from common.options.table import table_of
 from common.runs import Settings, assumed
 from common.runs.components import as_data, build
 from tools.plan.choices import Plan
-from tools.plan.command import _command, render
+from tools.plan.command import render
 from tools.plan.lists import Roles
 from tools.release.own_code import require_own_code
 from tools.release.render import _without_places, literal
 from tools.run import BUNDLES, configuration
+from tools.shell import paste
 
 ROOT = BUNDLES / "meanteacher_segmentation"
 PIECES = [
@@ -81,7 +82,7 @@ def test_a_printed_command_has_the_words_that_were_meant():
     import subprocess
 
     words = ["run", *(text for text in texts(40) if "\u2028" not in text and "\u202e" not in text)]
-    line = _command(words).removeprefix("python -m tools")
+    line = paste(*words).removeprefix("python -m tools")
     assert line.isprintable()
     script = f"printf '%s\\0' {line}"
     said = subprocess.run(["bash", "-c", script], capture_output=True, check=True).stdout.decode().split("\0")[:-1]

@@ -70,7 +70,9 @@ def test_wrong_time_is_refused(data, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("text", "words"), [("{", "not valid JSON"), ("[]", "expected what fit has done, by name")])
+@pytest.mark.parametrize(
+    ("text", "words"), [("{", "not valid JSON"), ("[]", "expected a mapping from names to values")]
+)
 def test_a_torn_account_is_told_and_left(data, tmp_path, text, words):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "fit.json").write_text(text, encoding="utf-8")

@@ -76,8 +76,8 @@ def by_model(
     if found or present and all(plain(names[value]) == UNCERTAIN for value in present):
         return found
     if present:
-        unknown = ", ".join(names[value] or "one without a name" for value in present)
-        raise InputError(f"no segment is a class of a model: {unknown}; the classes are {', '.join(merged(models))}")
+        drawn = ", ".join(names[value] or "one without a name" for value in present)
+        raise InputError(f"no segment is a class of a model: {drawn}; the classes are {', '.join(merged(models))}")
     if not targets:
         raise InputError(
             f"the label is empty: say which model it is for (tag), one of {', '.join(model.model for model in models)}"
