@@ -142,10 +142,7 @@ def tables(check: bool = False) -> list[str]:
     measured = results_page([entry for entries in own.values() for entry in entries])
     pages = {root / RESULTS: measured + experiments_page(root / EXPERIMENTS)}
     front = root / "README.md"
-    pages[front] = EXPERIMENT.sub(
-        lambda mark: mark[1] + experiment_rows(root / EXPERIMENTS / f"{mark[2]}.json") + mark[3],
-        front.read_text(encoding="utf-8"),
-    )
+    pages[front] = _with_experiments(front.read_text(encoding="utf-8"), root / EXPERIMENTS)
     for bundle, entries in own.items():
         page = bundle / "docs" / "README.md"
         pages[page] = _filled(bundle, page.read_text(encoding="utf-8") if page.is_file() else "", entries)
@@ -159,8 +156,13 @@ def tables(check: bool = False) -> list[str]:
     return changed
 
 
+def _with_experiments(text: str, folder: Path) -> str:
+    return EXPERIMENT.sub(lambda mark: mark[1] + experiment_rows(folder / f"{mark[2]}.json") + mark[3], text)
+
+
 def _filled(bundle: Path, text: str, entries: Sequence[Mapping]) -> str:
     """The page of a bundle, what stands between its marks made anew."""
+    text = _with_experiments(text, BUNDLES.parent / EXPERIMENTS)
     text = TABLE.sub(lambda mark: mark[1] + table(entries, mark[2]) + mark[3], text)
     certificate, quoted = bundle / CERTIFICATE, bundle / published.PUBLISHED
     if certificate.is_file():
@@ -183,7 +185,7 @@ def results_page(entries: Sequence[Mapping]) -> str:
 
 
 def experiment_rows(path: Path) -> str:
-    """The first table of an experiment in three columns."""
+    """The first table of an experiment, for a page that links to all of it."""
     from .experiment.collect import as_rows
 
     return as_rows(read_json(path, EXPERIMENT_FIGURES, dict))

@@ -96,6 +96,7 @@ def _ssnet(
     known = {"bundle_root": str(folder), "device": torch.device(device), "patch_size": list(patch)}
     config.update({**known, "base_channels": channels, "network_def": definition, **options})
     network, objective, optimizer = (config.get_parsed_content(name) for name in ("network", "objective", "optimizer"))
+    objective.to(device)
     heads, slow = deepcopy(objective.separation), deepcopy(network)
     slow_optimizer = torch.optim.SGD([*slow.parameters(), *heads.parameters()], 0.01, 0.9, weight_decay=1e-4)
     published = references.SSNetStep(slow, heads, slow_optimizer, patch, config.get_parsed_content("lds").eps)
