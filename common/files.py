@@ -184,7 +184,7 @@ def read_table(
     Raises:
         InputError: naming the file, and row and column of what is no number.
     """
-    table = csv.DictReader(io.StringIO(read_text(path, purpose), newline=""), restval="")
+    table = csv.DictReader(io.StringIO(read_text(path, purpose), newline=""))
     try:
         rows: list[dict[str, Any]] = list(table)
     except csv.Error as error:
@@ -192,8 +192,9 @@ def read_table(
     if missing := [name for name in numbers if name not in (table.fieldnames or ())]:
         raise InputError(f"{path}: no column {missing[0]}; {purpose}")
     for place, row in enumerate(rows, start=1):
-        if None in row:
-            raise InputError(f"{path}, row {place}: more values than columns; {purpose}")
+        if None in row or None in row.values():
+            more = "more" if None in row else "fewer"
+            raise InputError(f"{path}, row {place}: {more} values than columns; {purpose}")
         for name in (name for name in row if name in numbers or (rest and row[name])):
             try:
                 row[name] = float(row[name])

@@ -39,8 +39,7 @@ class History:
     def recall(self, engine: Engine) -> None:
         """Take up the rows of an earlier part of the same run; by now a resumed engine knows its iteration."""
         if engine.state.iteration and not self.rows and self.path.is_file():
-            known = read_table(self.path, "the run goes on in it; move it away to begin another", ("iteration",))
-            done = [row for row in known if row["iteration"] <= engine.state.iteration]
+            done = [row for row in read_history(self.path) if row["iteration"] <= engine.state.iteration]
             self.rows = [{**row, "iteration": str(int(row["iteration"]))} for row in done]
 
     def reset(self, engine: Engine) -> None:
@@ -74,6 +73,11 @@ class History:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(self.rows)
+
+
+def read_history(path: Path) -> list[dict]:
+    """Rows of a run's CSV file, ``iteration`` as a number; ``InputError`` for one that a run cannot go on in."""
+    return read_table(path, "the run goes on in it; move it away to begin another", ("iteration",))
 
 
 def _nothing() -> dict[str, dict]:

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import distributed
 
 from ..errors import InputError
 from ..files import atomic_path
-from ..tensors import read_file, save
+from ..tensors import not_finite, read_file, save
 
-STATE = {"objective", "processes", "own", "iteration"}  # parts of that of a run
+STATE = {"objective", "processes", "own", "iteration", "settings", "data"}  # parts of that of a run
 NAME, PREVIOUS = "resume.pt", "resume.previous.pt"
 PURPOSE = "it should hold the state of a run (resume)"
 _LOG = logging.getLogger("Resume")
@@ -115,6 +116,8 @@ class Generations:
                 state = read_file(path, PURPOSE)
                 if not _is_state(state):
                     raise InputError(f"{path}: not the state of a run, or of an older version")
+                if key := not_finite(state["objective"]):
+                    raise InputError(f"{path}: {key!r} has NaN or infinite values; the file is damaged")
             except InputError as error:
                 problems.append(str(error))
                 if not quiet:
@@ -146,8 +149,11 @@ def _is_state(state: Any) -> bool:
     if not isinstance(state, dict) or not state.keys() >= STATE:
         return False
     counts = ((state["iteration"], 0), (state["processes"], 1))
-    known = all(state.get(name) is None or isinstance(state[name], dict) for name in ("settings", "data"))
+    known = all(state[name] is None or isinstance(state[name], dict) for name in ("settings", "data"))
     parts = (state["objective"], state["own"], state.get("frozen", {}), state.get("handlers", {}))
     return (
-        known and all(type(n) is int and n >= least for n, least in counts) and all(isinstance(p, dict) for p in parts)
+        known
+        and all(type(n) is int and n >= least for n, least in counts)
+        and all(isinstance(p, dict) for p in parts)
+        and all(isinstance(value, torch.Tensor) for value in state["objective"].values())
     )

@@ -14,6 +14,7 @@ from torch import distributed
 
 from ..errors import InputError
 from ..files import missing_folders, remove_partial, require_place
+from ..handlers.history import read_history
 from ..options import current_configuration
 from .checkpoint import NAME, PREVIOUS, Generations, rank
 from .contract import as_written, check_resumable, check_same_data
@@ -22,6 +23,7 @@ from .lock import FolderLock
 HISTORY, RECORD, WEIGHTS, LIVE = "history.csv", "record.json", "model.pt", "tensorboard"
 BESIDE_STATES = (WEIGHTS, "model_best.pt", "settings.json", RECORD)
 _NEEDED_BY_STUDIES = (WEIGHTS, "settings.json")  # what the next training starts from
+_AGAIN = "overwrite: true begins again"
 _LOG = logging.getLogger("Resume")
 
 
@@ -121,6 +123,8 @@ def _decide(
     if resume and states:
         state = next(generations.sound(quiet=True))
         check_contract(state, settings if settings is not None else written_settings(), data)
+        if (output / HISTORY).is_file():
+            read_history(output / HISTORY)
         return state["iteration"], [path for path in others if path.name == RECORD]  # until it has finished again
     if resume and not replace and (finished := [path for path in others if path.name in (WEIGHTS, RECORD)]):
         raise InputError(
@@ -169,8 +173,11 @@ def check_contract(state: Mapping, settings: Mapping[str, Any] | None, data: Map
     Where the contents of the cases are compared, now or (with ``data=None``) later, their folder and the file of their
     lists may be others.
     """
-    before = state.get("data")
-    if state.get("settings") is not None and settings is not None:
+    before = state["data"]
+    for name, known, now in (("settings", state["settings"], settings), ("cases", before, data)):
+        if known is None and now is not None:
+            raise InputError(f"resume: the state of this run does not say what its {name} were; {_AGAIN}")
+    if settings is not None:
         moved = {"dataset_dir", "splits"} if _told(before) and (data is None or _told(data)) else set()
         was, now = ({k: v for k, v in s.items() if k not in moved} for s in (state["settings"], settings))
         check_resumable(was, now)

@@ -100,7 +100,11 @@ def read_record(folder: str | Path) -> dict:
     if not file.exists():
         return {}
     purpose = "it tells whether the files beside it are as the run left them; restore it, or remove it to do without"
-    return read_json(file, purpose, dict)
+    content = read_json(file, purpose, dict)
+    weights = content.get("weights", {})
+    if not isinstance(weights, dict) or not all(isinstance(digest, str) for digest in weights.values()):
+        raise InputError(f"{file}: weights: expected the checksum of each file; {purpose}")
+    return content
 
 
 def require_recorded(path: Path) -> None:
@@ -121,5 +125,4 @@ def require_of_run(weights: Path) -> None:
 
 
 def _listed(folder: Path) -> Mapping[str, str]:
-    listed = read_record(folder).get("weights")
-    return listed if isinstance(listed, Mapping) else {}
+    return read_record(folder).get("weights", {})

@@ -241,7 +241,7 @@ def as_rows(content: Mapping) -> str:
     """The first table in three columns, and two for what lies out of the domain, for a page that links to all of it."""
     rows = sorted(content["tables"][0]["rows"], key=lambda row: -row["dice"])
     away = ["out_of_domain"] if any("out_of_domain" in row.get("domains", {}) for row in rows) else []
-    header = ["", "Dice %", f"difference to {content['baseline']}", *(["out of domain %", "difference"] if away else [])]
+    header = ["", "Dice %", f"difference to {content['baseline']}"] + ["out of domain %", "difference"] * len(away)
     lines = [header, ["---"] * len(header)]
     lines += [[cells[0], *cells[2:4], *_domain_cells(row, away)] for row, cells in zip(rows, map(_cells, rows))]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)

@@ -13,6 +13,8 @@ def state(iteration, processes=1):
         "processes": processes,
         "objective": {"w": torch.full((50,), float(iteration))},
         "own": {"iteration": iteration, "rank": 0},
+        "settings": {},
+        "data": {},
     }
 
 
@@ -93,6 +95,7 @@ def test_a_state_of_an_older_version_is_named(tmp_path):
         {"processes": None},
         {"own": []},
         {"objective": None},
+        {"objective": {"w": 1.0}},
         {"settings": [1]},
         {"data": "x"},
         {"frozen": [1]},
@@ -106,6 +109,19 @@ def test_a_state_with_a_part_of_another_kind_is_passed_over(generations, part):
     generations.files()[1].unlink()
     with pytest.raises(InputError, match="not the state of a run, or of an older version; there is no sound state"):
         generations.read()
+
+
+@pytest.mark.parametrize("name", ["settings", "data"])
+def test_a_state_that_does_not_say_what_it_is_of_is_passed_over(generations, name):
+    torch.save({key: value for key, value in state(9).items() if key != name}, generations.path)
+    assert generations.read()[0]["iteration"] < 9
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_state_of_a_failed_training_is_passed_over_and_named(generations, caplog, value):
+    torch.save({**state(9), "objective": {"w": torch.tensor([1.0, value])}}, generations.path)
+    assert generations.read()[0]["iteration"] < 9
+    assert f"{generations.path}: 'w' has NaN or infinite values" in caplog.text
 
 
 @pytest.fixture

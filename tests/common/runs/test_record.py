@@ -1,11 +1,14 @@
 """Sums of what a run was trained on."""
 
 import hashlib
+import json
 
 import nibabel
 import numpy as np
+import pytest
 
-from common.runs.record import case_name, fingerprint
+from common.errors import InputError
+from common.runs.record import case_name, fingerprint, read_record
 from tests.series import write_series
 
 
@@ -35,3 +38,10 @@ def test_a_series_has_the_sum_of_all_its_files(tmp_path):
     assert fingerprint([{"case": "s", "image": str(file)}])["s"]["image"] == whole
     file.unlink()
     assert fingerprint([{"case": "s", "image": str(folder)}])["s"]["image"] != whole
+
+
+@pytest.mark.parametrize("weights", [[1], "model.pt", {"model.pt": 3}], ids=str)
+def test_a_record_whose_checksums_are_none_is_refused(tmp_path, weights):
+    (tmp_path / "record.json").write_text(json.dumps({"weights": weights}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"record\.json: weights: expected the checksum of each file"):
+        read_record(tmp_path)

@@ -164,7 +164,8 @@ def test_unfinished_files_are_removed_from_the_folders_of_the_run_alone(tmp_path
 
 def test_a_state_is_continued_and_the_record_of_its_end_taken_away(tmp_path):
     save_state(tmp_path, 2)
-    earlier_run(tmp_path, "history.csv", "model.pt", "record.json")
+    earlier_run(tmp_path, "model.pt", "record.json")
+    (tmp_path / "history.csv").write_text("iteration,loss\n2,0.5\n", encoding="utf-8")
     assert open_run(tmp_path, resume=True, settings={**SETTINGS, "iterations": 12}) == 2
     begin_run(tmp_path, fresh=False)
     assert left(tmp_path) == [".lock", "history.csv", "model.pt", "resume.pt"]
@@ -189,6 +190,24 @@ def test_the_data_may_lie_elsewhere_where_their_contents_are_compared(tmp_path, 
     else:
         with pytest.raises(InputError, match="dataset_dir was 'here' when this run was started and is 'there' now"):
             open_run(tmp_path, **call)
+
+
+@pytest.mark.parametrize("text", ["iteration,loss\n2,0.5\n4", "of another program"])
+def test_a_torn_history_is_refused_before_anything_is_touched(tmp_path, text):
+    save_state(tmp_path)
+    earlier_run(tmp_path, "model.pt", "record.json")
+    (tmp_path / "history.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"history\.csv: .*the run goes on in it"):
+        open_run(tmp_path, resume=True, settings=SETTINGS)
+    assert left(tmp_path) == ["history.csv", "model.pt", "record.json", "resume.pt"]
+
+
+@pytest.mark.parametrize(("given", "name"), [({"settings": SETTINGS}, "settings"), ({"data": DATA}, "cases")])
+def test_a_state_without_what_is_to_be_compared_is_refused(tmp_path, given, name):
+    state = {"iteration": 2, "processes": 1, "objective": {}, "own": {"iteration": 2}, "settings": None, "data": None}
+    Generations(tmp_path / "resume.pt").write(state)
+    with pytest.raises(InputError, match=f"does not say what its {name} were; overwrite: true begins again"):
+        open_run(tmp_path, resume=True, **given)
 
 
 def test_other_data_are_refused(tmp_path):

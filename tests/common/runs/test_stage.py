@@ -15,8 +15,8 @@ def leave(folder, first, steps):
     optimizer = StagedOptimizer([torch.optim.SGD([weight], 1.0)] * 2, [lambda step: 1.0] * 2, first)
     optimizer.steps = steps
     optimizers = [torch.optim.SGD([weight], 1.0).state_dict(), optimizer.state_dict()]
-    state = {"objective": {}, "processes": 1, "own": {}, "iteration": steps, "optimizers": optimizers}
-    save(state, folder / "resume.pt")
+    state = {"objective": {}, "processes": 1, "own": {}, "iteration": steps, "settings": {}, "data": {}}
+    save({**state, "optimizers": optimizers}, folder / "resume.pt")
 
 
 @pytest.mark.parametrize(("steps", "expected"), [(5, 20), (9, 20), (10, 10), (16, 10)])
