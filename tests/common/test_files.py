@@ -131,7 +131,7 @@ def test_a_table_has_numbers_where_they_are_asked_for(tmp_path):
     (tmp_path / "a.csv").write_text("case,x,y\na,1,2\nb,nan,\n", encoding="utf-8")
     first, second = read_table(tmp_path / "a.csv", "why", ("x",), rest=False)
     assert first == {"case": "a", "x": 1.0, "y": "2"} and second["x"] != second["x"]
-    (tmp_path / "b.csv").write_text("x,y\n1,2\n3\n", encoding="utf-8")
+    (tmp_path / "b.csv").write_text("x,y\n1,2\n3,\n", encoding="utf-8")
     assert read_table(tmp_path / "b.csv", "why", ("x",), rest=True) == [{"x": 1.0, "y": 2.0}, {"x": 3.0, "y": ""}]
 
 
@@ -141,7 +141,8 @@ def test_a_table_has_numbers_where_they_are_asked_for(tmp_path):
         (b"a,b\n1,2\n", "no column x; why"),
         (b"x,y\n1,2\nmany,2\n", "row 2: x 'many' is no number; why"),
         (b"x,y\n", ""),
-        (b"y,x\n1\n", "row 1: x '' is no number"),
+        (b"y,x\n1\n", "row 1: fewer values than columns"),
+        (b"y,x\n1,\n", "row 1: x '' is no number"),
         (b"x\n1,2\n", "row 1: more values than columns"),
         (bytes(range(256)), "not UTF-8 text"),
         (b"x\n" + b'"' + b"1" * 200_000, "not a table|is no number"),
