@@ -8,7 +8,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from common.datasets.endings import stem_of
 from common.errors import InputError
 from common.metrics import dice
 
+from .requests import JSON_BYTES
 from .server import Server, reason_of
 
 PATH = "../../../../../../tmp/evil"
@@ -27,6 +28,18 @@ OF_IMAGE = {"params": {"image": "{id}"}}
 
 def _infer(**options: Any) -> tuple:
     return "POST", "/infer/{model}", {**OF_IMAGE, "data": {"params": json.dumps(options)}}
+
+
+class Chunks:
+    """A body of JSON whose length no header tells: a string of so many bytes."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b'{"note": "'
+        yield from (b" " * 2**16 for _ in range(self.size // 2**16))
+        yield b'"}'
 
 
 HOSTILE: dict[str, tuple] = {  # what it is, and the request: verb, path, and what goes with it
@@ -47,6 +60,11 @@ HOSTILE: dict[str, tuple] = {  # what it is, and the request: verb, path, and wh
     "other weights for a served model": ("PUT", "/model/{model}", {"files": "file"}),
     "a session that is a path": ("GET", "/session/..%2F..%2Fmodel", {}),
     "a body that is too long": ("PUT", "/session/", {"data": b"", "headers": {"content-length": "99999999999"}}),
+    "a body that does not say how long it is": (
+        "POST",
+        "/train/{model}",
+        {"data": Chunks(3 * JSON_BYTES), "headers": {"content-type": "application/json"}},
+    ),
     "options that are no object": (
         "POST",
         "/infer/{model}",

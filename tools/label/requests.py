@@ -13,7 +13,7 @@ NAME = re.compile(r"\w[\w .,()@+=-]{0,199}")
 NAMES = ("image", "id", "label", "tag", "session_id", "model", "strategy", "method")  # of a query
 MEGABYTE = 2**20
 ORIGINS = "FEW_LABEL_ORIGINS"  # tells the server its own addresses
-JSON_BYTES = 2 * MEGABYTE
+JSON_BYTES = 2 * MEGABYTE  # of a body without files
 ROUTES = {  # what a server of ours answers; the last part of a path may be any name
     "GET": (
         *("/", "/docs", "/openapi.json", "/favicon.ico", "/info/", "/train/", "/scoring/", "/datastore/", "/logs/"),
@@ -95,11 +95,16 @@ def check_length(headers: Mapping[str, str], limit: int) -> None:
     length = headers.get("content-length", "0")
     if not length.isdecimal():
         raise RefusedError(400, f"content-length {shown(length)}: expected a number")
-    most = JSON_BYTES if headers.get("content-type", "").startswith("application/json") else limit
+    most = most_bytes(headers, limit)
     if int(length) > most:
         raise RefusedError(
             413, f"{int(length) / MEGABYTE:.0f} MB are too much; at most {most / MEGABYTE:.0f} MB (limit)"
         )
+
+
+def most_bytes(headers: Mapping[str, str], limit: int) -> int:
+    """How long a body may be: ``limit`` for files, which come as forms, less for anything else."""
+    return limit if headers.get("content-type", "").lower().startswith("multipart/form-data") else JSON_BYTES
 
 
 def is_name(text: str) -> bool:

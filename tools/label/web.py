@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +26,8 @@ from monailabel.interfaces.utils.app import app_instance
 from common.errors import InputError
 
 from .app import options_of
-from .requests import ORIGINS, RefusedError, check, is_name, parameters, shown
+from .guard import Guard
+from .requests import ORIGINS, RefusedError, is_name, parameters, shown
 
 IMAGES = (".nii.gz", ".nii", ".nrrd", ".mha", ".dcm", ".png", ".jpg")
 LABELS = (".nii.gz", ".nii", ".nrrd")
@@ -44,42 +44,6 @@ CONTROLLED = {
     "bundle_path",
 }
 _LOG = logging.getLogger(__name__)
-
-
-class Guard:
-    """Middleware that lets pass what ``check`` lets pass, and no more bytes than it allows.
-
-    Args:
-        app: what comes behind.
-        limit: of a request, in bytes.
-        origins: pages that may write.
-    """
-
-    def __init__(self, app: Callable, limit: int, origins: tuple[str, ...]) -> None:
-        self.app, self.limit, self.origins = app, limit, origins
-
-    async def __call__(self, scope: dict, receive: Callable[[], Awaitable[dict]], send: Callable) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        path = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
-        try:
-            check(scope["method"], path, scope["query_string"].decode("latin-1"), headers, self.limit, self.origins)
-        except RefusedError as error:
-            await refusal(error.status, str(error))(scope, receive, send)
-            return
-        received = 0
-
-        async def bounded() -> dict:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self.limit:
-                raise RefusedError(413, "the request is longer than it said")
-            return message
-
-        await self.app(scope, bounded, send)
 
 
 def refusal(status: int, reason: str) -> JSONResponse:

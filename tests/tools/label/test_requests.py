@@ -79,7 +79,9 @@ def test_long_bodies_are_not_read():
     assert refusal({**HOST, "content-length": str(LIMIT + 1)}) == 413
     assert refusal({**HOST, "content-length": "3000000", "content-type": "application/json"}) == 413
     assert refusal({**HOST, "content-length": "-1"}) == 400
-    check("PUT", "/session/", "", {**HOST, "content-length": str(LIMIT)}, LIMIT, ORIGINS)
+    upload = {**HOST, "content-length": str(LIMIT), "content-type": "multipart/form-data; boundary=x"}
+    check("PUT", "/session/", "", upload, LIMIT, ORIGINS)
+    assert refusal({**HOST, "content-length": str(LIMIT), "content-type": "text/plain"}) == 413
 
 
 @pytest.mark.parametrize("text", ["[]", "1", "{", "null x", '{"label_info": 3}', '{"label_info": [1]}', "[" * 5000])
