@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from common.datasets import find_cases
+from common.datasets.endings import PICTURES
 from common.errors import InputError
 from common.files import atomic_path, read_json, require_place
 from common.metrics import Calibration
 from common.options.layers import read_layer
+from common.runs.lock import FolderLock
 
 from .check import check
 from .experiment.job import STATE, is_trained
@@ -72,7 +74,25 @@ def fit(
     if license is not None:
         license_text(license, {})
     require_place(root, "output_dir", keep=False, files=("fit.json", "plan.yaml", "timing.json", "splits.json"))
-    state = _state(root, {"folder": str(Path(folder).resolve()), "method": method, "group": group, "labeled": labeled})
+    about = {"folder": str(Path(folder).resolve()), "method": method, "group": group, "labeled": labeled}
+    _state(root, about)
+    root.mkdir(parents=True, exist_ok=True)
+    with FolderLock(root):
+        return _steps(folder, root, _state(root, about), hours, fold_count, device, license, classes)
+
+
+def _steps(
+    folder: str,
+    root: Path,
+    state: dict,
+    hours: float,
+    fold_count: int,
+    device: str,
+    license: str | None,
+    classes: str | None,
+) -> str:
+    """What ``fit`` does in a folder that no other process works in."""
+    method, labeled, group = state["method"], state["labeled"], state["group"]
     if "checked" not in state:
         check(folder, group=group, output=str(root / "check"))
         _note(root, state, checked=True)
@@ -90,12 +110,12 @@ def fit(
         cases = cases_of(read_layer(root / "plan.yaml").content)
         patients = len({cases.patient(str(case["case"])) for case in cases.labeled})
         runs = 1 + (min(fold_count, patients) if patients >= FEWEST else 0)
-        if classes is not None:
-            class_names(read_layer(root / "plan.yaml").content, classes)
+        _check_classes(root, classes)
         plan(folder, hours=hours / runs, **planned)
         timing = read_json(root / "timing.json", "plan writes it", dict)
         timed = {key: timing[key] for key in ("iterations", "seconds_per_step")}
         _note(root, state, **timed, runs=runs, patients=patients, hours=hours, data=_size(folder))
+    _check_classes(root, classes)
     sys.stdout.write(_outlook(root, state, folder, hours))
     if state["runs"] > 1 and "dice" not in state:
         found = folds(str(root / "plan.yaml"), str(root / "folds"), folds=fold_count)
@@ -115,6 +135,11 @@ def fit(
         _note(root, state, archive=archive)
     sys.stdout.write(_next_steps(root, state, method))
     return str(target)
+
+
+def _check_classes(root: Path, classes: str | None) -> None:
+    if classes is not None:
+        class_names(read_layer(root / "plan.yaml").content, classes)
 
 
 def _outlook(root: Path, state: Mapping, folder: str, hours: float) -> str:
@@ -157,8 +182,9 @@ def _next_steps(root: Path, state: Mapping, method: str) -> str:
         f"{infer} # segments a folder of images",
         f"{paste('score', out, 'labels')} # measures that, where labels lie in a folder labels",
         f"{paste('package', target, '--license', 'terms of weights and data')} # makes a release",
-        f"{paste('serve', target, '--studies', images)} # segments and learns in 3D Slicer",
     ]
+    if not str(first["image"]).lower().endswith(PICTURES):
+        lines.append(f"{paste('serve', target, '--studies', images)} # segments and learns in 3D Slicer")
     if "archive" in state:
         lines[3] = f"{state['archive']}: a release"
     return "\n".join([*lines, ""])

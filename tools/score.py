@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from common.data.expected import TABLE, read_expected
+from common.datasets import find_cases
 from common.datasets.endings import image_files
 from common.datasets.pairing import named
 from common.errors import InputError, require_folder, require_number, require_whole
@@ -54,7 +55,7 @@ def score(
 
     Args:
         predictions: folder of segmentations, as inference writes them.
-        labels: folder of labels in any format that training reads.
+        labels: folder of labels in any format that training reads, or a data set, whose labels are taken.
         classes: values to measure; by default those of any label but 0.
         tolerance: of surface Dice, in mm (pixels).
         group: template of names, such as '{patient}_*': intervals take patients, not cases, for independent; by
@@ -125,32 +126,46 @@ def _require_classes(classes: Sequence[int] | int | None) -> None:
         raise InputError(f"--classes {classes}: expected at least one value")
 
 
-def _pairs(predictions: Path, labels: Path) -> dict[str, tuple[Path, Path]]:
+def _pairs(predictions: Path, labels: Path) -> dict[str, tuple[Path, Sequence[Path]]]:
     """Segmentation and label of every case; every label must have a segmentation."""
-    found, wanted = named(image_files(predictions)), named(image_files(labels))
+    found, wanted = named(image_files(predictions)), _labels(labels)
     if not wanted:
         raise InputError(f"{labels}: no labels that can be read")
     pairs = {}
-    for name, label in wanted.items():
+    for name, files in wanted.items():
         made = next((found[name + suffix] for suffix in SUFFIXES if name + suffix in found), None)
         if made is None:
-            raise InputError(f"{predictions}: no segmentation of {label.name}; every label is measured, failures too")
-        pairs[name] = made, label
+            raise InputError(
+                f"{predictions}: no segmentation of {files[0].name}; every label is measured, failures too"
+            )
+        pairs[name] = made, files
     return pairs
 
 
-def _maps(prediction: Path, label: Path) -> tuple[np.ndarray, np.ndarray, tuple[float, ...] | None]:
+def _labels(folder: Path) -> dict[str, Sequence[Path]]:
+    """The files that are each label, by the name of its image: of a data set, or of a folder of labels alone."""
+    try:
+        cases = [case for case in find_cases(folder).cases if case.labels]
+    except InputError:
+        cases = []
+    if not cases:
+        return {name: [file] for name, file in named(image_files(folder)).items()}
+    files = named([case.image for case in cases])
+    return {name: case.labels for name, case in zip(files, cases)}
+
+
+def _maps(prediction: Path, label: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, tuple[float, ...] | None]:
     """Both label maps, and the label's spacing in mm; ``None`` for a picture, which has none.
 
     Raises:
         InputError: for files on different grids.
     """
-    truth, stored = read_label([label])
+    truth, stored = read_label(label)
     made, values = read_label([prediction])
     if values.shape != stored.shape:
         raise InputError(f"{prediction}: {_times(values.shape)} voxels, and its label has {_times(stored.shape)}")
     if truth.GetDimension() == 3 and not same_grid(truth, made, tolerance=0.05):
-        raise InputError(f"{prediction}: spacing, origin or direction are not those of {label}")
+        raise InputError(f"{prediction}: spacing, origin or direction are not those of {label[0]}")
     return values, stored, truth.GetSpacing() if truth.GetDimension() == 3 else None
 
 

@@ -86,6 +86,12 @@ class FolderLock:
             raise InputError(f"{option}: {self.path}: is no file; move it away, or give another folder")
         return handle
 
+    def __enter__(self) -> FolderLock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
     def release(self) -> None:
         """Let others in; a second call does nothing."""
         if self.handle not in (None, -1):

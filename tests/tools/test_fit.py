@@ -2,15 +2,19 @@
 
 import json
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from common.data import Phantom
 from common.errors import InputError
 from tests.tools import archives
-from tools.fit import fit
-from tools.plan import timing
+from tools.fit import _next_steps, fit
+from tools.plan import plan, timing
 
 
 @pytest.fixture
@@ -50,6 +54,31 @@ def test_a_folder_becomes_a_release_and_nothing_of_it_is_changed(data, tmp_path,
     assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
     with pytest.raises(InputError, match="fit.json: method was meanteacher_segmentation, not ssnet_segmentation"):
         fit(str(data), str(root), method="ssnet_segmentation")
+
+
+def test_one_process_at_a_time_works_in_a_folder(data, tmp_path):
+    root = tmp_path / "out"
+    root.mkdir()
+    holder = f"import time; from common.runs.lock import FolderLock; lock = FolderLock({str(root)!r}); print()"
+    with subprocess.Popen([sys.executable, "-uc", f"{holder}; time.sleep(60)"], stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(InputError, match=rf"output_dir: a run in {root} is going on \(process {other.pid} on"):
+            fit(str(data), str(root), hours=0.01)
+        other.kill()
+    assert not (root / "fit.json").exists()
+
+
+def test_pictures_are_not_offered_to_a_viewer_of_volumes(tmp_path):
+    for number in range(5):
+        image, label = Phantom((40, 40)).sample(number)
+        for folder, values in (("images", 200 * image), ("labels", label)):
+            path = tmp_path / "data" / folder / f"p{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if folder == "images" or number < 3:
+                Image.fromarray(np.squeeze(values).clip(0, 255).astype(np.uint8)).save(path)
+    root = tmp_path / "out"
+    plan(str(tmp_path / "data"), device="cpu", output=str(root))
+    assert "# segments a folder" in (text := _next_steps(root, {}, "meanteacher_segmentation")) and "serve" not in text
 
 
 def test_a_folder_with_all_labels_is_trained_on_them(data, tmp_path, monkeypatch, capsys):

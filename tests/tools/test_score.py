@@ -139,3 +139,24 @@ def test_what_inference_expected_is_judged(data, capsys):
     assert (told["cases"], told["held"]) == (2, 1) and told["of cases"]["p2_a"]["dice"] == 0.5  # a class too many
     assert "expected Dice of single cases: intervals held for 1 of 2" in capsys.readouterr().out
     assert json.loads((data / "made" / "scores.json").read_text(encoding="utf-8"))["expected"] == told
+
+
+def test_masks_beside_their_images_are_the_labels(tmp_path):
+    """As breast ultrasound is downloaded: ``name.png``, ``name_mask.png``, ``name_mask_1.png`` of a second lesion."""
+    made = np.zeros((16, 12), np.uint8)
+    made[2:6, 2:6], made[10:12, 2:6] = 1, 1
+    for name in ("case (1)", "case (2)"):
+        for ending, values in (("", made * 90), ("_mask", made * (np.arange(16) < 8)[:, None])):
+            save_picture(tmp_path / "data" / f"{name}{ending}.png", values)
+        save_picture(tmp_path / "made" / f"{name}.png", made)
+    save_picture(tmp_path / "data" / "case (1)_mask_1.png", made * (np.arange(16) > 8)[:, None])
+    save_picture(tmp_path / "data" / "case (3).png", made)  # without a label, so there is nothing to measure
+    found = score(str(tmp_path / "made"), str(tmp_path / "data"))
+    with open(tmp_path / "made" / "scores.csv", encoding="utf-8") as file:
+        dice = [float(row["dice"]) for row in csv.DictReader(file)]
+    assert found["cases"] == 2 and dice == [1.0, pytest.approx(2 * 16 / (24 + 16))]
+
+
+def save_picture(path, values):
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(values.astype(np.uint8)).save(path)
