@@ -91,3 +91,17 @@ def test_the_layer_of_several_processes_insists_on_them(bundle, monkeypatch):
     with pytest.raises(RuntimeError) as caught:
         ConfigParser({"seed": 0, **yaml.safe_load(text)}).get_parsed_content("initialize")
     assert "start it by torchrun" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("bundle", sorted(path.name for path in BUNDLES.iterdir() if (path / "configs").is_dir()))
+def test_a_validation_follows_so_many_epochs(bundle):
+    handlers = yaml.safe_load((BUNDLES / bundle / "configs" / "train.yaml").read_text(encoding="utf-8"))["train"]
+    (validation,) = [handler for handler in handlers["handlers"] if handler["_target_"] == "ValidationHandler"]
+    assert validation["epoch_level"] is True and validation["interval"] == "@val_interval"
+
+
+@pytest.mark.parametrize("path", sorted(BUNDLES.glob("*/configs/demo.yaml")), ids=lambda path: path.parts[-3])
+def test_windows_of_a_demo_overlap_by_half(path):
+    options = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for stride in (options.get(name) for name in ("stride", "test_stride") if name in options):
+        assert [2 * step for step in stride] == options["patch_size"]

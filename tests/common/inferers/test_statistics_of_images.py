@@ -55,6 +55,15 @@ def test_windows_of_volumes():
     assert model[0].running_mean.item() == pytest.approx(3)
 
 
+@pytest.mark.parametrize("dims", [2, 3])
+def test_every_channel_has_statistics_of_its_own(dims):
+    norm = (nn.BatchNorm2d if dims == 2 else nn.BatchNorm3d)(2)
+    image = torch.stack([torch.full((8,) * dims, 3.0), torch.full((8,) * dims, -1.0)])
+    inferer = SliceWiseInferer((8, 8), amp=False) if dims == 2 else SlidingWindowInferer((4,) * 3, (4,) * 3, amp=False)
+    adapt_statistics(nn.Sequential(norm), [image], inferer)
+    assert norm.running_mean.tolist() == pytest.approx([3, -1])
+
+
 def test_slices_are_mixed_into_batches_of_equal_size():
     parts = [torch.arange(20.0).view(20, 1), torch.arange(20.0, 41.0).view(21, 1)]
     batches = mixed(parts)

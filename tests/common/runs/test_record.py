@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.errors import InputError
-from common.runs.record import case_name, fingerprint, read_record
+from common.runs.record import case_name, fingerprint, read_record, write_record
 from tests.series import write_series
 
 
@@ -45,3 +45,13 @@ def test_a_record_whose_checksums_are_none_is_refused(tmp_path, weights):
     (tmp_path / "record.json").write_text(json.dumps({"weights": weights}), encoding="utf-8")
     with pytest.raises(InputError, match=r"record\.json: weights: expected the checksum of each file"):
         read_record(tmp_path)
+
+
+def test_a_record_tells_what_was_written_and_on_what(tmp_path):
+    (tmp_path / "model.pt").write_bytes(b"weights")
+    write_record(tmp_path, ("model.pt", "model_best.pt"), iterations=7, data={"a": {"image": "1"}})
+    found = read_record(tmp_path)
+    assert found["weights"] == {"model.pt": sum_of(b"weights")}
+    assert found["iterations"] == 7 and found["data"] == {"a": {"image": "1"}} and found["finished"]
+    assert found["packages"]["torch"] and found["machine"]["threads"] >= 1
+    assert [path.name for path in tmp_path.iterdir() if path.name not in ("model.pt", "record.json")] == []

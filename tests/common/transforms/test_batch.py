@@ -1,6 +1,7 @@
 import torch
 
 from common.transforms import Batch, BatchTransform
+from common.transforms.batch import stacked
 
 
 class AddOneNumber(BatchTransform):
@@ -26,3 +27,9 @@ def test_calling_a_transform_draws_from_the_generator_and_applies():
     expected = torch.rand((), generator=torch.Generator().manual_seed(3))
     result = AddOneNumber()(batch, torch.Generator().manual_seed(3))
     assert (result.image == expected).all()
+
+
+def test_samples_are_stacked_images_and_labels_apart():
+    images, labels = torch.rand(3, 1, 4), torch.ones(2, 1, 4, dtype=torch.uint8)
+    batch = stacked(images, labels)
+    assert torch.equal(batch.image, images) and torch.equal(batch.label, labels) and batch.labeled == 2
