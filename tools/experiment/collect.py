@@ -18,6 +18,7 @@ from common.metrics.bootstrap import probability_of_no_gain
 from ..pooled import intervals, patient_of, read_rows
 from .file import Experiment, Job
 
+CHOSEN = {"validation": "best checkpoint on these cases adds", "test": "best checkpoint in validation adds"}
 DOMAINS = {"domain_mean": "mean of domains", "in_domain": "in domain", "out_of_domain": "out of domain"}
 
 
@@ -28,15 +29,21 @@ def collect(experiment: Experiment, jobs: Sequence[Job], root: Path) -> dict[str
     each metric, Dice with its 95 % interval over draws and cases, the paired difference to the baseline, its interval
     and its probability of being no gain, corrected for the number of comparisons (Holm), the mean rank among the rows,
     and the Dice of each case in each run, so that later rows can be paired with it. Cases of several domains add Dice
-    and differences by domain, each with its interval, see ``tools.pooled.intervals``.
+    and differences by domain, each with its interval, see ``tools.pooled.intervals``. Where the best checkpoint in
+    validation is evaluated too, a row has what it adds (``best``): on the list ``validation`` that is the inflation by
+    choosing on the cases that are measured.
     """
     tables = []
     for labeled in dict.fromkeys(job.labeled for job in jobs):
         for split in experiment.evaluate:
-            rows = _rows(experiment, [job for job in jobs if job.labeled == labeled], root, split)
+            found = _rows(experiment, [job for job in jobs if job.labeled == labeled], root, split)
+            selected = {row.name: row.of for row in experiment.rows if row.is_selected}
+            rows = [part for part in found if part[0]["name"] not in selected]
             if rows:
                 compared = _compared([row for row, _ in rows], experiment.baseline)
                 _by_domain(rows, experiment.baseline)
+                for best in (row for row, _ in found if row["name"] in selected):
+                    _add_gain_of_choice(best, [row for row in compared if row["name"] == selected[best["name"]]])
                 tables.append({"labeled": labeled, "list": split, "rows": compared})
     return {"experiment": experiment.name, "title": experiment.title, "baseline": experiment.baseline,
             "tables": tables}  # fmt: skip
@@ -122,6 +129,17 @@ def _compared(rows: Sequence[dict], baseline: str) -> list[dict]:
     return list(rows)
 
 
+def _add_gain_of_choice(best: Mapping, last: Sequence[dict]) -> None:
+    """Give a row the Dice that the best checkpoint has more than the last one, over the runs that have both."""
+    for row in last:
+        shared = [run for run in row["runs"] if run in best["runs"]]
+        if shared and row["cases"] == best["cases"]:
+            own, other = (
+                np.array(part["dice of cases"])[[part["runs"].index(run) for run in shared]] for part in (best, row)
+            )
+            row["best"] = [round(float((own - other).mean()), 5), *_ends(own - other, row["cases"])]
+
+
 def _ends(scores: np.ndarray, cases: Sequence[str]) -> list[float]:
     found = bootstrap_mean(scores, units=[patient_of(case) for case in cases])
     return [round(found.low, 5), round(found.high, 5)]
@@ -183,7 +201,13 @@ def as_markdown(content: Mapping) -> str:
                    "empty", "mean rank", "s / step"]  # fmt: skip
         groups = [group for group in DOMAINS if any(group in row.get("domains", ()) for row in rows)]
         columns += [title for group in groups for title in (f"{DOMAINS[group]} %", "difference")]
-        lines = [columns, ["---"] * len(columns), *(_cells(row) + _domain_cells(row, groups) for row in rows)]
+        cells = [_cells(row) + _domain_cells(row, groups) for row in rows]
+        if any("best" in row for row in rows):
+            columns.append(CHOSEN[table["list"]])
+            for line, row in zip(cells, rows):
+                gain = row.get("best")
+                line.append("{:+.2f} ({:.1f} to {:.1f})".format(*(100 * value for value in gain)) if gain else "")
+        lines = [columns, ["---"] * len(columns), *cells]
         parts.append(f"**{table['labeled']} labeled, list {table['list']}, {len(rows[0]['cases'])} cases**\n")
         parts.append("".join("| " + " | ".join(line) + " |\n" for line in lines))
         if widths := [np.ptp(row["difference interval"]) for row in rows if "difference" in row]:

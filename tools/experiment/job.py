@@ -37,7 +37,7 @@ def do(
         layers: of the training.
         options: of the training.
         results: folder of the evaluation on each list.
-        how: options of the evaluation.
+        how: options of the evaluation; ``checkpoint`` is a file of weights in the run.
         choose: strategy by which labels are chosen before, by the network of the run ``after`` beside it.
         after: without ``choose``, the run beside it that is evaluated, in the place of a training.
     """
@@ -51,7 +51,8 @@ def do(
         run(bundle, *layers, **{"progress": False, **options, **own})
     for split, place in results.items():
         if not (Path(place) / SUMMARY).is_file():
-            run(bundle, "evaluate", checkpoint=str(trained), output_dir=str(folder), split=split, **(how or {}))
+            weights = {"checkpoint": str(trained / (how or {}).get("checkpoint", "."))}
+            run(bundle, "evaluate", **{**(how or {}), **weights, "output_dir": str(folder), "split": split})
 
 
 def is_trained(folder: Path) -> bool:

@@ -82,6 +82,27 @@ def test_the_table_is_sorted_and_stands_on_the_page(made):
     assert "## A table" in experiments_page(made.parent)
 
 
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_what_the_choice_of_a_checkpoint_adds_is_a_column_of_its_row(made, split):
+    text = made.read_text(encoding="utf-8")
+    best = "  best: {of: better, evaluate: {checkpoint: model_best.pt}}\n"
+    made.write_text(f"{text}{best}evaluate: {split}\n", encoding="utf-8")
+    for draw, gain in ((1, 0.1), (2, 0.3)):
+        name = f"2-draw{draw}-seed1337"
+        scores = DICE["better"][draw - 1]
+        write(made.parent / "runs" / f"better-{name}" / split, scores)
+        write(made.parent / "runs" / f"best-{name}" / split, [score + gain for score in scores])
+    content = collected(made)
+    row = next(row for row in content["tables"][0]["rows"] if row["name"] == "better")
+    assert {row["name"] for row in content["tables"][0]["rows"]} <= {*DICE}
+    assert row["best"][0] == pytest.approx(0.2)
+    assert row["best"][1:] == pytest.approx([0.1, 0.3])
+    lines = [line for line in as_markdown(content).splitlines() if line.startswith("| ")]
+    header, line = lines[0], next(line for line in lines if line.startswith("| better"))
+    where = "on these cases" if split == "validation" else "in validation"
+    assert header.endswith(f"| best checkpoint {where} adds |") and line.endswith("| +20.00 (10.0 to 30.0) |")
+
+
 def test_rows_measured_on_other_cases_are_refused(made):
     path = made.parent / "runs" / "better-2-draw2-seed1337" / "test" / "metrics.csv"
     path.write_text(path.read_text(encoding="utf-8").replace("\nz,", "\nq,"), encoding="utf-8")

@@ -106,3 +106,13 @@ def test_the_experiments_that_are_shown_can_be_run(path, tmp_path):
         (tmp_path / "sam.pth").touch()
         given["sam#checkpoint"] = str(tmp_path / "sam.pth")
     check_jobs(experiment.jobs(given))
+
+
+@pytest.mark.parametrize(
+    "row",
+    ["{of: supervised, evaluate: {checkpoint: model.pt}}", "{bundle: bcp_segmentation, evaluate: {checkpoint: x}}",
+     "{bundle: bcp_segmentation, evaluate: {checkpoint: model_best.pt}}"],
+)  # fmt: skip
+def test_only_the_best_checkpoint_of_another_row_is_chosen(tmp_path, row):
+    with pytest.raises(InputError, match=r"row 'best': evaluate: checkpoint: expected model_best\.pt, in a row of"):
+        read_experiment(write(tmp_path, f"{GOOD}  best: {row}\n"))
