@@ -186,7 +186,7 @@ def results_page(entries: Sequence[Mapping]) -> str:
 
 def experiment_rows(path: Path) -> str:
     """The first table of an experiment, for a page that links to all of it."""
-    from .experiment.collect import as_rows
+    from .experiment.page import as_rows
 
     return as_rows(read_json(path, EXPERIMENT_FIGURES, dict))
 
@@ -196,7 +196,7 @@ def experiments_page(folder: Path) -> str:
     files = [path for path in sorted(folder.glob("*.json")) if path.with_suffix(".yaml").is_file()]
     if not files:
         return ""
-    from .experiment.collect import as_markdown
+    from .experiment.page import as_markdown
 
     parts = [as_markdown(read_json(path, EXPERIMENT_FIGURES, dict)) for path in files]
     return "\n" + "\n".join([EXPERIMENTS_INTRODUCTION, *parts])

@@ -194,6 +194,11 @@ SHARED = (
     ),
     Option("check_every", Integer(1, FAR), "iterations between two checks for NaN; more hides less of a GPU's speed"),
     Option("max_grad_norm", Optional(Number(0, above=True)), "clip gradients to this norm"),
+    Option(
+        "average_last",
+        Number(0, 1),
+        "share of the iterations whose weights are averaged into model_average.pt; 0: none",
+    ),
     Option("resume", Boolean(), "continue the run in output_dir"),
     Option("overwrite", Boolean(), "replace the run in output_dir", base="train"),
     Option("overwrite", Boolean(), "replace files that output_dir has already", base="inference"),

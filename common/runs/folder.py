@@ -21,7 +21,7 @@ from .contract import as_written, check_resumable, check_same_data
 from .lock import FolderLock
 
 HISTORY, RECORD, WEIGHTS, LIVE = "history.csv", "record.json", "model.pt", "tensorboard"
-BESIDE_STATES = (WEIGHTS, "model_best.pt", "settings.json", RECORD)
+BESIDE_STATES = (WEIGHTS, "model_best.pt", "model_average.pt", "settings.json", RECORD)
 _NEEDED_BY_STUDIES = (WEIGHTS, "settings.json")  # what the next training starts from
 _AGAIN = "overwrite: true begins again"
 _LOG = logging.getLogger("Resume")

@@ -8,7 +8,7 @@ import time
 
 from .conftest import BUNDLES, base_layers, tiny
 
-SETTINGS = {"iterations": 24, "epoch_length": 2, "val_interval": 3, "base_channels": 4}
+SETTINGS = {"iterations": 24, "epoch_length": 2, "val_interval": 3, "base_channels": 4, "average_last": 0.7}
 RAMPS = {"iere_segmentation": "regularizer_ramp", "bcp_segmentation": "pretrain_steps"}  # what ends within the run
 ROWS = SETTINGS["iterations"] // SETTINGS["epoch_length"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(BUNDLES.parent), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}

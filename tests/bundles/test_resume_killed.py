@@ -30,7 +30,7 @@ def test_killed_and_resumed_equals_uninterrupted(name, phantoms_of, tmp_path):
     assert len(moments) == COUNTS[name]
     for number, moment in enumerate(moments, start=1):
         print(f"{name}, kill {number}: {moment}")  # noqa: T201
-    for file in ("model.pt", "model_best.pt"):
+    for file in ("model.pt", "model_best.pt", "model_average.pt"):
         first, second = (torch.load(folder / file, weights_only=True) for folder in (whole, broken))
         assert first.keys() == second.keys()
         assert all(torch.equal(first[key], second[key]) for key in first), file

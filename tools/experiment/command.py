@@ -78,7 +78,8 @@ def experiment(
 
 
 def _report(plan, jobs: list[Job], root: Path, results: str | None, note: str) -> None:
-    from .collect import as_markdown, collect, curve_plot, rank_plot
+    from .collect import collect
+    from .page import as_markdown, curve_plot, rank_plot
 
     content = {**collect(plan, jobs, root), "conditions": note}
     for path in (root / "results.json", *([Path(results)] if results else ())):

@@ -13,7 +13,7 @@ from common.errors import InputError
 from common.options.layers import read_layer
 from common.options.names import hint
 from common.runs import results_folder
-from common.runs.handlers import BEST
+from common.runs.handlers import AVERAGE, BEST
 
 from ..run import bundle_folder, configuration
 
@@ -66,7 +66,7 @@ class Row:
     @property
     def is_selected(self) -> bool:
         """Whether it evaluates the checkpoint that was best in validation: what it adds is a column of row ``of``."""
-        return bool(self.of) and "checkpoint" in self.evaluate
+        return self.evaluate.get("checkpoint") == BEST
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,8 @@ def read_experiment(path: str | Path) -> Experiment:
     ``{draw}``, beside the file), ``seeds``, the lists to ``evaluate``, and the row that differences are taken to
     (``baseline``). A row with ``choose``, a strategy, adds labels to those of its run with fewer, or of a row that
     chooses none: a curve over counts. A row ``of`` another one evaluates the runs of that one in its own way
-    (``evaluate``); with ``checkpoint: model_best.pt`` there, the weights that were best in validation.
+    (``evaluate``): with ``checkpoint: model_best.pt`` there, the weights that were best in validation, with
+    ``model_average.pt`` the mean of the last ones.
 
     Raises:
         InputError: naming file and key, for anything unknown, missing or of another kind.
@@ -236,8 +237,8 @@ def _row(path: Path, name: str, row: Any, rows: Mapping[str, Any]) -> Row:
             raise InputError(f"{where}: of: expected the name of a row with a bundle, and no layers or options")
         bundle = str(other["bundle"])
     chosen = _mapping(path, f"rows#{name}#evaluate", row.get("evaluate", {})).get("checkpoint", BEST)
-    if chosen != BEST or ("checkpoint" in row.get("evaluate", {}) and not of):
-        raise InputError(f"{where}: evaluate: checkpoint: expected {BEST}, in a row of another one (of)")
+    if chosen not in (BEST, AVERAGE) or ("checkpoint" in row.get("evaluate", {}) and not of):
+        raise InputError(f"{where}: evaluate: checkpoint: expected {BEST} or {AVERAGE}, in a row of another one (of)")
     if bundle:
         bundle_folder(bundle)
     _template(f"{where}: predictions", str(row.get("predictions", "")), run=name)

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 
 from .requests import MEGABYTE, RefusedError, check, most_bytes
 
-Receive, Send = Callable[[], Awaitable[dict]], Callable[[dict], Awaitable[None]]
+Receive = Callable[[], Awaitable[dict]]
+Send = Callable[[dict], Awaitable[None]]
 
 
 class Guard:

@@ -6,8 +6,9 @@ import json
 import pytest
 
 from common.errors import InputError
-from tools.experiment.collect import as_markdown, collect
+from tools.experiment.collect import collect
 from tools.experiment.file import read_experiment
+from tools.experiment.page import as_markdown
 from tools.results import experiments_page
 
 TEXT = """

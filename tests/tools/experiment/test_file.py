@@ -114,5 +114,7 @@ def test_the_experiments_that_are_shown_can_be_run(path, tmp_path):
      "{bundle: bcp_segmentation, evaluate: {checkpoint: model_best.pt}}"],
 )  # fmt: skip
 def test_only_the_best_checkpoint_of_another_row_is_chosen(tmp_path, row):
-    with pytest.raises(InputError, match=r"row 'best': evaluate: checkpoint: expected model_best\.pt, in a row of"):
+    with pytest.raises(
+        InputError, match=r"row 'best': evaluate: checkpoint: expected model_best.pt or model_average.pt, in a row"
+    ):
         read_experiment(write(tmp_path, f"{GOOD}  best: {row}\n"))
