@@ -218,8 +218,8 @@ def check_jobs(jobs: Sequence[Job]) -> None:
             raise InputError(f"row '{job.row.name}': {own}: every run has its own; leave it out")
         if job.row.bundle and not job.row.of:
             configuration(job.row.bundle, job.layers, {**job.options, "output_dir": "runs/experiment"})
-        if job.row.evaluate:
-            configuration(job.row.bundle, ["evaluate"], job.row.evaluate)
+        if how := {name: value for name, value in job.row.evaluate.items() if name != "checkpoint"}:  # not there yet
+            configuration(job.row.bundle, ["evaluate"], how)
 
 
 def _row(path: Path, name: str, row: Any, rows: Mapping[str, Any]) -> Row:
