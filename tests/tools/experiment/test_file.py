@@ -123,4 +123,4 @@ def test_only_the_best_checkpoint_of_another_row_is_chosen(tmp_path, row):
 def test_weights_that_a_run_will_have_need_not_be_there_before(tmp_path):
     row = "{of: supervised, evaluate: {checkpoint: model_average.pt, statistics: case}}"
     experiment = read_experiment(write(tmp_path, f"{GOOD}  mean: {row}\n"))
-    check_jobs(experiment.jobs())
+    check_jobs(experiment.jobs({"dataset_dir": str(tmp_path)}))
