@@ -75,6 +75,11 @@ HOSTILE: dict[str, tuple] = {  # what it is, and the request: verb, path, and wh
     "a format that leaves the folder": _infer(result_extension="/../../evil"),
     "a training of the wrong length": ("POST", "/train/{model}", {"json": {"iterations": "forever"}}),
     "a training that is no object": ("POST", "/train/{model}", {"json": ["all"]}),
+    "what is known of a label that is not there": (
+        "GET",
+        "/datastore/label/info",
+        {"params": {"label": "nothing", "tag": "final"}},
+    ),
     "a label of another size": ("PUT", "/datastore/label", {**OF_IMAGE, "files": "label"}),
     "an archive to unpack": ("PUT", "/session/", {"params": {"uncompress": "true"}, "files": "files"}),
     "the page of another host": ("POST", "/train/{model}", {"json": {}, "headers": {"origin": "http://evil.example"}}),

@@ -121,6 +121,13 @@ def save_label(
     return datastore.save_label(background_tasks, image, json.dumps(given), tag or "final", label)
 
 
+@app.get("/datastore/label/info")
+def label_info(label: str, tag: str):
+    if not app_instance().datastore().get_label_uri(label, tag):
+        raise HTTPException(404, f"{shown(label)}: no label of it with the tag {shown(tag)}")
+    return datastore.get_label_info(label, tag)
+
+
 @app.post("/activelearning/{strategy}")
 def next_sample(strategy: str, params: Annotated[dict | None, Body()] = None):
     instance = app_instance()
@@ -209,7 +216,7 @@ def _first(count: int) -> None:
     routes[:] = [*routes[-count:], *routes[:-count]]
 
 
-_first(7)
+_first(8)
 _limit = json.loads((Path(settings.MONAI_LABEL_APP_DIR) / "serve.json").read_text(encoding="utf-8"))["limit"]
 _origins = tuple(os.environ.get(ORIGINS, "").split())
 app.user_middleware[:] = [

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,15 +64,23 @@ def own(
 
 
 def data_folder(settings: Mapping[str, Any]) -> Path:
-    """Folder of a training's data: ``dataset_dir``, or, where that holds nothing but lists, where their files lie."""
+    """Folder of a training's data: ``dataset_dir``, or where all images lie if that holds nothing but lists."""
     root = Path(str(settings["dataset_dir"]))
     files = _read(root / LISTS).get("files")
     if (root / "images").is_dir() or not isinstance(files, Mapping) or not files:
         return root
-    entry = next(iter(files.values()))
-    images = ensure_tuple(entry.get("image", "") if isinstance(entry, Mapping) else "")
-    place = (root / str(images[0])).resolve().parent
-    return place.parent if place.name == "images" else place
+    entries = [entry.get("image", "") if isinstance(entry, Mapping) else "" for entry in files.values()]
+    places = {(root / str(ensure_tuple(image)[0])).resolve().parent for image in entries}
+    return _common({place.parent if place.name == "images" else place for place in places}, root)
+
+
+def _common(places: Collection[Path], other: Path) -> Path:
+    """The folder that all places are in; ``other`` where that is the root of a file system, or there is none."""
+    try:
+        found = Path(os.path.commonpath(places))
+    except ValueError:  # on several drives
+        return other
+    return found if found.name else other
 
 
 def class_names(settings: Mapping[str, Any], given: str | Sequence[str] | None = None) -> list[str]:

@@ -39,6 +39,16 @@ def test_lists_elsewhere_lead_to_the_folder_of_the_data(tmp_path):
     assert own_name(settings, "x_segmentation") == "my_ct_x_segmentation" and license_text(None, settings) == "ours\n"
 
 
+def test_images_in_several_folders_lead_to_the_one_that_holds_them_all(tmp_path):
+    files = {
+        "a": {"image": "../Clinic/2024/images/a.nii.gz"},
+        "b": {"image": ["../Clinic/2025/b_t1.nii.gz", "../Clinic/2025/b_t2.nii.gz"]},
+    }
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "splits.json").write_text(json.dumps({"labeled": ["a"], "files": files}), encoding="utf-8")
+    assert own_name({"dataset_dir": str(tmp_path / "out")}, "x_segmentation") == "clinic_x_segmentation"
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [("a", "names 1 foreground classes"), ("a,A", "two classes have one name"), ("a,../b", "no name of a class")],
