@@ -37,6 +37,7 @@ VERBS = {  # where each is; the module is imported when its verb is asked for
     "pretrain_sam": "pretrain_sam",
     "record": "results",
     "report": "report",
+    "rounds": "rounds",
     "run": "run",
     "sam_boxes": "sam_boxes",
     "score": "score",

@@ -72,17 +72,12 @@ def folds(
     require_number(0, above=True, hours=hours)
     path = Path(require_file(plan, "python -m tools plan writes it"))
     content = dict(read_layer(path).content)
-    if content.get("layout", "lists") != "lists":
-        raise InputError(
-            f"{path}: plans of several domains have no folds; give a plan of another method, or one domain"
-        )
+    require_one_domain(path, content)
     bundle = method or planned_for(path)
     options = {name: plain(value) for name, value in options.items()}
     if own := next((name for name in options if name in OF_FOLDS), None):
         raise InputError(f"--{own}: the folds say that themselves; leave it out")
     known = configuration(bundle, (str(path),), options).options  # before anything is read or written
-    if not isinstance(content.get("dataset_dir"), str):
-        raise InputError(f"{path}: no dataset_dir; expected a plan, as python -m tools plan writes it")
     content |= {name: known[name] for name in ("labeled", "validation", "seed") if name in known}
     seed = content.get("seed", 1337)
     cases = cases_of(content)
@@ -120,6 +115,16 @@ def folds(
     if ensemble and calibration is not None:
         calibration.write(root / "ensemble")
     return found
+
+
+def require_one_domain(path: Path, content: Mapping[str, Any]) -> None:
+    """Raise ``InputError`` unless a layer is a plan for the data of one domain."""
+    if content.get("layout", "lists") != "lists":
+        raise InputError(
+            f"{path}: plans of several domains have no folds and rounds; give a plan of another method, or one domain"
+        )
+    if not isinstance(content.get("dataset_dir"), str):
+        raise InputError(f"{path}: no dataset_dir; expected a plan, as python -m tools plan writes it")
 
 
 def require_fold_count(folds: int) -> None:
@@ -230,12 +235,14 @@ class Cases:
         unlabeled: all others.
         patient: of a name.
         patients: those that the lists name, by case.
+        held: names of those with labels that the plan holds out, for validation.
     """
 
     labeled: Sequence[Mapping]
     unlabeled: Sequence[Mapping]
     patient: Callable[[str], str]
     patients: Mapping[str, str]
+    held: Sequence[str] = ()
 
 
 def cases_of(plan: Mapping[str, Any]) -> Cases:
@@ -244,7 +251,8 @@ def cases_of(plan: Mapping[str, Any]) -> Cases:
     cases = load_datalist(plan["dataset_dir"], **{key: plan.get(key) for key in keys})
     lists = read_lists(Path(plan["dataset_dir"]) / SPLITS)
     known = [*cases["labeled"], *cases["validation"]]
-    return Cases(known, cases["unlabeled"], lists.patient(plan.get("group")), lists.patients)
+    held = [str(case["case"]) for case in cases["validation"]]
+    return Cases(known, cases["unlabeled"], lists.patient(plan.get("group")), lists.patients, held)
 
 
 def write_lists(path: Path, cases: Cases, held: Collection[str], origin: str) -> None:
