@@ -70,15 +70,7 @@ def folds(
     require_fold_count(folds)
     require_whole(1, jobs=jobs)
     require_number(0, above=True, hours=hours)
-    path = Path(require_file(plan, "python -m tools plan writes it"))
-    content = dict(read_layer(path).content)
-    require_one_domain(path, content)
-    bundle = method or planned_for(path)
-    options = {name: plain(value) for name, value in options.items()}
-    if own := next((name for name in options if name in OF_FOLDS), None):
-        raise InputError(f"--{own}: the folds say that themselves; leave it out")
-    known = configuration(bundle, (str(path),), options).options  # before anything is read or written
-    content |= {name: known[name] for name in ("labeled", "validation", "seed") if name in known}
+    path, bundle, options, content = several_times(plan, method, options, "folds")
     seed = content.get("seed", 1337)
     cases = cases_of(content)
     dealt = deal([str(case["case"]) for case in cases.labeled], cases.patient, folds, path)
@@ -117,14 +109,30 @@ def folds(
     return found
 
 
-def require_one_domain(path: Path, content: Mapping[str, Any]) -> None:
-    """Raise ``InputError`` unless a layer is a plan for the data of one domain."""
+def several_times(
+    plan: str, method: str | None, options: Mapping[str, Any], whose: str
+) -> tuple[Path, str, dict[str, Any], dict[str, Any]]:
+    """A plan that is trained several times: its file, bundle, options on top of it, and what both say of the cases.
+
+    Raises:
+        InputError: before anything is read or written, for anything but a plan for the data of one domain, and for
+            options that are wrong, or that ``whose`` trainings choose.
+    """
+    path = Path(require_file(plan, "python -m tools plan writes it"))
+    content = dict(read_layer(path).content)
     if content.get("layout", "lists") != "lists":
         raise InputError(
-            f"{path}: plans of several domains have no folds and rounds; give a plan of another method, or one domain"
+            f"{path}: plans of several domains have no {whose}; give a plan of another method, or one domain"
         )
+    bundle = method or planned_for(path)
+    options = {name: plain(value) for name, value in options.items()}
+    if own := next((name for name in options if name in OF_FOLDS), None):
+        raise InputError(f"--{own}: the {whose} say that themselves; leave it out")
+    known = configuration(bundle, (str(path),), options).options
     if not isinstance(content.get("dataset_dir"), str):
         raise InputError(f"{path}: no dataset_dir; expected a plan, as python -m tools plan writes it")
+    content |= {name: known[name] for name in ("labeled", "validation", "seed") if name in known}
+    return path, bundle, options, content
 
 
 def require_fold_count(folds: int) -> None:

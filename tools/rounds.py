@@ -15,18 +15,16 @@ import numpy as np
 from common.datasets import find_images
 from common.datasets.endings import image_files
 from common.datasets.pairing import named, spelled
-from common.errors import InputError, require_file, require_number, require_whole
+from common.errors import InputError, require_number, require_whole
 from common.files import atomic_path, read_json, require_place
 from common.metrics import bootstrap_mean
-from common.options.command import plain
-from common.options.layers import read_layer
 from common.runs.lock import FolderLock
 
 from .experiment.job import STATE, is_trained
-from .folds import OF_FOLDS, Cases, cases_of, planned_for, require_one_domain, write_lists
+from .folds import Cases, cases_of, several_times, write_lists
 from .label.worker import score as uncertainty_of
 from .pooled import read_rows
-from .run import configuration, run
+from .run import run
 
 ROUNDS = "rounds.json"
 DOUBT = "_uncertainty"  # behind the name of a case
@@ -61,15 +59,7 @@ def rounds(
     """
     require_whole(1, count=count)
     require_number(0, 1, above=True, keep=keep)
-    path = Path(require_file(plan, "python -m tools plan writes it"))
-    content = dict(read_layer(path).content)
-    require_one_domain(path, content)
-    bundle = method or planned_for(path)
-    options = {name: plain(value) for name, value in options.items()}
-    if own := next((name for name in options if name in OF_FOLDS), None):
-        raise InputError(f"--{own}: the rounds say that themselves; leave it out")
-    known = configuration(bundle, (str(path),), options).options
-    content |= {name: known[name] for name in ("labeled", "validation") if name in known}
+    path, bundle, options, content = several_times(plan, method, options, "rounds")
     cases = cases_of(content)
     if not 0 < round(keep * len(cases.unlabeled)) < len(cases.unlabeled):
         raise InputError(
