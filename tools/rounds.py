@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from common.data import DecodeMaskd
 from common.datasets import find_images
 from common.datasets.endings import image_files
 from common.datasets.pairing import named, spelled
@@ -19,12 +20,14 @@ from common.errors import InputError, require_number, require_whole
 from common.files import atomic_path, read_json, require_place
 from common.metrics import bootstrap_mean
 from common.runs.lock import FolderLock
+from common.runs.record import read_record
 
 from .experiment.job import STATE, is_trained
 from .folds import Cases, cases_of, several_times, write_lists
-from .label.worker import score as uncertainty_of
+from .label.worker import doubt, voxels
 from .pooled import read_rows
 from .run import run
+from .runs import require_run
 
 ROUNDS = "rounds.json"
 DOUBT = "_uncertainty"  # behind the name of a case
@@ -41,10 +44,12 @@ def rounds(
     """Train, label the unlabeled images with that, and train on those too: ``rounds my_data/plan.yaml runs/rounds``.
 
     Round 0 is the plan's own training. Each next one labels all unlabeled images with the network before it, takes the
-    share of them of which that network is surest as labeled, beside the true labels, and trains anew from the start, on
-    the others without labels (noisy student; the noise is the plan's augmentation). Where the plan has validation
-    cases, each round is measured on them: ``rounds.json`` and the last lines tell its Dice and the paired difference to
-    round 0, each with a 95 % interval over patients. What is done is skipped, a stopped training goes on.
+    share of them of which that network is surest, and in which it finds anything, as labeled, beside the true labels,
+    and trains anew from the start, on the others without labels (noisy student; the noise is the plan's augmentation).
+    Where the plan has validation cases, each round is measured on them: ``rounds.json`` and the last lines tell its
+    Dice and the paired difference to round 0, each with a 95 % interval over patients; the file also tells which labels
+    were made, how unsure their network was, 0 to 1, and the checksum of its weights. What is done is skipped, a stopped
+    training goes on.
 
     Args:
         plan: file that ``plan`` wrote, for data of one domain.
@@ -126,19 +131,27 @@ def _relabeled(root: Path, number: int, bundle: str, cases: Cases, keep: float) 
     shutil.rmtree(place, ignore_errors=True)  # what a stop left half-written
     run(bundle, "inference", checkpoint=str(root / f"round_{number - 1}"), inputs=[str(case["image"]) for case in free],
         output_dir=str(place), uncertainty="entropy")  # fmt: skip
+    teacher = require_run(root / f"round_{number - 1}")
+    read = DecodeMaskd("label", teacher.settings.get("encoding", "index"))
     made = named(image_files(place))
-    unsure = {}
+    found = {}
     for case in free:
         name = spelled(str(find_images(str(case["image"]))[0]["case"]))
-        unsure[str(case["case"])] = (uncertainty_of(made[name], made[name + DOUBT]), made[name])
-        made[name + DOUBT].unlink()
-    surest = sorted(unsure, key=lambda name: (unsure[name][0], name))[: max(round(keep * len(free)), 1)]
-    if unsure[surest[0]][0] == 1:
+        label, unsure = made[name], made[name + DOUBT]
+        segmented = read.decode([label])[0].numpy()
+        if segmented.any():
+            found[str(case["case"])] = (doubt(segmented, voxels(unsure).reshape(segmented.shape)), label)
+        unsure.unlink()
+    if not found:
         raise InputError(f"{place}: nothing was found in any image, so there is nothing to learn from; train longer")
-    entries = {name: round(unsure[name][0], 4) for name in surest}
+    surest = sorted(found, key=lambda name: (found[name][0], name))[: max(round(keep * len(free)), 1)]
+    entries = {name: round(found[name][0], 4) for name in surest}
+    weights = read_record(teacher.weights.parent)["weights"][teacher.weights.name]
     content = _read(root)
-    _write(root, {**content, "labels made": {**content["labels made"], f"round {number}": entries}})
-    taken = [{**case, "label": str(unsure[str(case["case"])][1])} for case in free if str(case["case"]) in entries]
+    for key, told in (("labels made", entries), ("made by", weights)):
+        content[key] = {**content.get(key, {}), f"round {number}": told}
+    _write(root, content)
+    taken = [{**case, "label": str(found[str(case["case"])][1])} for case in free if str(case["case"]) in entries]
     left = [case for case in cases.unlabeled if str(case["case"]) not in entries]
     return replace(cases, labeled=[*cases.labeled, *taken], unlabeled=left)
 

@@ -5,6 +5,7 @@ import json
 import nibabel
 import numpy as np
 import pytest
+from PIL import Image
 
 from common.data import Phantom
 from common.errors import InputError
@@ -12,7 +13,7 @@ from tests.tools import archives
 from tools.plan import plan
 from tools.rounds import as_text, rounds
 
-SHORT = {"iterations": 12, "epoch_length": 6, "base_channels": 4, "learning_rate": 0.1}
+SHORT = {"iterations": 60, "epoch_length": 30, "base_channels": 4, "learning_rate": 0.1}
 
 
 @pytest.fixture
@@ -51,6 +52,31 @@ def test_a_round_learns_from_the_surest_labels_of_the_one_before(planned, tmp_pa
     assert stamps == [(root / f"round_{number}" / "model.pt").stat().st_mtime_ns for number in (0, 1)]
     with pytest.raises(InputError, match="rounds.json: keep was 0.5, not 0.25; choose another output_dir"):
         rounds(planned, str(root), keep=0.25, **SHORT)
+
+
+def test_pictures_whose_masks_hold_another_value_for_the_background(tmp_path):
+    for patient in range(6):
+        image, label = (volume[:, :, 8] for volume in map(np.asarray, Phantom((32, 32, 16)).sample(patient)))
+        for folder, values in (("images", 255 * image.clip(0, 1)), ("labels", np.where(label > 0, 0, 255))):
+            (tmp_path / "data" / folder).mkdir(parents=True, exist_ok=True)
+            if folder == "images" or patient < 3:
+                Image.fromarray(values.astype(np.uint8)).save(tmp_path / "data" / folder / f"p{patient}.png")
+    plan(str(tmp_path / "data"), labeled=3, group="none", device="cpu", output=str(tmp_path / "out"))
+    root = tmp_path / "rounds"
+    found = rounds(str(tmp_path / "out" / "plan.yaml"), str(root), keep=0.6, encoding="prostate", **SHORT)
+    record = json.loads((root / "round_0" / "record.json").read_text(encoding="utf-8"))
+    assert found["made by"] == {"round 1": record["weights"]["model.pt"]}
+    for case, unsure in found["labels made"]["round 1"].items():
+        values = np.unique(np.asarray(Image.open(root / "labels_of_round_0" / f"{case}.png")))
+        assert 0 in values and set(values) <= {0, 255} and 0 < unsure < 1
+
+
+def test_images_in_which_nothing_is_found_teach_nothing(planned, tmp_path):
+    for path in (tmp_path / "data" / "labels").iterdir():
+        archives.write(np.eye(32, dtype=np.uint8)[:, :, None] * np.eye(1, 16, dtype=np.uint8), path)
+    with pytest.raises(InputError, match="labels_of_round_0: nothing was found in any image, so there is nothing to"):
+        rounds(planned, str(tmp_path / "rounds"), keep=0.5, **SHORT)
+    assert not (tmp_path / "rounds" / "round_1.json").exists()
 
 
 @pytest.mark.parametrize(

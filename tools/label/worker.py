@@ -150,12 +150,20 @@ def overlap(prediction: np.ndarray, label: np.ndarray, classes: int) -> float | 
     return float(np.mean(scores)) if scores else None
 
 
-def score(label: Path, doubt: Path) -> float:
-    """How unsure the network is of an image, 0 to 1, whatever share of it the organ fills.
+def score(label: Path, unsure: Path) -> float:
+    """How unsure the network is of an image whose segmentation and uncertainty lie in these files, see ``doubt``."""
+    return doubt(voxels(label), voxels(unsure))
+
+
+def doubt(found: np.ndarray, unsure: np.ndarray) -> float:
+    """How unsure a network is of an image, 0 to 1, whatever share of it the organ fills.
 
     The mean uncertainty over voxels that are segmented or doubtful; 1 where there are none, as nothing was found.
+
+    Args:
+        found: class of each voxel, 0 for the background.
+        unsure: uncertainty of each, 0 to 1.
     """
-    found, unsure = voxels(label), voxels(doubt)
     concerned = (found > 0) | (unsure > DOUBTFUL)
     return float(unsure[concerned].mean()) if concerned.any() else 1.0
 
