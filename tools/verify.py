@@ -25,8 +25,9 @@ NEEDS_DEVICE = ("inference_trt",)
 BELOW = re.compile(r"on top of (\w+)\.ya?ml")
 TINY = {
     "iterations": 1, "epoch_length": 1, "val_interval": 5, "labeled": 2, "validation": None, "group": None,
-    "labeled_batch": 2, "unlabeled_batch": 2, "amp": False, "progress": False, "device": "cpu",
+    "labeled_batch": 4, "unlabeled_batch": 4, "amp": False, "progress": False, "device": "cpu",
     "layout": "domain_lists", "encoding": "index", "labeled_domain": "site_0", "source": "site_0", "ratios": None,
+    "intensity_range": [0, 255],
 }  # fmt: skip
 Line = tuple[str, str, str]
 
@@ -90,7 +91,7 @@ def dynamic(bundle: Bundle) -> Iterator[Line]:
             "suffix": bundle.suffix,
             "training": ["train", *demo],
             "layers": {name: below(bundle, name) for name in layers},
-            "of_layers": {name: tiny(bundle, name) for name in layers if LAYERS.get(name) == "inference"},
+            "of_layers": {name: of_layer(bundle, name) for name in layers},
             "train": tiny(bundle, "train") | {"dataset_dir": str(data)},
             "infer": tiny(bundle, "inference") | {"dataset_dir": str(data), "inputs": [str(image)]},
         }
@@ -183,8 +184,18 @@ def tiny(bundle: Bundle, name: str) -> dict[str, Any]:
     config, small = bundle.config(name), smallest_patch(bundle)
     sizes = {"patch_size": small, "stride": small, "test_stride": small}
     fixed = {"patch_size", "stride", "encoding"} if bundle.released and name != "train" else set()
+    fixed |= {"intensity_range"} if bundle.released else set()
     fixed |= {"encoding"} if values_of(bundle) and "layout" not in bundle.config("train") else set()
     return {key: value for key, value in {**TINY, **sizes}.items() if key in config and key not in fixed}
+
+
+def of_layer(bundle: Bundle, layer: str) -> dict[str, Any]:
+    """Options of a layer in a run of seconds: its own kind's; two extents for slices of volumes, and no lists."""
+    if LAYERS.get(layer) == "inference":
+        return tiny(bundle, layer)
+    files = [bundle.config(file) for file in (*below(bundle, layer), layer)]
+    cut = {"patch_size": smallest_patch(bundle)[:2]} if any(file.get("slices") for file in files) else {}
+    return cut | ({"splits": None} if any(file.get("splits") for file in files) else {})
 
 
 def smallest_patch(bundle: Bundle) -> list[int]:

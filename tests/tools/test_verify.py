@@ -4,6 +4,7 @@ import contextlib
 import json
 import shutil
 import zipfile
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -180,6 +181,16 @@ def test_the_last_words_of_errors_that_name_each_other_are_found():
     assert last_words(first) == "KeyError: 'two'"
 
 
+def test_the_last_words_are_those_of_the_error_that_was_meant():
+    try:
+        try:
+            Path("/nowhere/models/sam.pth").read_bytes()
+        except OSError:
+            raise InputError("/nowhere/models/sam.pth: no such file") from None
+    except InputError as error:
+        assert last_words(error) == "InputError: /nowhere/models/sam.pth: no such file"
+
+
 def test_layers_lie_on_what_their_comment_says():
     bundle = Bundle(BUNDLES / "meanteacher_segmentation")
     assert below(bundle, "acdc_quick") == ["train", "acdc"]
@@ -211,6 +222,14 @@ def tampered(tiny_release, tmp_path_factory):
             content["preprocessing"]["window"] = f"$open({str(mark)!r}, 'w')"
         path.write_text(json.dumps(content), encoding="utf-8")
     return root, mark
+
+
+def test_a_bundle_of_the_repository_passes_with_all_its_layers(capsys):
+    verify("meanteacher_segmentation")
+    said = capsys.readouterr().out
+    assert "meanteacher_segmentation: every check that was run passed" in said
+    layers = {path.stem for path in (BUNDLES / "meanteacher_segmentation" / "configs").glob("*.yaml")}
+    assert {name for name in layers if f"override: {name} " in said} == layers - {"train", "inference"}
 
 
 def test_nothing_of_a_tampered_release_runs(tampered, tmp_path, capsys):

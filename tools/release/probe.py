@@ -38,7 +38,10 @@ class Probe:
         self.weights = bundle / "models" / "model.pt"
 
     def steps(self) -> dict[str, Callable[[], str]]:
-        found = {"properties: train": lambda: self.properties("train"), "training step": self.training}
+        found = {
+            "properties: train": lambda: self.properties(*self.request["training"]),
+            "training step": self.training,
+        }
         found["properties: inference"] = lambda: self.properties("inference")
         found["network in and out"] = self.network
         if self.weights.is_file():
@@ -64,8 +67,8 @@ class Probe:
         workflow.initialize()
         return workflow
 
-    def properties(self, name: str) -> str:
-        missing = self.workflow(name).check_properties()
+    def properties(self, *names: str) -> str:
+        missing = self.workflow(*names).check_properties()
         if missing:
             raise ValueError(f"missing or unreferenced: {missing}")
         return ""
@@ -145,12 +148,14 @@ class Probe:
 
 
 def last_words(error: BaseException | None) -> str:
-    """The deepest message in the chain of causes, on one line."""
-    words, seen = "", set()
-    while error is not None and id(error) not in seen:  # a cause may have been raised while its effect was handled
-        seen.add(id(error))
-        words = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    """On one line: the first message in the chain of causes that was meant for users, else the deepest."""
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:  # a cause may have been raised while its effect was handled
+        chain.append(error)
         error = error.__cause__ or error.__context__
+    meant = [one for one in chain if type(one).__name__ == "InputError"]  # of this release's own package
+    told = (meant or chain[-1:])[0]
+    words = f"{type(told).__name__}: {' '.join(str(told).split())}"
     return words if len(words) <= LAST_WORDS else words[: LAST_WORDS - 4] + " ..."
 
 
